@@ -1,0 +1,186 @@
+/* featul_integrations 1.0 */
+
+-- complain if script is sourced in psql, rather than via CREATE EXTENSION
+\echo Use "CREATE EXTENSION featul_integrations" to load this file. \quit
+
+CREATE SCHEMA featul_integrations;
+COMMENT ON SCHEMA featul_integrations IS
+'Tables, views and owner functions of the featul_integrations extension.';
+
+-- ---------------------------------------------------------------------------
+-- Configuration: what pg_dump carries along
+-- ---------------------------------------------------------------------------
+
+CREATE TABLE featul_integrations.integration (
+	id uuid PRIMARY KEY DEFAULT gen_random_uuid(),
+	workspace_id text NOT NULL,
+	type text NOT NULL,
+	webhook_url text NOT NULL,
+	secret text,
+	previous_secret text,
+	previous_secret_until timestamptz,
+	events text[],
+	boards text[],
+	rule text,
+	is_active boolean NOT NULL DEFAULT true,
+	inactive_reason text,
+	created_at timestamptz NOT NULL DEFAULT now(),
+	updated_at timestamptz NOT NULL DEFAULT now(),
+	UNIQUE (workspace_id, type)
+);
+COMMENT ON TABLE featul_integrations.integration IS
+'One row per connected integration: at most one of each type per workspace. Holds URLs and secrets; for the owner alone.';
+COMMENT ON COLUMN featul_integrations.integration.workspace_id IS 'The application''s workspace id, as text.';
+COMMENT ON COLUMN featul_integrations.integration.type IS 'slack, discord or webhook.';
+COMMENT ON COLUMN featul_integrations.integration.webhook_url IS 'Where deliveries go. Contains a credential: never shown.';
+COMMENT ON COLUMN featul_integrations.integration.secret IS 'whsec_... signing secret (type webhook only).';
+COMMENT ON COLUMN featul_integrations.integration.previous_secret IS 'The secret before the last rotation; signs too until previous_secret_until.';
+COMMENT ON COLUMN featul_integrations.integration.events IS 'Event names to deliver; NULL means all.';
+COMMENT ON COLUMN featul_integrations.integration.boards IS 'Ids (as text) of the boards to deliver for; NULL means all.';
+COMMENT ON COLUMN featul_integrations.integration.rule IS 'jsonpath predicate over the payload, as the user wrote it; NULL means all.';
+COMMENT ON COLUMN featul_integrations.integration.is_active IS 'false: made inactive by inactive_reason; nothing is captured for it.';
+
+CREATE TABLE featul_integrations.binding (
+	source text PRIMARY KEY,
+	relation regclass NOT NULL,
+	columns jsonb NOT NULL DEFAULT '{}'
+);
+COMMENT ON TABLE featul_integrations.binding IS
+'Which of the application''s tables stands for each source, and the SQL expression for each canonical column. Written by integration_attach().';
+
+CREATE TABLE featul_integrations.mark (
+	source text NOT NULL,
+	id text NOT NULL,
+	was_visible boolean NOT NULL DEFAULT false,
+	milestone integer NOT NULL DEFAULT 0,
+	PRIMARY KEY (source, id)
+);
+COMMENT ON TABLE featul_integrations.mark IS
+'What may happen only once: a post or comment that was visible and then hidden, and the highest milestone announced for a post.';
+
+SELECT pg_catalog.pg_extension_config_dump('featul_integrations.integration', '');
+SELECT pg_catalog.pg_extension_config_dump('featul_integrations.binding', '');
+SELECT pg_catalog.pg_extension_config_dump('featul_integrations.mark', '');
+
+-- ---------------------------------------------------------------------------
+-- Operation: what belongs to this database alone, and is never dumped
+-- ---------------------------------------------------------------------------
+
+CREATE TABLE featul_integrations.health (
+	integration_id uuid PRIMARY KEY REFERENCES featul_integrations.integration ON DELETE CASCADE,
+	database oid NOT NULL,
+	last_triggered_at timestamptz,
+	failures integer NOT NULL DEFAULT 0,
+	failing_since timestamptz,
+	held_since timestamptz,
+	hold_until timestamptz,
+	last_http_status integer,
+	last_error text,
+	delivered bigint NOT NULL DEFAULT 0,
+	failed bigint NOT NULL DEFAULT 0,
+	retried bigint NOT NULL DEFAULT 0
+) WITH (fillfactor = 50);
+COMMENT ON TABLE featul_integrations.health IS
+'How each integration of this database fares. An integration without a row here, or whose row names another database, arrived by a restore or a template copy and is inactive until activate_restored() or a new connect.';
+COMMENT ON COLUMN featul_integrations.health.database IS 'pg_database.oid of the database it was connected in (kept by pg_upgrade and rename, not by CREATE DATABASE ... TEMPLATE).';
+COMMENT ON COLUMN featul_integrations.health.failures IS 'Failed attempts in a row; 0 after a success.';
+COMMENT ON COLUMN featul_integrations.health.hold_until IS 'No delivery starts before this time (429 and 503 with Retry-After).';
+COMMENT ON COLUMN featul_integrations.health.held_since IS 'Start of the present unbroken series of 429/503 answers.';
+
+CREATE SEQUENCE featul_integrations.event_id_seq;
+CREATE SEQUENCE featul_integrations.delivery_id_seq;
+
+-- Append-only tables rotate over these slots; see docs/architecture.md.
+CREATE TABLE featul_integrations.rotation (
+	slot smallint NOT NULL,
+	started_at timestamptz NOT NULL DEFAULT now()
+);
+CREATE UNIQUE INDEX rotation_one_row ON featul_integrations.rotation ((true));
+INSERT INTO featul_integrations.rotation (slot) VALUES (0);
+COMMENT ON TABLE featul_integrations.rotation IS
+'One row: the partition (slot) of event and attempt that is written now, and since when.';
+
+CREATE TABLE featul_integrations.event (
+	slot smallint NOT NULL,
+	id bigint NOT NULL,
+	webhook_id uuid NOT NULL DEFAULT gen_random_uuid(),
+	name text NOT NULL,
+	workspace_id text NOT NULL,
+	post_id text NOT NULL,
+	payload json NOT NULL,
+	context json,
+	created_at timestamptz NOT NULL DEFAULT now()
+) PARTITION BY LIST (slot);
+CREATE INDEX event_id ON featul_integrations.event (id);
+COMMENT ON TABLE featul_integrations.event IS
+'What happened, append-only: one row per event that at least one integration wants, with the payload as the transaction saw it.';
+COMMENT ON COLUMN featul_integrations.event.webhook_id IS 'Sent as webhook-id, prefixed with msg_.';
+COMMENT ON COLUMN featul_integrations.event.context IS 'What chat messages show beyond the payload: {"statusName", "fromName", "toName"}.';
+
+CREATE TABLE featul_integrations.queue (
+	id bigint NOT NULL DEFAULT nextval('featul_integrations.delivery_id_seq'),
+	integration_id uuid NOT NULL,
+	event_slot smallint NOT NULL,
+	event_id bigint NOT NULL,
+	post_id text NOT NULL,
+	xid xid8 NOT NULL DEFAULT pg_current_xact_id(),
+	attempts integer NOT NULL DEFAULT 0,
+	next_attempt_at timestamptz,
+	PRIMARY KEY (integration_id, id)
+);
+CREATE INDEX queue_xid ON featul_integrations.queue (xid);
+COMMENT ON TABLE featul_integrations.queue IS
+'What is pending: one small row per event and integration that wants it, deleted when settled.';
+COMMENT ON COLUMN featul_integrations.queue.id IS 'The delivery id, kept for good.';
+COMMENT ON COLUMN featul_integrations.queue.xid IS 'The transaction that queued it: the worker reads what committed between two snapshots.';
+COMMENT ON COLUMN featul_integrations.queue.next_attempt_at IS 'NULL: at once.';
+
+CREATE TABLE featul_integrations.attempt (
+	slot smallint NOT NULL,
+	workspace_id text NOT NULL,
+	delivery_id bigint NOT NULL,
+	integration_id uuid NOT NULL,
+	type text NOT NULL,
+	event_slot smallint NOT NULL,
+	event_id bigint NOT NULL,
+	state text NOT NULL,
+	attempts integer NOT NULL,
+	http_status integer,
+	error text,
+	duration_ms integer,
+	response text,
+	at timestamptz NOT NULL DEFAULT clock_timestamp(),
+	next_attempt_at timestamptz
+) PARTITION BY LIST (slot);
+CREATE INDEX attempt_delivery ON featul_integrations.attempt (workspace_id, delivery_id, at);
+COMMENT ON TABLE featul_integrations.attempt IS
+'The log, append-only: one row per attempt, and one per cancellation. The newest row of a delivery that is not in queue tells how it ended.';
+COMMENT ON COLUMN featul_integrations.attempt.state IS 'What the attempt made of the delivery: pending (to be tried again), delivered, failed or cancelled.';
+COMMENT ON COLUMN featul_integrations.attempt.attempts IS 'Attempts counted so far, this one included where it counts (429 and 503 with Retry-After do not).';
+COMMENT ON COLUMN featul_integrations.attempt.response IS 'First 1,000 characters of the response body.';
+
+DO $$
+BEGIN
+	FOR slot IN 0..9 LOOP
+		EXECUTE format('CREATE TABLE featul_integrations.event_%1$s PARTITION OF featul_integrations.event FOR VALUES IN (%1$s)', slot);
+		EXECUTE format('CREATE TABLE featul_integrations.attempt_%1$s PARTITION OF featul_integrations.attempt FOR VALUES IN (%1$s)', slot);
+		EXECUTE format('COMMENT ON TABLE featul_integrations.event_%1$s IS %2$L', slot, 'Slot ' || slot || ' of event.');
+		EXECUTE format('COMMENT ON TABLE featul_integrations.attempt_%1$s IS %2$L', slot, 'Slot ' || slot || ' of attempt.');
+	END LOOP;
+END
+$$;
+
+-- ---------------------------------------------------------------------------
+-- Capture: binding the application's tables  (binding.c, capture.c, payload.c)
+-- ---------------------------------------------------------------------------
+
+
+-- ---------------------------------------------------------------------------
+-- The API for applications  (access.c, integration.c)
+-- ---------------------------------------------------------------------------
+
+
+-- ---------------------------------------------------------------------------
+-- What operators see, and what the worker needs  (shared.c, queue.c)
+-- ---------------------------------------------------------------------------
+

@@ -1,0 +1,9 @@
+/*
+ * dispatch.c
+ *		Stub.
+ */
+#include "postgres.h"
+
+#include "fmgr.h"
+
+#include "dispatch.h"

@@ -1,0 +1,27 @@
+/*
+ * featul_integrations.c
+ *		The module: settings, shared memory and background processes are set
+ *		up here, and nowhere else.
+ */
+#include "postgres.h"
+
+#include "fmgr.h"
+#include "miscadmin.h"
+
+#include "launcher.h"
+#include "settings.h"
+#include "shared.h"
+
+PG_MODULE_MAGIC;
+
+extern PGDLLEXPORT void _PG_init(void);
+
+void
+_PG_init(void)
+{
+	settings_define();
+	if (!process_shared_preload_libraries_in_progress)
+		return;
+	shared_init();
+	launcher_register();
+}

@@ -1,0 +1,88 @@
+/*
+ * http.h
+ *		HTTPS requests through one libcurl multi handle.
+ *
+ * Knows no tables.  A client is a set of running transfers behind one epoll
+ * descriptor that a WaitEventSet can wait on beside a latch.  Nothing here
+ * calls ereport or palloc from inside libcurl's callbacks; memory of running
+ * transfers and results is malloc'd, so that an error elsewhere leaks nothing
+ * that http_destroy() would not free.
+ */
+#ifndef FEATUL_HTTP_H
+#define FEATUL_HTTP_H
+
+#include "nodes/pg_list.h"
+
+typedef struct HttpClient HttpClient;
+
+/* One POST.  The client copies all of it. */
+typedef struct HttpRequest
+{
+	const char *url;
+	List	   *headers;		/* of char *, "Name: value" */
+	const char *body;			/* UTF-8 */
+	size_t		body_length;	/* bytes */
+	int			timeout_ms;		/* the whole request */
+	void	   *tag;			/* comes back in the result */
+} HttpRequest;
+
+typedef enum HttpOutcome
+{
+	HTTP_RESPONSE,				/* a whole response (or its first 64 KiB) */
+	HTTP_TIMED_OUT,
+	HTTP_REFUSED_ADDRESS,		/* the address filter refused it */
+	HTTP_FAILED					/* DNS, connect, TLS, reset, garbage, ... */
+} HttpOutcome;
+
+typedef struct HttpResult
+{
+	void	   *tag;
+	HttpOutcome outcome;
+	int			status;			/* 0 unless HTTP_RESPONSE */
+	char		error[256];		/* in words a user understands; "" with HTTP_RESPONSE */
+	char	   *body;			/* NUL-terminated raw bytes, decompressed, never NULL */
+	size_t		body_length;
+	char	   *retry_after;	/* header as received, or NULL */
+	char	   *ratelimit_remaining;	/* X-RateLimit-Remaining, or NULL */
+	char	   *ratelimit_reset_after;	/* X-RateLimit-Reset-After, or NULL */
+	int			duration_ms;
+} HttpResult;
+
+/* Once per process, from wherever it is first needed; idempotent. */
+extern void http_global_init(void);
+
+extern HttpClient *http_create(void);
+extern void http_destroy(HttpClient *client);	/* aborts what runs */
+
+/* After a reload: settings apply to the transfers started from now on. */
+extern void http_reconfigure(HttpClient *client);
+
+/* The epoll descriptor: readable when http_work() has something to do. */
+extern int	http_descriptor(HttpClient *client);
+
+/* Milliseconds until http_work() is due in any case; -1: not at all. */
+extern long http_timeout(HttpClient *client);
+
+extern void http_start(HttpClient *client, const HttpRequest *request);
+extern void http_work(HttpClient *client);
+
+/* Aborts the transfers for which it returns true; they give no result. */
+extern void http_abort(HttpClient *client, void *tag);
+
+/*
+ * Takes one finished transfer; false when there is none.  The result's
+ * pointers live until http_release().
+ */
+extern bool http_next_result(HttpClient *client, HttpResult *result);
+extern void http_release(HttpResult *result);
+
+extern int	http_running(HttpClient *client);
+extern int	http_connections(HttpClient *client);	/* open now, idle ones included */
+
+/*
+ * One request, in this session: waits on the latch, the network and interrupts.
+ * The caller calls http_release().  Cleans up when interrupted.
+ */
+extern void http_perform(const HttpRequest *request, HttpResult *result);
+
+#endif							/* FEATUL_HTTP_H */

@@ -1,0 +1,9 @@
+/*
+ * integration.c
+ *		Stub.
+ */
+#include "postgres.h"
+
+#include "fmgr.h"
+
+

@@ -1,0 +1,9 @@
+/*
+ * queue.c
+ *		Stub.
+ */
+#include "postgres.h"
+
+#include "fmgr.h"
+
+#include "queue.h"

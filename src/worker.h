@@ -1,0 +1,10 @@
+/*
+ * worker.h
+ *		The delivering process of one database.
+ */
+#ifndef FEATUL_WORKER_H
+#define FEATUL_WORKER_H
+
+extern PGDLLEXPORT void featul_integrations_worker_main(Datum slot);
+
+#endif							/* FEATUL_WORKER_H */
