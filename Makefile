@@ -26,6 +26,7 @@ OBJS = \
 	src/settings.o \
 	src/shared.o \
 	src/slack.o \
+	src/text.o \
 	src/webhook.o \
 	src/worker.o
 

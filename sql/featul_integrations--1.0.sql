@@ -67,7 +67,7 @@ SELECT pg_catalog.pg_extension_config_dump('featul_integrations.mark', '');
 -- ---------------------------------------------------------------------------
 
 CREATE TABLE featul_integrations.health (
-	integration_id uuid PRIMARY KEY REFERENCES featul_integrations.integration ON DELETE CASCADE,
+	integration_id uuid PRIMARY KEY,
 	database oid NOT NULL,
 	last_triggered_at timestamptz,
 	failures integer NOT NULL DEFAULT 0,
@@ -82,6 +82,7 @@ CREATE TABLE featul_integrations.health (
 ) WITH (fillfactor = 50);
 COMMENT ON TABLE featul_integrations.health IS
 'How each integration of this database fares. An integration without a row here, or whose row names another database, arrived by a restore or a template copy and is inactive until activate_restored() or a new connect.';
+COMMENT ON COLUMN featul_integrations.health.integration_id IS 'No foreign key: the worker must never wait for a lock that an open disconnect holds; it removes the row itself.';
 COMMENT ON COLUMN featul_integrations.health.database IS 'pg_database.oid of the database it was connected in (kept by pg_upgrade and rename, not by CREATE DATABASE ... TEMPLATE).';
 COMMENT ON COLUMN featul_integrations.health.failures IS 'Failed attempts in a row; 0 after a success.';
 COMMENT ON COLUMN featul_integrations.health.hold_until IS 'No delivery starts before this time (429 and 503 with Retry-After).';
@@ -181,6 +182,6 @@ $$;
 
 
 -- ---------------------------------------------------------------------------
--- What operators see, and what the worker needs  (shared.c, queue.c)
+-- What the worker needs, and what operators see  (shared.c, queue.c)
 -- ---------------------------------------------------------------------------
 

@@ -48,9 +48,6 @@ typedef struct HttpResult
 	int			duration_ms;
 } HttpResult;
 
-/* Once per process, from wherever it is first needed; idempotent. */
-extern void http_global_init(void);
-
 extern HttpClient *http_create(void);
 extern void http_destroy(HttpClient *client);	/* aborts what runs */
 
@@ -66,23 +63,25 @@ extern long http_timeout(HttpClient *client);
 extern void http_start(HttpClient *client, const HttpRequest *request);
 extern void http_work(HttpClient *client);
 
-/* Aborts the transfers for which it returns true; they give no result. */
+/* Aborts the transfers with this tag; they give no result. */
 extern void http_abort(HttpClient *client, void *tag);
 
 /*
- * Takes one finished transfer; false when there is none.  The result's
- * pointers live until http_release().
+ * Takes one finished transfer; NULL when there is none.  The caller gives it
+ * back with http_release(), after which its pointers are gone.
  */
-extern bool http_next_result(HttpClient *client, HttpResult *result);
-extern void http_release(HttpResult *result);
+extern HttpResult *http_next_result(HttpClient *client);
+extern void http_release(HttpClient *client, HttpResult *result);
 
 extern int	http_running(HttpClient *client);
-extern int	http_connections(HttpClient *client);	/* open now, idle ones included */
 
 /*
- * One request, in this session: waits on the latch, the network and interrupts.
- * The caller calls http_release().  Cleans up when interrupted.
+ * One request, in this session: waits on the latch, the network and
+ * interrupts, then calls take() with the result, which may raise an error.
+ * Cleans up in any case.
  */
-extern void http_perform(const HttpRequest *request, HttpResult *result);
+extern void http_perform(const HttpRequest *request,
+						 void (*take) (const HttpResult *result, void *argument),
+						 void *argument);
 
 #endif							/* FEATUL_HTTP_H */

@@ -5,8 +5,6 @@
 #ifndef FEATUL_PAYLOAD_H
 #define FEATUL_PAYLOAD_H
 
-#include "lib/stringinfo.h"
-
 /* Body limit of a webhook, bytes of UTF-8 (design 5). */
 #define PAYLOAD_MAX_BYTES 65536
 
