@@ -214,12 +214,16 @@ address_host_refused(const char *host)
 	if (length == 0)
 		return true;
 
-	if (name[0] == '[')
+	if (strchr(name, ':') != NULL)	/* a zone (%eth0) does not parse: refused */
 	{
-		if (name[length - 1] != ']' || strchr(name, '%') != NULL)
-			return true;
-		name[length - 1] = '\0';
-		return inet_pton(AF_INET6, name + 1, &v6) != 1 ||
+		char	   *start = name;
+
+		if (name[0] == '[' && name[length - 1] == ']')
+		{
+			name[length - 1] = '\0';
+			start++;
+		}
+		return inet_pton(AF_INET6, start, &v6) != 1 ||
 			!bytes_allowed((const unsigned char *) &v6);
 	}
 	if (pg_strcasecmp(name, "localhost") == 0 ||

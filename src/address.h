@@ -25,8 +25,9 @@ extern bool address_set_allowed_networks(const char *list, bool apply,
 extern bool address_allowed(const struct sockaddr *address);
 
 /*
- * True if a URL's host, as libcurl's URL parser normalises it, is localhost or
- * an address literal that address_allowed() would refuse.
+ * True if a host, as libcurl's URL parser normalises it (IPv6 in brackets) or
+ * as libcurl prints an address, is localhost or an address literal that
+ * address_allowed() would refuse.
  */
 extern bool address_host_refused(const char *host);
 

@@ -68,6 +68,7 @@ struct HttpClient
 	int			n_running;
 	dlist_head	running;
 	dlist_head	finished;
+	dlist_head	taken;			/* results given out, not yet given back */
 	dlist_head	spare;			/* transfers whose easy handle can be used again */
 };
 
@@ -161,6 +162,21 @@ on_open_socket(void *transfer_pointer, curlsocktype purpose, struct curl_sockadd
 		return CURL_SOCKET_BAD;
 	}
 	return socket(address->family, address->socktype | SOCK_CLOEXEC, address->protocol);
+}
+
+/*
+ * CURLOPT_PREREQFUNCTION, called before a request goes out on a connection: a
+ * reused one was opened under the settings of its time, so it is judged again.
+ */
+static int
+on_connected(void *transfer_pointer, char *address, char *local, int port, int local_port)
+{
+	Transfer   *transfer = transfer_pointer;
+
+	if (transfer->through_proxy || !address_host_refused(address))
+		return CURL_PREREQFUNC_OK;
+	transfer->stop = STOP_ADDRESS;
+	return CURL_PREREQFUNC_ABORT;
 }
 
 /* CURLOPT_WRITEFUNCTION: decompressed bytes, kept up to the bound. */
@@ -338,6 +354,8 @@ set_common_options(Transfer *transfer, int timeout_ms)
 	curl_easy_setopt(easy, CURLOPT_QUICK_EXIT, 1L);
 	curl_easy_setopt(easy, CURLOPT_OPENSOCKETFUNCTION, on_open_socket);
 	curl_easy_setopt(easy, CURLOPT_OPENSOCKETDATA, transfer);
+	curl_easy_setopt(easy, CURLOPT_PREREQFUNCTION, on_connected);
+	curl_easy_setopt(easy, CURLOPT_PREREQDATA, transfer);
 	curl_easy_setopt(easy, CURLOPT_WRITEFUNCTION, on_body);
 	curl_easy_setopt(easy, CURLOPT_WRITEDATA, transfer);
 	curl_easy_setopt(easy, CURLOPT_HEADERFUNCTION, on_header);
@@ -555,6 +573,7 @@ http_create(void)
 	}
 	dlist_init(&client->running);
 	dlist_init(&client->finished);
+	dlist_init(&client->taken);
 	dlist_init(&client->spare);
 	curl_multi_setopt(client->multi, CURLMOPT_SOCKETFUNCTION, on_socket);
 	curl_multi_setopt(client->multi, CURLMOPT_SOCKETDATA, client);
@@ -588,23 +607,12 @@ http_destroy(HttpClient *client)
 		transfer_free(transfer);
 	}
 	free_all(&client->finished);
+	free_all(&client->taken);
 	free_all(&client->spare);
 	curl_multi_cleanup(client->multi);
 	close(client->epoll);
 	free(client);
 	restore_signals(&saved);
-}
-
-/* See http.h. */
-void
-http_reconfigure(HttpClient *client)
-{
-	/*
-	 * A connection that is open was allowed by the settings of its time. With
-	 * no room for idle ones they close as soon as their request is done; the
-	 * next request makes room again.
-	 */
-	curl_multi_setopt(client->multi, CURLMOPT_MAXCONNECTS, 1L);
 }
 
 /* See http.h. */
@@ -683,15 +691,28 @@ http_abort(HttpClient *client, void *tag)
 		transfer_free(transfer);
 	}
 	restore_signals(&saved);
+	dlist_foreach_modify(iter, &client->finished)
+	{
+		Transfer   *transfer = dlist_container(Transfer, node, iter.cur);
+
+		if (transfer->result.tag != tag)
+			continue;
+		dlist_delete(&transfer->node);
+		transfer_free(transfer);
+	}
 }
 
 /* See http.h. */
 HttpResult *
 http_next_result(HttpClient *client)
 {
+	Transfer   *transfer;
+
 	if (dlist_is_empty(&client->finished))
 		return NULL;
-	return &dlist_container(Transfer, node, dlist_pop_head_node(&client->finished))->result;
+	transfer = dlist_container(Transfer, node, dlist_pop_head_node(&client->finished));
+	dlist_push_tail(&client->taken, &transfer->node);
+	return &transfer->result;
 }
 
 /* See http.h. */
@@ -700,6 +721,7 @@ http_release(HttpClient *client, HttpResult *result)
 {
 	Transfer   *transfer = (Transfer *) ((char *) result - offsetof(Transfer, result));
 
+	dlist_delete(&transfer->node);
 	transfer_clear(transfer);
 	dlist_push_head(&client->spare, &transfer->node);
 }

@@ -51,19 +51,17 @@ typedef struct HttpResult
 extern HttpClient *http_create(void);
 extern void http_destroy(HttpClient *client);	/* aborts what runs */
 
-/* After a reload: settings apply to the transfers started from now on. */
-extern void http_reconfigure(HttpClient *client);
-
 /* The epoll descriptor: readable when http_work() has something to do. */
 extern int	http_descriptor(HttpClient *client);
 
 /* Milliseconds until http_work() is due in any case; -1: not at all. */
 extern long http_timeout(HttpClient *client);
 
+/* A request under the settings of now; open connections are judged again. */
 extern void http_start(HttpClient *client, const HttpRequest *request);
 extern void http_work(HttpClient *client);
 
-/* Aborts the transfers with this tag; they give no result. */
+/* Aborts the transfers with this tag, the finished too; they give no result. */
 extern void http_abort(HttpClient *client, void *tag);
 
 /*
