@@ -1,9 +1,20 @@
 /*
  * compat.h
  *		Differences between PostgreSQL 15 to 18, named by feature.
+ *
+ * Include it after PostgreSQL's own headers.
  */
 #ifndef FEATUL_COMPAT_H
 #define FEATUL_COMPAT_H
+
+#include "common/base64.h"
+#include "storage/latch.h"
+#include "utils/guc.h"
+
+/* VARDATA and friends left postgres.h in 16. */
+#if PG_VERSION_NUM >= 160000
+#include "varatt.h"
+#endif
 
 /*
  * A function that SQL calls: PG_FUNCTION_INFO_V1, exported although the library
@@ -12,5 +23,58 @@
 #define FEATUL_FUNCTION(name) \
 	extern PGDLLEXPORT Datum name(PG_FUNCTION_ARGS); \
 	PG_FUNCTION_INFO_V1(name)
+
+/*
+ * What a GUC check hook allocates: plain malloc until 15, guc_malloc since.
+ */
+#if PG_VERSION_NUM < 160000
+#define guc_malloc(elevel, size) malloc(size)
+#define guc_strdup(elevel, string) strdup(string)
+#define guc_free(pointer) free(pointer)
+#endif
+
+/*
+ * A WaitEventSet that lives as long as the process: owned by a memory context
+ * until 16, by a resource owner (NULL: by nobody) since.
+ */
+static inline WaitEventSet *
+compat_create_wait_event_set(int nevents)
+{
+#if PG_VERSION_NUM >= 170000
+	return CreateWaitEventSet(NULL, nevents);
+#else
+	return CreateWaitEventSet(TopMemoryContext, nevents);
+#endif
+}
+
+/* Base64 of bytes: char until 17, uint8 since. */
+static inline int
+compat_base64_encode(const uint8 *bytes, int length, char *out, int out_size)
+{
+#if PG_VERSION_NUM >= 180000
+	return pg_b64_encode(bytes, length, out, out_size);
+#else
+	return pg_b64_encode((const char *) bytes, length, out, out_size);
+#endif
+}
+
+static inline int
+compat_base64_decode(const char *text, int length, uint8 *out, int out_size)
+{
+#if PG_VERSION_NUM >= 180000
+	return pg_b64_decode(text, length, out, out_size);
+#else
+	return pg_b64_decode(text, length, (char *) out, out_size);
+#endif
+}
+
+/* Ownership checks: one function per kind of object until 15. */
+#if PG_VERSION_NUM < 160000
+#define compat_extension_ownercheck(oid, role) pg_extension_ownercheck(oid, role)
+#define compat_relation_ownercheck(oid, role) pg_class_ownercheck(oid, role)
+#else
+#define compat_extension_ownercheck(oid, role) object_ownercheck(ExtensionRelationId, oid, role)
+#define compat_relation_ownercheck(oid, role) object_ownercheck(RelationRelationId, oid, role)
+#endif
 
 #endif							/* FEATUL_COMPAT_H */
