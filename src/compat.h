@@ -10,6 +10,7 @@
 #include "common/base64.h"
 #include "storage/latch.h"
 #include "utils/guc.h"
+#include "utils/memutils.h"
 
 /* VARDATA and friends left postgres.h in 16. */
 #if PG_VERSION_NUM >= 160000
