@@ -3,6 +3,11 @@
 -- complain if script is sourced in psql, rather than via CREATE EXTENSION
 \echo Use "CREATE EXTENSION featul_integrations" to load this file. \quit
 
+-- CREATE EXTENSION runs this as a superuser with the target schema in front, where
+-- others may have put functions and operators.  So nothing is looked up there; what
+-- belongs there is named as @extschema@.
+SET LOCAL search_path = pg_catalog, pg_temp;
+
 CREATE SCHEMA featul_integrations;
 COMMENT ON SCHEMA featul_integrations IS
 'Tables, views and owner functions of the featul_integrations extension.';
