@@ -95,6 +95,8 @@ COMMENT ON COLUMN featul_integrations.health.held_since IS 'Start of the present
 
 CREATE SEQUENCE featul_integrations.event_id_seq;
 CREATE SEQUENCE featul_integrations.delivery_id_seq;
+COMMENT ON SEQUENCE featul_integrations.event_id_seq IS 'event.id';
+COMMENT ON SEQUENCE featul_integrations.delivery_id_seq IS 'queue.id: the delivery id that users see.';
 
 -- Append-only tables rotate over these slots; see docs/architecture.md.
 CREATE TABLE featul_integrations.rotation (
