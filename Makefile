@@ -21,12 +21,14 @@ OBJS = \
 	src/http.o \
 	src/integration.o \
 	src/launcher.o \
+	src/message.o \
 	src/payload.o \
 	src/queue.o \
 	src/settings.o \
 	src/shared.o \
 	src/slack.o \
 	src/text.o \
+	src/url.o \
 	src/webhook.o \
 	src/worker.o
 

@@ -13,48 +13,59 @@
 #include "utils/timestamp.h"
 
 #include "http.h"
+#include "settings.h"
+
+#define FEATUL_USER_AGENT "featul-integrations/" FEATUL_VERSION
 
 /* An event as the table event has it. */
 typedef struct Event
 {
-	const char *name;			/* post.created, ..., integration.test */
-	const char *webhook_id;		/* msg_UUID */
-	const char *payload;		/* JSON, database encoding */
-	const char *context;		/* JSON or NULL; see featul_integrations.event */
+	const char *name;		/* post.created, ..., integration.test */
+	const char *webhook_id; /* msg_UUID */
+	const char *payload;	/* JSON, database encoding */
+	const char *context;	/* JSON or NULL; see featul_integrations.event */
 	TimestampTz created_at;
+	int count; /* deliveries that one chat message stands for; 0 or 1: just this */
 } Event;
 
 typedef enum VerdictKind
 {
 	VERDICT_DELIVERED,
-	VERDICT_RETRY,				/* failed, try again later */
-	VERDICT_HOLD,				/* 429, 503: the lane waits; uses up no attempt */
-	VERDICT_REJECTED,			/* malformed message: fails at once */
-	VERDICT_GONE				/* endpoint gone: the integration becomes inactive */
+	VERDICT_RETRY,	  /* failed, try again later */
+	VERDICT_HOLD,	  /* 429, 503: the lane waits; uses up no attempt */
+	VERDICT_REJECTED, /* malformed message: fails at once */
+	VERDICT_GONE	  /* endpoint gone: the integration becomes inactive */
 } VerdictKind;
 
 typedef struct Verdict
 {
 	VerdictKind kind;
-	int64		hold_ms;		/* VERDICT_HOLD: how long, at most 1 h; -1: as after a failure */
-	int64		pace_ms;		/* any kind: no next request before this, 0: none */
-	char	   *error;			/* palloc'd, one line; NULL when delivered */
-	char	   *reason;			/* VERDICT_GONE: what a workspace admin reads, palloc'd */
+	int64		hold_ms; /* VERDICT_HOLD: how long, at most 1 h; -1: as after a failure */
+	int64		pace_ms; /* any kind: no next request before this, 0: none */
+	char	   *error;	 /* palloc'd, one line; NULL when delivered */
+	char	   *reason;	 /* VERDICT_GONE: what a workspace admin reads, palloc'd */
 } Verdict;
 
 typedef struct Channel
 {
-	const char *type;			/* "slack" */
-	const char *label;			/* "Slack", in messages */
+	const char *type;  /* "slack" */
+	const char *label; /* "Slack", in messages */
+	const char *user_agent;
+	int			pace_ms; /* least pause between two requests to one endpoint, 0: none */
+	bool		merges;	 /* several waiting events may become one message (Event.count) */
 
 	/* ereport(ERROR, PT400) with message and hint unless the URL will do */
-	void		(*check_url) (const char *url);
+	void (*check_url)(const char *url);
 
 	/* Appends the request's body: UTF-8 whatever the database encoding */
-	void		(*render) (const Event *event, StringInfo body);
+	void (*render)(const Event *event, StringInfo body);
 
-	/* May be NULL: the general judgement by status alone */
-	bool		(*judge_code) (const HttpResult *result, Verdict *verdict);
+	/*
+	 * May be NULL.  What this service's own codes and headers say about a
+	 * response: sets kind, error and reason and returns true when a code
+	 * decides; may set hold_ms and pace_ms in any case.
+	 */
+	bool (*judge)(const HttpResult *result, Verdict *verdict);
 } Channel;
 
 /* NULL if there is no such type; types are compared exactly. */
@@ -67,9 +78,9 @@ extern const char *channel_types(void);
 typedef struct Endpoint
 {
 	const Channel *channel;
-	const char *url;
-	const char *secret;			/* whsec_..., NULL unless the channel signs */
-	const char *previous_secret;	/* NULL unless still valid */
+	const char	  *url;
+	const char	  *secret;			/* whsec_..., NULL unless the channel signs */
+	const char	  *previous_secret; /* NULL unless still valid */
 } Endpoint;
 
 /*
@@ -82,7 +93,13 @@ extern void channel_request(const Endpoint *endpoint, const Event *event,
 /* What a result means.  Never raises an error on account of the response. */
 extern Verdict channel_judge(const Channel *channel, const HttpResult *result);
 
-/* A response's first 1,000 characters, valid in the database encoding (palloc'd). */
+/*
+ * A number of seconds ("1", "0.25") as milliseconds within what a lane may be
+ * held (design 5: at most 1 h); -1 unless it is a positive number.
+ */
+extern int64 channel_seconds_to_ms(const char *seconds);
+
+/* A response's first characters, valid in the database encoding (palloc'd). */
 extern char *channel_response_excerpt(const HttpResult *result, int max_characters);
 
 /* https://host/... without what is secret, for messages and logs (palloc'd). */
@@ -96,4 +113,4 @@ extern const Channel slack_channel;
 extern const Channel discord_channel;
 extern const Channel webhook_channel;
 
-#endif							/* FEATUL_CHANNEL_H */
+#endif /* FEATUL_CHANNEL_H */

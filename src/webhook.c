@@ -1,12 +1,34 @@
 /*
  * webhook.c
- *		Stub.
+ *		Signed webhooks to any public endpoint: the canonical payload as it is.
+ *
+ * The signature, after https://www.standardwebhooks.com, is channel.c's.
  */
 #include "postgres.h"
 
-#include "fmgr.h"
-
 #include "channel.h"
-static void check_url(const char *url) {}
-static void render(const Event *event, StringInfo body) { appendStringInfoString(body, event->payload); }
-const Channel webhook_channel = {.type = "webhook", .label = "Webhook", .check_url = check_url, .render = render};
+#include "text.h"
+#include "url.h"
+
+static void
+check_url(const char *url)
+{
+	WebhookUrl parts;
+
+	url_parse(url,
+			  "Use an endpoint of your own that is reachable from the internet: "
+			  "https://example.com/path",
+			  &parts);
+}
+
+static void
+render(const Event *event, StringInfo body)
+{
+	appendStringInfoString(body, text_to_utf8(event->payload, strlen(event->payload)));
+}
+
+const Channel webhook_channel = { .type = "webhook",
+								  .label = "Webhook",
+								  .user_agent = FEATUL_USER_AGENT,
+								  .check_url = check_url,
+								  .render = render };
