@@ -39,44 +39,51 @@
 typedef enum TransferStop
 {
 	STOP_NONE,
-	STOP_BODY_FULL,				/* read enough: the status decides */
+	STOP_BODY_FULL, /* read enough: the status decides */
 	STOP_HEADERS_TOO_LARGE,
-	STOP_ADDRESS,				/* the filter refused the address */
+	STOP_ADDRESS, /* the filter refused the address */
 	STOP_MEMORY
 } TransferStop;
 
 typedef struct Transfer
 {
-	dlist_node	node;			/* in client's running or finished list, or spare */
-	CURL	   *easy;
-	struct curl_slist *headers;
+	dlist_node node; /* in client's running or finished list, or spare */
+
+	/* kept from request to request: setting these anew costs as much as signing */
+	CURL  *easy;
+	uint64 configuration; /* the client's when easy got its options; 0: none yet */
+	bool   through_proxy;
+	char  *url; /* that easy has, found acceptable; or NULL */
 	struct curl_slist *connect_to;
-	char	   *request_body;
-	size_t		header_bytes;
-	size_t		body_room;
-	TransferStop stop;
-	bool		through_proxy;
-	char		curl_error[CURL_ERROR_SIZE];
-	HttpResult	result;
+
+	/* of this request */
+	struct curl_slist *headers;
+	char			  *request_body;
+	size_t			   header_bytes;
+	size_t			   body_room;
+	TransferStop	   stop;
+	char			   curl_error[CURL_ERROR_SIZE];
+	HttpResult		   result;
 } Transfer;
 
 struct HttpClient
 {
 	CURLM	   *multi;
 	int			epoll;
-	TimestampTz deadline;		/* of libcurl's timer; 0: none */
+	TimestampTz deadline;	   /* of libcurl's timer; 0: none */
+	uint64		configuration; /* counts http_reconfigure(), from 1 */
 	int			n_running;
 	dlist_head	running;
 	dlist_head	finished;
-	dlist_head	taken;			/* results given out, not yet given back */
-	dlist_head	spare;			/* transfers whose easy handle can be used again */
+	dlist_head	taken; /* results given out, not yet given back */
+	dlist_head	spare; /* transfers whose easy handle can be used again */
 };
 
 /* All signals blocked from here ... */
 static void
 block_signals(sigset_t *saved)
 {
-	sigset_t	all;
+	sigset_t all;
 
 	sigfillset(&all);
 	pthread_sigmask(SIG_SETMASK, &all, saved);
@@ -117,7 +124,7 @@ http_global_init(void)
 static int
 on_socket(CURL *easy, curl_socket_t fd, int what, void *client_pointer, void *known)
 {
-	HttpClient *client = client_pointer;
+	HttpClient		  *client = client_pointer;
 	struct epoll_event event = { 0 };
 
 	event.data.fd = fd;
@@ -142,8 +149,8 @@ on_timer(CURLM *multi, long timeout_ms, void *client_pointer)
 {
 	HttpClient *client = client_pointer;
 
-	client->deadline = timeout_ms < 0 ? 0 :
-		GetCurrentTimestamp() + (int64) timeout_ms * 1000;
+	client->deadline =
+		timeout_ms < 0 ? 0 : GetCurrentTimestamp() + (int64) timeout_ms * 1000;
 	return 0;
 }
 
@@ -152,9 +159,10 @@ on_timer(CURLM *multi, long timeout_ms, void *client_pointer)
  * that a name which resolves to something else than before gets nowhere.
  */
 static curl_socket_t
-on_open_socket(void *transfer_pointer, curlsocktype purpose, struct curl_sockaddr *address)
+on_open_socket(void *transfer_pointer, curlsocktype purpose,
+			   struct curl_sockaddr *address)
 {
-	Transfer   *transfer = transfer_pointer;
+	Transfer *transfer = transfer_pointer;
 
 	if (!transfer->through_proxy && !address_allowed(&address->addr))
 	{
@@ -171,7 +179,7 @@ on_open_socket(void *transfer_pointer, curlsocktype purpose, struct curl_sockadd
 static int
 on_connected(void *transfer_pointer, char *address, char *local, int port, int local_port)
 {
-	Transfer   *transfer = transfer_pointer;
+	Transfer *transfer = transfer_pointer;
 
 	if (transfer->through_proxy || !address_host_refused(address))
 		return CURL_PREREQFUNC_OK;
@@ -190,8 +198,8 @@ on_body(char *data, size_t size, size_t count, void *transfer_pointer)
 
 	if (result->body_length + keep + 1 > transfer->body_room)
 	{
-		size_t		room = Max(1024, 2 * (result->body_length + keep + 1));
-		char	   *larger = realloc(result->body, room);
+		size_t room = Max(1024, 2 * (result->body_length + keep + 1));
+		char  *larger = realloc(result->body, room);
 
 		if (larger == NULL)
 		{
@@ -216,7 +224,7 @@ on_body(char *data, size_t size, size_t count, void *transfer_pointer)
 static void
 take_header(const char *line, size_t length, const char *name, char **value)
 {
-	size_t		name_length = strlen(name);
+	size_t name_length = strlen(name);
 
 	if (length <= name_length || line[name_length] != ':' ||
 		pg_strncasecmp(line, name, name_length) != 0)
@@ -236,8 +244,8 @@ take_header(const char *line, size_t length, const char *name, char **value)
 static size_t
 on_header(char *line, size_t size, size_t count, void *transfer_pointer)
 {
-	Transfer   *transfer = transfer_pointer;
-	size_t		length = size * count;
+	Transfer *transfer = transfer_pointer;
+	size_t	  length = size * count;
 
 	transfer->header_bytes += length;
 	if (transfer->header_bytes > MAX_HEADER_BYTES)
@@ -257,21 +265,23 @@ on_header(char *line, size_t size, size_t count, void *transfer_pointer)
  * Transfers
  * ------------------------------------------------------------------------ */
 
-/* Forgets a transfer's request and result, keeps its easy handle. */
+/* Forgets a transfer's request and result, keeps its easy handle and its options. */
 static void
 transfer_clear(Transfer *transfer)
 {
-	CURL	   *easy = transfer->easy;
+	Transfer kept = { .easy = transfer->easy,
+					  .configuration = transfer->configuration,
+					  .through_proxy = transfer->through_proxy,
+					  .url = transfer->url,
+					  .connect_to = transfer->connect_to };
 
 	curl_slist_free_all(transfer->headers);
-	curl_slist_free_all(transfer->connect_to);
 	free(transfer->request_body);
 	free(transfer->result.body);
 	free(transfer->result.retry_after);
 	free(transfer->result.ratelimit_remaining);
 	free(transfer->result.ratelimit_reset_after);
-	memset(transfer, 0, sizeof(*transfer));
-	transfer->easy = easy;
+	*transfer = kept;
 }
 
 static void
@@ -279,6 +289,8 @@ transfer_free(Transfer *transfer)
 {
 	transfer_clear(transfer);
 	curl_easy_cleanup(transfer->easy);
+	curl_slist_free_all(transfer->connect_to);
+	free(transfer->url);
 	free(transfer);
 }
 
@@ -286,7 +298,7 @@ transfer_free(Transfer *transfer)
 static Transfer *
 transfer_get(HttpClient *client)
 {
-	Transfer   *transfer;
+	Transfer *transfer;
 
 	if (!dlist_is_empty(&client->spare))
 		return dlist_container(Transfer, node, dlist_pop_head_node(&client->spare));
@@ -307,12 +319,12 @@ static struct curl_slist *
 connect_to_list(void)
 {
 	struct curl_slist *list = NULL;
-	const char *p = setting_connect_to;
+	const char		  *p = setting_connect_to;
 
 	while (p && *p)
 	{
-		size_t		length = strcspn(p, ",");
-		char		element[1024];
+		size_t length = strcspn(p, ",");
+		char   element[1024];
 
 		snprintf(element, sizeof(element), "%.*s", (int) length, p);
 		list = curl_slist_append(list, element + strspn(element, " "));
@@ -323,14 +335,14 @@ connect_to_list(void)
 	return list;
 }
 
-/* What holds for every request; curl_easy_reset() keeps live connections. */
+/* What holds for every request until the settings change. */
 static void
-set_common_options(Transfer *transfer, int timeout_ms)
+set_common_options(Transfer *transfer)
 {
-	CURL	   *easy = transfer->easy;
-	bool		proxied = setting_proxy && *setting_proxy;
+	CURL *easy = transfer->easy;
+	bool  proxied = setting_proxy && *setting_proxy;
 
-	curl_easy_reset(easy);
+	curl_easy_reset(easy); /* keeps live connections */
 	curl_easy_setopt(easy, CURLOPT_PRIVATE, transfer);
 	curl_easy_setopt(easy, CURLOPT_ERRORBUFFER, transfer->curl_error);
 	curl_easy_setopt(easy, CURLOPT_NOSIGNAL, 1L);
@@ -350,7 +362,6 @@ set_common_options(Transfer *transfer, int timeout_ms)
 	curl_easy_setopt(easy, CURLOPT_HTTP_VERSION, (long) CURL_HTTP_VERSION_2TLS);
 	curl_easy_setopt(easy, CURLOPT_HTTP09_ALLOWED, 0L);
 	curl_easy_setopt(easy, CURLOPT_ACCEPT_ENCODING, "");
-	curl_easy_setopt(easy, CURLOPT_TIMEOUT_MS, (long) timeout_ms);
 	curl_easy_setopt(easy, CURLOPT_QUICK_EXIT, 1L);
 	curl_easy_setopt(easy, CURLOPT_OPENSOCKETFUNCTION, on_open_socket);
 	curl_easy_setopt(easy, CURLOPT_OPENSOCKETDATA, transfer);
@@ -361,6 +372,9 @@ set_common_options(Transfer *transfer, int timeout_ms)
 	curl_easy_setopt(easy, CURLOPT_HEADERFUNCTION, on_header);
 	curl_easy_setopt(easy, CURLOPT_HEADERDATA, transfer);
 	transfer->through_proxy = proxied;
+	curl_slist_free_all(transfer->connect_to);
+	transfer->connect_to = connect_to_list();
+	curl_easy_setopt(easy, CURLOPT_CONNECT_TO, transfer->connect_to);
 }
 
 /* Moves a transfer to the finished ones. */
@@ -377,9 +391,9 @@ transfer_finish(HttpClient *client, Transfer *transfer, HttpOutcome outcome,
 static bool
 url_refused(const char *url)
 {
-	CURLU	   *parsed = curl_url();
-	char	   *host = NULL;
-	bool		refused = true;
+	CURLU *parsed = curl_url();
+	char  *host = NULL;
+	bool   refused = true;
 
 	if (parsed && curl_url_set(parsed, CURLUPART_URL, url, 0) == CURLUE_OK &&
 		curl_url_get(parsed, CURLUPART_HOST, &host, 0) == CURLUE_OK)
@@ -389,23 +403,43 @@ url_refused(const char *url)
 	return refused;
 }
 
+/*
+ * Gives the easy handle what is the same for all requests to this URL, unless
+ * it has it already.  False if the URL may not be reached.
+ */
+static bool
+configure(HttpClient *client, Transfer *transfer, const char *url)
+{
+	if (transfer->configuration == client->configuration && transfer->url &&
+		strcmp(transfer->url, url) == 0)
+		return true;
+	if (transfer->configuration != client->configuration)
+		set_common_options(transfer);
+	transfer->configuration = client->configuration;
+	free(transfer->url);
+	transfer->url = NULL;
+	curl_easy_setopt(transfer->easy, CURLOPT_URL, url);
+	if (url_refused(url))
+		return false;
+	transfer->url = strdup(url);
+	return true;
+}
+
 /* See http.h.  Raises an error only when there is no memory at all. */
 void
 http_start(HttpClient *client, const HttpRequest *request)
 {
-	Transfer   *transfer = transfer_get(client);
-	ListCell   *cell;
-	sigset_t	saved;
+	Transfer *transfer = transfer_get(client);
+	ListCell *cell;
+	sigset_t  saved;
 
 	if (transfer == NULL)
 		ereport(ERROR, (errcode(ERRCODE_OUT_OF_MEMORY), errmsg("out of memory")));
 	transfer->result.tag = request->tag;
-	set_common_options(transfer, request->timeout_ms);
-	foreach(cell, request->headers)
+	foreach (cell, request->headers)
 		transfer->headers = curl_slist_append(transfer->headers, lfirst(cell));
 	/* no "Expect: 100-continue": it costs a round trip for nothing */
 	transfer->headers = curl_slist_append(transfer->headers, "Expect:");
-	transfer->connect_to = connect_to_list();
 	transfer->request_body = malloc(request->body_length + 1);
 	transfer->result.body = calloc(1, 1);
 	transfer->body_room = 1;
@@ -415,19 +449,17 @@ http_start(HttpClient *client, const HttpRequest *request)
 		ereport(ERROR, (errcode(ERRCODE_OUT_OF_MEMORY), errmsg("out of memory")));
 	}
 	memcpy(transfer->request_body, request->body, request->body_length);
-	curl_easy_setopt(transfer->easy, CURLOPT_URL, request->url);
-	curl_easy_setopt(transfer->easy, CURLOPT_HTTPHEADER, transfer->headers);
-	curl_easy_setopt(transfer->easy, CURLOPT_CONNECT_TO, transfer->connect_to);
-	curl_easy_setopt(transfer->easy, CURLOPT_POSTFIELDS, transfer->request_body);
-	curl_easy_setopt(transfer->easy, CURLOPT_POSTFIELDSIZE_LARGE,
-					 (curl_off_t) request->body_length);
-
-	if (url_refused(request->url))
+	if (!configure(client, transfer, request->url))
 	{
 		transfer_finish(client, transfer, HTTP_REFUSED_ADDRESS,
 						"the address is not public");
 		return;
 	}
+	curl_easy_setopt(transfer->easy, CURLOPT_TIMEOUT_MS, (long) request->timeout_ms);
+	curl_easy_setopt(transfer->easy, CURLOPT_HTTPHEADER, transfer->headers);
+	curl_easy_setopt(transfer->easy, CURLOPT_POSTFIELDS, transfer->request_body);
+	curl_easy_setopt(transfer->easy, CURLOPT_POSTFIELDSIZE_LARGE,
+					 (curl_off_t) request->body_length);
 	block_signals(&saved);
 	if (curl_multi_add_handle(client->multi, transfer->easy) == CURLM_OK)
 	{
@@ -435,7 +467,8 @@ http_start(HttpClient *client, const HttpRequest *request)
 		client->n_running++;
 	}
 	else
-		transfer_finish(client, transfer, HTTP_FAILED, "the request could not be started");
+		transfer_finish(client, transfer, HTTP_FAILED,
+						"the request could not be started");
 	restore_signals(&saved);
 }
 
@@ -443,7 +476,7 @@ http_start(HttpClient *client, const HttpRequest *request)
 static void
 copy_plain(char *out, size_t size, const char *text)
 {
-	size_t		n = 0;
+	size_t n = 0;
 
 	for (; *text && n + 1 < size; text++)
 		out[n++] = (*text >= ' ' && *text < 0x7F) ? *text : ' ';
@@ -490,15 +523,16 @@ describe_failure(Transfer *transfer, CURLcode code, char *out, size_t size)
 static void
 transfer_done(HttpClient *client, Transfer *transfer, CURLcode code)
 {
-	long		status = 0;
-	curl_off_t	micros = 0;
-	char		error[256];
+	long	   status = 0;
+	curl_off_t micros = 0;
+	char	   error[256];
 
 	curl_easy_getinfo(transfer->easy, CURLINFO_RESPONSE_CODE, &status);
 	curl_easy_getinfo(transfer->easy, CURLINFO_TOTAL_TIME_T, &micros);
 	transfer->result.duration_ms = (int) (micros / 1000);
 
-	if (code == CURLE_OK || (code == CURLE_WRITE_ERROR && transfer->stop == STOP_BODY_FULL))
+	if (code == CURLE_OK ||
+		(code == CURLE_WRITE_ERROR && transfer->stop == STOP_BODY_FULL))
 	{
 		transfer->result.status = (int) status;
 		transfer_finish(client, transfer, HTTP_RESPONSE, "");
@@ -508,15 +542,16 @@ transfer_done(HttpClient *client, Transfer *transfer, CURLcode code)
 		transfer_finish(client, transfer, HTTP_REFUSED_ADDRESS,
 						"the address is not public");
 	else if (transfer->stop == STOP_HEADERS_TOO_LARGE)
-		transfer_finish(client, transfer, HTTP_FAILED, "the response's headers are too large");
+		transfer_finish(client, transfer, HTTP_FAILED,
+						"the response's headers are too large");
 	else if (transfer->stop == STOP_MEMORY)
 		transfer_finish(client, transfer, HTTP_FAILED, "out of memory");
 	else if (code == CURLE_OPERATION_TIMEDOUT)
 	{
 		snprintf(error, sizeof(error), "no complete response within %g s",
-				 transfer->result.duration_ms >= 1000 ?
-				 rint(transfer->result.duration_ms / 1000.0) :
-				 transfer->result.duration_ms / 1000.0);
+				 transfer->result.duration_ms >= 1000
+					 ? rint(transfer->result.duration_ms / 1000.0)
+					 : transfer->result.duration_ms / 1000.0);
 		transfer_finish(client, transfer, HTTP_TIMED_OUT, error);
 	}
 	else
@@ -529,13 +564,13 @@ transfer_done(HttpClient *client, Transfer *transfer, CURLcode code)
 static void
 collect_finished(HttpClient *client)
 {
-	CURLMsg    *message;
-	int			left;
+	CURLMsg *message;
+	int		 left;
 
 	while ((message = curl_multi_info_read(client->multi, &left)) != NULL)
 	{
-		Transfer   *transfer;
-		CURLcode	code = message->data.result;
+		Transfer *transfer;
+		CURLcode  code = message->data.result;
 
 		if (message->msg != CURLMSG_DONE)
 			continue;
@@ -561,16 +596,16 @@ http_create(void)
 	client = calloc(1, sizeof(HttpClient));
 	if (client)
 		client->epoll = -1;
-	if (client == NULL ||
-		(client->epoll = epoll_create1(EPOLL_CLOEXEC)) < 0 ||
+	if (client == NULL || (client->epoll = epoll_create1(EPOLL_CLOEXEC)) < 0 ||
 		(client->multi = curl_multi_init()) == NULL)
 	{
 		if (client && client->epoll >= 0)
 			close(client->epoll);
 		free(client);
-		ereport(ERROR,
-				(errcode(ERRCODE_OUT_OF_MEMORY), errmsg("could not create an HTTP client")));
+		ereport(ERROR, (errcode(ERRCODE_OUT_OF_MEMORY),
+						errmsg("could not create an HTTP client")));
 	}
+	client->configuration = 1;
 	dlist_init(&client->running);
 	dlist_init(&client->finished);
 	dlist_init(&client->taken);
@@ -595,13 +630,13 @@ free_all(dlist_head *list)
 void
 http_destroy(HttpClient *client)
 {
-	sigset_t	saved;
+	sigset_t saved;
 
 	block_signals(&saved);
 	while (!dlist_is_empty(&client->running))
 	{
-		Transfer   *transfer = dlist_container(Transfer, node,
-											   dlist_pop_head_node(&client->running));
+		Transfer *transfer =
+			dlist_container(Transfer, node, dlist_pop_head_node(&client->running));
 
 		curl_multi_remove_handle(client->multi, transfer->easy);
 		transfer_free(transfer);
@@ -626,7 +661,7 @@ http_descriptor(HttpClient *client)
 long
 http_timeout(HttpClient *client)
 {
-	int64		left;
+	int64 left;
 
 	if (!dlist_is_empty(&client->finished))
 		return 0;
@@ -641,9 +676,9 @@ void
 http_work(HttpClient *client)
 {
 	struct epoll_event events[EPOLL_BATCH];
-	sigset_t	saved;
-	int			running;
-	int			n;
+	sigset_t		   saved;
+	int				   running;
+	int				   n;
 
 	block_signals(&saved);
 	do
@@ -651,7 +686,7 @@ http_work(HttpClient *client)
 		n = epoll_wait(client->epoll, events, EPOLL_BATCH, 0);
 		for (int i = 0; i < n; i++)
 		{
-			int			what = 0;
+			int what = 0;
 
 			if (events[i].events & (EPOLLIN | EPOLLHUP))
 				what |= CURL_CSELECT_IN;
@@ -676,12 +711,12 @@ void
 http_abort(HttpClient *client, void *tag)
 {
 	dlist_mutable_iter iter;
-	sigset_t	saved;
+	sigset_t		   saved;
 
 	block_signals(&saved);
-	dlist_foreach_modify(iter, &client->running)
+	dlist_foreach_modify (iter, &client->running)
 	{
-		Transfer   *transfer = dlist_container(Transfer, node, iter.cur);
+		Transfer *transfer = dlist_container(Transfer, node, iter.cur);
 
 		if (transfer->result.tag != tag)
 			continue;
@@ -691,9 +726,9 @@ http_abort(HttpClient *client, void *tag)
 		transfer_free(transfer);
 	}
 	restore_signals(&saved);
-	dlist_foreach_modify(iter, &client->finished)
+	dlist_foreach_modify (iter, &client->finished)
 	{
-		Transfer   *transfer = dlist_container(Transfer, node, iter.cur);
+		Transfer *transfer = dlist_container(Transfer, node, iter.cur);
 
 		if (transfer->result.tag != tag)
 			continue;
@@ -706,7 +741,7 @@ http_abort(HttpClient *client, void *tag)
 HttpResult *
 http_next_result(HttpClient *client)
 {
-	Transfer   *transfer;
+	Transfer *transfer;
 
 	if (dlist_is_empty(&client->finished))
 		return NULL;
@@ -719,7 +754,7 @@ http_next_result(HttpClient *client)
 void
 http_release(HttpClient *client, HttpResult *result)
 {
-	Transfer   *transfer = (Transfer *) ((char *) result - offsetof(Transfer, result));
+	Transfer *transfer = (Transfer *) ((char *) result - offsetof(Transfer, result));
 
 	dlist_delete(&transfer->node);
 	transfer_clear(transfer);
@@ -737,14 +772,12 @@ http_running(HttpClient *client)
 static void
 wait_for_network(HttpClient *client)
 {
-	int			events;
+	int events;
 
-	events = WaitLatchOrSocket(MyLatch,
-							   WL_LATCH_SET | WL_EXIT_ON_PM_DEATH | WL_SOCKET_READABLE |
-							   WL_TIMEOUT,
-							   http_descriptor(client),
-							   Min(Max(http_timeout(client), 0), 1000),
-							   PG_WAIT_EXTENSION);
+	events = WaitLatchOrSocket(
+		MyLatch, WL_LATCH_SET | WL_EXIT_ON_PM_DEATH | WL_SOCKET_READABLE | WL_TIMEOUT,
+		http_descriptor(client), Min(Max(http_timeout(client), 0), 1000),
+		PG_WAIT_EXTENSION);
 	if (events & WL_LATCH_SET)
 		ResetLatch(MyLatch);
 	CHECK_FOR_INTERRUPTS();
@@ -752,12 +785,13 @@ wait_for_network(HttpClient *client)
 
 /* See http.h. */
 void
-http_perform(const HttpRequest *request, void (*take) (const HttpResult *, void *),
-			 void *argument)
+http_perform(const HttpRequest *request, void (*take)(const HttpResult *, void *),
+			 void			   *argument)
 {
 	HttpClient *client = http_create();
 
-	PG_TRY();
+	PG_TRY ()
+		;
 	{
 		HttpResult *result;
 
