@@ -12,6 +12,7 @@ DATA = sql/featul_integrations--1.0.sql
 OBJS = \
 	src/access.o \
 	src/address.o \
+	src/attach.o \
 	src/binding.o \
 	src/capture.o \
 	src/channel.o \
@@ -24,6 +25,7 @@ OBJS = \
 	src/message.o \
 	src/payload.o \
 	src/queue.o \
+	src/row.o \
 	src/settings.o \
 	src/shared.o \
 	src/slack.o \

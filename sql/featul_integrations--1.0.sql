@@ -179,8 +179,27 @@ END
 $$;
 
 -- ---------------------------------------------------------------------------
--- Capture: binding the application's tables  (binding.c, capture.c, payload.c)
+-- Capture: binding the application's tables  (attach.c, binding.c, capture.c, payload.c)
 -- ---------------------------------------------------------------------------
+
+CREATE FUNCTION featul_integrations.capture() RETURNS trigger
+LANGUAGE c AS 'MODULE_PATHNAME', 'featul_capture';
+REVOKE ALL ON FUNCTION featul_integrations.capture() FROM PUBLIC;
+COMMENT ON FUNCTION featul_integrations.capture() IS
+'Trigger function on the application''s tables: turns changed rows into events and deliveries. Its argument is the source.';
+
+CREATE FUNCTION @extschema@.integration_attach(app_schema text DEFAULT 'public', bindings jsonb DEFAULT '{}')
+RETURNS TABLE (source text, relation regclass, events text[])
+LANGUAGE c AS 'MODULE_PATHNAME', 'featul_integration_attach';
+REVOKE ALL ON FUNCTION @extschema@.integration_attach(text, jsonb) FROM PUBLIC;
+COMMENT ON FUNCTION @extschema@.integration_attach(text, jsonb) IS
+'Binds the application''s tables in this schema and installs the triggers on them. Run it again after a migration.';
+
+CREATE FUNCTION @extschema@.integration_detach() RETURNS void
+LANGUAGE c AS 'MODULE_PATHNAME', 'featul_integration_detach';
+REVOKE ALL ON FUNCTION @extschema@.integration_detach() FROM PUBLIC;
+COMMENT ON FUNCTION @extschema@.integration_detach() IS
+'Removes the triggers from the application''s tables and keeps everything else.';
 
 
 -- ---------------------------------------------------------------------------

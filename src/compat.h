@@ -78,4 +78,24 @@ compat_base64_decode(const char *text, int length, uint8 *out, int out_size)
 #define compat_relation_ownercheck(oid, role) object_ownercheck(RelationRelationId, oid, role)
 #endif
 
+/* A qualified name's parts; may report errors softly since 16. */
+#include "utils/regproc.h"
+#if PG_VERSION_NUM >= 160000
+#define compat_qualified_name_list(name) stringToQualifiedNameList(name, NULL)
+#else
+#define compat_qualified_name_list(name) stringToQualifiedNameList(name)
+#endif
+
+/*
+ * An expression over a relation's rows with its virtual generated columns
+ * (new in 18) replaced by what generates them: a trigger's rows lack them.
+ */
+#if PG_VERSION_NUM >= 180000
+#include "rewrite/rewriteHandler.h"
+#define compat_expand_virtual_columns(node, relation) \
+	expand_generated_columns_in_expr(node, relation, 1)
+#else
+#define compat_expand_virtual_columns(node, relation) (node)
+#endif
+
 #endif							/* FEATUL_COMPAT_H */

@@ -9,7 +9,6 @@
 #include "postgres.h"
 
 #include "access/detoast.h"
-#include "fmgr.h"
 #include "mb/pg_wchar.h"
 #include "utils/builtins.h"
 #include "utils/json.h"
@@ -26,63 +25,17 @@
  */
 #define OTHER_MAX_BYTES 512
 
-const char *const payload_event_names[] = {
-	"post.created",
-	"post.status_changed",
-	"post.pinned",
-	"post.featured",
-	"post.locked",
-	"post.upvoted",
-	"post.milestone",
-	"comment.created",
-	"comment.mention",
-	"comment.reaction",
-	NULL
-};
-
-/* A text of the payload: bytes in database encoding, not NUL-terminated. */
-typedef struct Text
-{
-	const char *data;			/* NULL: SQL NULL */
-	int			length;
-	bool		cut;			/* shorter than the original */
-} Text;
-
-/* A person as the row and the user table know them. */
-typedef struct Person
-{
-	bool		known;			/* neither missing nor anonymous */
-	Text		name;
-	Text		email;
-} Person;
-
-/* Everything a payload can show. */
-typedef struct Payload
-{
-	Text		event;
-	Text		workspace_id;
-	Text		workspace_name;
-	Text		workspace_slug;
-	bool		hides_identity;
-	Text		board;
-	Text		post_id;
-	Text		title;
-	Text		content;
-	Text		slug;
-	int64		upvotes;
-	Text		status;
-	Person		author;
-	Text		post_created_at;
-	Text		from_status;
-	int			milestone;
-	Text		comment_id;
-	Text		comment_content;
-	Person		commenter;
-	Text		role;
-	Text		comment_created_at;
-	Person		other;			/* voter, mentioned or reactor */
-	Text		reaction;
-} Payload;
+const char *const payload_event_names[] = { "post.created",
+											"post.status_changed",
+											"post.pinned",
+											"post.featured",
+											"post.locked",
+											"post.upvoted",
+											"post.milestone",
+											"comment.created",
+											"comment.mention",
+											"comment.reaction",
+											NULL };
 
 /* True if this is the name of an event that can be subscribed to. */
 bool
@@ -94,10 +47,11 @@ payload_event_known(const char *name)
 	return false;
 }
 
-static Text
+/* See payload.h. */
+Text
 text_of(const char *string)
 {
-	Text		text = { string, string ? strlen(string) : 0, false };
+	Text text = { string, string ? strlen(string) : 0, false };
 
 	return text;
 }
@@ -118,7 +72,7 @@ text_clipped(Text text, int max_bytes)
 static void
 append_text(StringInfo out, Text text)
 {
-	char	   *string;
+	char *string;
 
 	if (text.data == NULL)
 	{
@@ -166,7 +120,7 @@ person_name(const Person *person, bool hides_identity)
 static void
 append_url_encoded(StringInfo out, Text slug)
 {
-	char	   *utf8 = text_to_utf8(slug.data, slug.length);
+	char *utf8 = text_to_utf8(slug.data, slug.length);
 
 	for (const unsigned char *c = (unsigned char *) utf8; *c; c++)
 	{
@@ -183,7 +137,7 @@ static void
 append_post_url(StringInfo out, Text workspace, Text post)
 {
 	StringInfoData url;
-	const char *p = setting_post_url;
+	const char	  *p = setting_post_url;
 
 	if (post.data == NULL || post.length == 0 || workspace.data == NULL)
 	{
@@ -241,8 +195,8 @@ append_post(StringInfo out, const Payload *payload)
 	append_key(out, "name", person_name(&payload->author, payload->hides_identity));
 	appendStringInfoChar(out, ',');
 	append_key(out, "email",
-			   payload->author.known && !payload->hides_identity ?
-			   payload->author.email : text_of(NULL));
+			   payload->author.known && !payload->hides_identity ? payload->author.email
+																 : text_of(NULL));
 	appendStringInfoString(out, "},");
 	append_key(out, "createdAt", payload->post_created_at);
 	if (payload->content.cut || payload->title.cut)
@@ -261,8 +215,8 @@ append_comment(StringInfo out, const Payload *payload)
 	append_key(out, "name", person_name(&payload->commenter, payload->hides_identity));
 	appendStringInfoChar(out, ',');
 	append_key(out, "role",
-			   payload->commenter.known && !payload->hides_identity ?
-			   payload->role : text_of(NULL));
+			   payload->commenter.known && !payload->hides_identity ? payload->role
+																	: text_of(NULL));
 	appendStringInfoString(out, "},");
 	append_key(out, "createdAt", payload->comment_created_at);
 	if (payload->comment_content.cut)
@@ -274,7 +228,7 @@ append_comment(StringInfo out, const Payload *payload)
 static void
 append_specifics(StringInfo out, const Payload *payload)
 {
-	const char *event = payload->event.data;
+	const char *event = payload->event;
 	Text		other = person_name(&payload->other, payload->hides_identity);
 
 	if (strcmp(event, "post.status_changed") == 0)
@@ -323,7 +277,7 @@ append_payload(StringInfo out, const Payload *payload)
 {
 	resetStringInfo(out);
 	appendStringInfoChar(out, '{');
-	append_key(out, "event", payload->event);
+	append_key(out, "event", text_of(payload->event));
 	appendStringInfoChar(out, ',');
 	append_workspace(out, payload);
 	appendStringInfoChar(out, ',');
@@ -336,8 +290,8 @@ append_payload(StringInfo out, const Payload *payload)
 static int
 utf8_length(const StringInfo text)
 {
-	char	   *utf8;
-	int			length;
+	char *utf8;
+	int	  length;
 
 	if (GetDatabaseEncoding() == PG_UTF8 || GetDatabaseEncoding() == PG_SQL_ASCII)
 		return text->len;
@@ -352,7 +306,7 @@ utf8_length(const StringInfo text)
 static Text *
 text_to_cut(Payload *payload)
 {
-	Text	   *longest = &payload->content;
+	Text *longest = &payload->content;
 
 	if (payload->comment_content.length > longest->length)
 		longest = &payload->comment_content;
@@ -363,12 +317,13 @@ text_to_cut(Payload *payload)
 static void
 clip_others(Payload *payload)
 {
-	Text	   *others[] = {
-		&payload->workspace_id, &payload->workspace_name, &payload->workspace_slug,
-		&payload->board, &payload->post_id, &payload->slug, &payload->status,
-		&payload->author.name, &payload->author.email, &payload->from_status,
-		&payload->comment_id, &payload->commenter.name, &payload->commenter.email,
-		&payload->role, &payload->other.name, &payload->other.email, &payload->reaction
+	Text *others[] = {
+		&payload->workspace_id,	   &payload->workspace_name, &payload->workspace_slug,
+		&payload->board,		   &payload->post_id,		 &payload->slug,
+		&payload->status,		   &payload->author.name,	 &payload->author.email,
+		&payload->from_status,	   &payload->comment_id,	 &payload->commenter.name,
+		&payload->commenter.email, &payload->role,			 &payload->other.name,
+		&payload->other.email,	   &payload->reaction
 	};
 
 	for (int i = 0; i < lengthof(others); i++)
@@ -376,18 +331,18 @@ clip_others(Payload *payload)
 }
 
 /*
- * Builds the payload within PAYLOAD_MAX_BYTES.  Each round cuts in proportion
- * to what is over, so a few rounds do whatever the escapes cost.
+ * See payload.h.  Each round cuts in proportion to what is over, so a few
+ * rounds do whatever the escapes cost.
  */
-static void
-build_payload(StringInfo out, Payload *payload)
+void
+payload_build(StringInfo out, Payload *payload)
 {
 	append_payload(out, payload);
 	for (;;)
 	{
-		int			excess = utf8_length(out) - PAYLOAD_MAX_BYTES;
-		Text	   *text;
-		int			keep;
+		int	  excess = utf8_length(out) - PAYLOAD_MAX_BYTES;
+		Text *text;
+		int	  keep;
 
 		if (excess <= 0)
 			return;
@@ -399,119 +354,54 @@ build_payload(StringInfo out, Payload *payload)
 			return;
 		}
 		/* 18: ,"truncated":true */
-		keep = text->length - Max(1, (int) ((int64) text->length * (excess + 18) /
-											Max(out->len, 1)));
+		keep = text->length -
+			   Max(1, (int) ((int64) text->length * (excess + 18) / Max(out->len, 1)));
 		*text = text_clipped(*text, Max(keep, 0));
 		append_payload(out, payload);
 	}
 }
 
-/*
- * ISO 8601 in UTC, to the second, as the contract wants it; NULL where the
- * timestamp is infinite.  Result palloc'd.
- */
-static Text
+/* See payload.h. */
+Text
 text_of_timestamp(TimestampTz timestamp)
 {
 	struct pg_tm tm;
-	fsec_t		fsec;
+	fsec_t		 fsec;
 
 	if (TIMESTAMP_NOT_FINITE(timestamp) ||
 		timestamp2tm(timestamp, NULL, &tm, &fsec, NULL, NULL) != 0)
 		return text_of(NULL);
-	return text_of(psprintf("%s%04d-%02d-%02dT%02d:%02d:%02dZ",
-							tm.tm_year < 0 ? "-" : "", abs(tm.tm_year), tm.tm_mon,
-							tm.tm_mday, tm.tm_hour, tm.tm_min, tm.tm_sec));
+	return text_of(psprintf("%s%04d-%02d-%02dT%02d:%02d:%02dZ", tm.tm_year < 0 ? "-" : "",
+							abs(tm.tm_year), tm.tm_mon, tm.tm_mday, tm.tm_hour, tm.tm_min,
+							tm.tm_sec));
 }
 
-/* A text argument, at most PAYLOAD_MAX_BYTES of it detoasted. */
-static Text
-argument_text(FunctionCallInfo fcinfo, int n)
+/* See payload.h. */
+Text
+text_of_datum(Datum datum)
 {
-	Text		text = { NULL, 0, false };
+	struct varlena *original = (struct varlena *) DatumGetPointer(datum);
 	struct varlena *value;
+	char		   *copy;
+	Text			text = { 0 };
 
-	if (PG_ARGISNULL(n))
-		return text;
-	value = (struct varlena *) PG_GETARG_POINTER(n);
-	if (toast_raw_datum_size(PointerGetDatum(value)) - VARHDRSZ > PAYLOAD_MAX_BYTES)
+	if (toast_raw_datum_size(datum) - VARHDRSZ > PAYLOAD_MAX_BYTES)
 	{
-		value = PG_DETOAST_DATUM_SLICE(PointerGetDatum(value), 0, PAYLOAD_MAX_BYTES);
+		value = pg_detoast_datum_slice(original, 0, PAYLOAD_MAX_BYTES);
 		text.cut = true;
 	}
 	else
-		value = PG_DETOAST_DATUM_PACKED(PointerGetDatum(value));
-	text.data = VARDATA_ANY(value);
+		value = pg_detoast_datum_packed(original);
 	text.length = VARSIZE_ANY_EXHDR(value);
-	if (text.cut)				/* the slice may end within a character */
+	copy = palloc(text.length + 1);
+	memcpy(copy, VARDATA_ANY(value), text.length);
+	copy[text.length] = '\0';
+	if (value != original)
+		pfree(value);
+	text.data = copy;
+	if (text.cut) /* the slice may end within a character */
 		text.length = pg_mbcliplen(text.data, text.length, text.length);
 	return text;
-}
-
-static Person
-argument_person(FunctionCallInfo fcinfo, int n)
-{
-	Person		person;
-
-	person.known = !PG_ARGISNULL(n) && PG_GETARG_BOOL(n);
-	person.name = argument_text(fcinfo, n + 1);
-	person.email = argument_text(fcinfo, n + 2);
-	return person;
-}
-
-static Text
-argument_timestamp(FunctionCallInfo fcinfo, int n)
-{
-	return PG_ARGISNULL(n) ? text_of(NULL) : text_of_timestamp(PG_GETARG_TIMESTAMPTZ(n));
-}
-
-FEATUL_FUNCTION(featul_payload);
-
-/*
- * featul_integrations.payload(...) RETURNS json: called by the capture
- * statement for each event; see the install script for the arguments.
- */
-Datum
-featul_payload(PG_FUNCTION_ARGS)
-{
-	Payload		payload = { 0 };
-	StringInfoData out;
-	int			n = 0;
-
-	payload.event = text_of(text_to_cstring(PG_GETARG_TEXT_PP(n++)));
-	payload.workspace_id = argument_text(fcinfo, n++);
-	payload.workspace_name = argument_text(fcinfo, n++);
-	payload.workspace_slug = argument_text(fcinfo, n++);
-	payload.hides_identity = !PG_ARGISNULL(n) && PG_GETARG_BOOL(n);
-	n++;
-	payload.board = argument_text(fcinfo, n++);
-	payload.post_id = argument_text(fcinfo, n++);
-	payload.title = argument_text(fcinfo, n++);
-	payload.content = argument_text(fcinfo, n++);
-	payload.slug = argument_text(fcinfo, n++);
-	payload.upvotes = PG_ARGISNULL(n) ? 0 : PG_GETARG_INT64(n);
-	n++;
-	payload.status = argument_text(fcinfo, n++);
-	payload.author = argument_person(fcinfo, n);
-	n += 3;
-	payload.post_created_at = argument_timestamp(fcinfo, n++);
-	payload.from_status = argument_text(fcinfo, n++);
-	payload.milestone = PG_ARGISNULL(n) ? 0 : PG_GETARG_INT32(n);
-	n++;
-	payload.comment_id = argument_text(fcinfo, n++);
-	payload.comment_content = argument_text(fcinfo, n++);
-	payload.commenter = argument_person(fcinfo, n);
-	n += 3;
-	payload.role = argument_text(fcinfo, n++);
-	payload.comment_created_at = argument_timestamp(fcinfo, n++);
-	payload.other = argument_person(fcinfo, n);
-	n += 3;
-	payload.reaction = argument_text(fcinfo, n++);
-	Assert(n == PG_NARGS());
-
-	initStringInfo(&out);
-	build_payload(&out, &payload);
-	PG_RETURN_TEXT_P(cstring_to_text_with_len(out.data, out.len));
 }
 
 /* See payload.h. */
@@ -519,8 +409,8 @@ char *
 payload_test(const char *workspace_id, const char *name, const char *slug)
 {
 	StringInfoData out;
-	Payload		payload = { 0 };
-	const char *shown = name ? name : (slug ? slug : workspace_id);
+	Payload		   payload = { 0 };
+	const char	  *shown = name ? name : (slug ? slug : workspace_id);
 
 	payload.workspace_id = text_clipped(text_of(workspace_id), OTHER_MAX_BYTES);
 	payload.workspace_name = text_clipped(text_of(name), OTHER_MAX_BYTES);
@@ -529,10 +419,10 @@ payload_test(const char *workspace_id, const char *name, const char *slug)
 	appendStringInfoString(&out, "{\"event\":\"integration.test\",");
 	append_workspace(&out, &payload);
 	appendStringInfoChar(&out, ',');
-	append_key(&out, "message",
-			   text_of(psprintf("This is a test notification from featul for %.*s.",
-								text_clipped(text_of(shown), OTHER_MAX_BYTES).length,
-								shown)));
+	append_key(
+		&out, "message",
+		text_of(psprintf("This is a test notification from featul for %.*s.",
+						 text_clipped(text_of(shown), OTHER_MAX_BYTES).length, shown)));
 	appendStringInfoChar(&out, '}');
 	return out.data;
 }
@@ -543,11 +433,11 @@ payload_sample(const char *event, const char *workspace_id, const char *name,
 			   const char *slug)
 {
 	StringInfoData out;
-	Payload		payload = { 0 };
-	Person		ada = { true, text_of("Ada Lovelace"), text_of("ada@example.com") };
-	Person		grace = { true, text_of("Grace Hopper"), text_of("grace@example.com") };
+	Payload		   payload = { 0 };
+	Person		   ada = { true, text_of("Ada Lovelace"), text_of("ada@example.com") };
+	Person grace = { true, text_of("Grace Hopper"), text_of("grace@example.com") };
 
-	payload.event = text_of(event);
+	payload.event = event;
 	payload.workspace_id = text_of(workspace_id);
 	payload.workspace_name = text_of(name);
 	payload.workspace_slug = text_of(slug);
@@ -573,6 +463,6 @@ payload_sample(const char *event, const char *workspace_id, const char *name,
 		payload.other = ada;
 
 	initStringInfo(&out);
-	build_payload(&out, &payload);
+	payload_build(&out, &payload);
 	return out.data;
 }

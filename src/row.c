@@ -1,0 +1,94 @@
+/*
+ * row.c
+ *		Rows of the application's tables in canonical columns.
+ *
+ * Most bound columns are plain columns and read straight from the slot; an
+ * expression is compiled when a row first needs it.
+ */
+#include "postgres.h"
+
+#include "executor/executor.h"
+#include "utils/plancache.h"
+
+#include "row.h"
+
+/* See row.h. */
+RowReader *
+row_reader(BoundRelation *relation)
+{
+	RowReader *reader = palloc0(sizeof(RowReader));
+
+	reader->relation = relation;
+	return reader;
+}
+
+/* See row.h. */
+Value
+value_from_datum(ColumnType type, Datum datum, bool isnull)
+{
+	Value value = { .isnull = isnull };
+
+	if (isnull)
+		return value;
+	switch (type)
+	{
+		case COLUMN_TEXT:
+			value.text = text_of_datum(datum);
+			break;
+		case COLUMN_FLAG:
+			value.flag = DatumGetBool(datum);
+			break;
+		case COLUMN_NUMBER:
+			value.number = DatumGetInt64(datum);
+			break;
+		case COLUMN_TIME:
+			value.time = DatumGetTimestampTz(datum);
+			break;
+	}
+	return value;
+}
+
+/* Evaluates a column that is not a plain one. */
+static Datum
+evaluate(RowReader *reader, int column, TupleTableSlot *slot, bool *isnull)
+{
+	if (reader->context == NULL)
+		reader->context = CreateStandaloneExprContext();
+	if (reader->state[column] == NULL)
+		reader->state[column] =
+			ExecInitExpr((Expr *) reader->relation->column[column].planned->expr, NULL);
+	reader->context->ecxt_scantuple = slot;
+	return ExecEvalExprSwitchContext(reader->state[column], reader->context, isnull);
+}
+
+/* See row.h. */
+Row *
+row_read(RowReader *reader, TupleTableSlot *slot, uint32 columns)
+{
+	Row					   *row = palloc(sizeof(Row));
+	const ColumnDefinition *definitions =
+		source_definitions[reader->relation->source].columns;
+
+	for (int i = 0; definitions[i].name; i++)
+	{
+		const BoundColumn *column = &reader->relation->column[i];
+		bool			   isnull = true;
+		Datum			   datum = (Datum) 0;
+
+		if ((columns & COLUMN_BIT(i)) == 0)
+			;
+		else if (column->plain)
+			datum = slot_getattr(slot, column->plain, &isnull);
+		else if (column->planned)
+			datum = evaluate(reader, i, slot, &isnull);
+		else if (strcmp(definitions[i].name, "visible") == 0)
+		{
+			datum = BoolGetDatum(true);
+			isnull = false;
+		}
+		row->value[i] = value_from_datum(definitions[i].type, datum, isnull);
+	}
+	if (reader->context)
+		ResetExprContext(reader->context);
+	return row;
+}
