@@ -19,12 +19,16 @@ OBJS = \
 	src/discord.o \
 	src/dispatch.o \
 	src/featul_integrations.o \
+	src/filter.o \
 	src/http.o \
+	src/import.o \
 	src/integration.o \
 	src/launcher.o \
 	src/message.o \
 	src/payload.o \
+	src/query.o \
 	src/queue.o \
+	src/replay.o \
 	src/row.o \
 	src/settings.o \
 	src/shared.o \

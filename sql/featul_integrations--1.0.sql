@@ -203,9 +203,106 @@ COMMENT ON FUNCTION @extschema@.integration_detach() IS
 
 
 -- ---------------------------------------------------------------------------
--- The API for applications  (access.c, integration.c)
+-- The API for applications  (access.c, integration.c, replay.c, import.c)
 -- ---------------------------------------------------------------------------
 
+CREATE FUNCTION @extschema@.integration_list(workspace_slug text)
+RETURNS TABLE (id uuid, type text, is_active boolean, events text[], boards text[], rule text,
+	last_triggered_at timestamptz, created_at timestamptz, updated_at timestamptz, status text, status_reason text)
+LANGUAGE c STABLE PARALLEL RESTRICTED SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS 'MODULE_PATHNAME', 'featul_integration_list';
+REVOKE ALL ON FUNCTION @extschema@.integration_list(text) FROM PUBLIC;
+COMMENT ON FUNCTION @extschema@.integration_list(text) IS
+'The workspace''s integrations, never with URL or secret. events, boards (slugs) and rule are its filters, NULL for all; status is active, failing (its last attempt failed) or inactive, with the reason. Raises PT401 without an acting user, PT400 for a bad argument, PT404 for an unknown workspace, PT403 without the role of owner or admin.';
+
+CREATE FUNCTION @extschema@.integration_connect(workspace_slug text, type text, webhook_url text,
+	events text[] DEFAULT NULL, boards text[] DEFAULT NULL, rule text DEFAULT NULL,
+	OUT success boolean, OUT message text)
+RETURNS record
+LANGUAGE c SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS 'MODULE_PATHNAME', 'featul_integration_connect';
+REVOKE ALL ON FUNCTION @extschema@.integration_connect(text, text, text, text[], text[], text) FROM PUBLIC;
+COMMENT ON FUNCTION @extschema@.integration_connect(text, text, text, text[], text[], text) IS
+'Connects an integration (slack, discord or webhook), or replaces URL and filters of the one there is and makes it active again. events are names, boards slugs, rule a jsonpath predicate over the payload; NULL means all. Raises PT401 without an acting user, PT400 for a bad argument, PT404 for an unknown workspace, PT403 without the role of owner or admin or on a free plan.';
+
+CREATE FUNCTION @extschema@.integration_disconnect(workspace_slug text, type text, OUT success boolean, OUT message text)
+RETURNS record
+LANGUAGE c SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS 'MODULE_PATHNAME', 'featul_integration_disconnect';
+REVOKE ALL ON FUNCTION @extschema@.integration_disconnect(text, text) FROM PUBLIC;
+COMMENT ON FUNCTION @extschema@.integration_disconnect(text, text) IS
+'Deletes an integration with its secret; what is queued for it is cancelled. Raises PT401 without an acting user, PT400 for a bad argument, PT404 for an unknown workspace, PT403 without the role of owner or admin, PT404 if none of that type is connected.';
+
+CREATE FUNCTION @extschema@.integration_test(workspace_slug text, type text, OUT success boolean, OUT message text)
+RETURNS record
+LANGUAGE c SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS 'MODULE_PATHNAME', 'featul_integration_test';
+REVOKE ALL ON FUNCTION @extschema@.integration_test(text, text) FROM PUBLIC;
+COMMENT ON FUNCTION @extschema@.integration_test(text, text) IS
+'Sends a test notification now, within this call (at most featul_integrations.request_timeout; cancellable), also where the integration is inactive or delivery is off. Raises PT401 without an acting user, PT400 for a bad argument, PT404 for an unknown workspace, PT403 without the role of owner or admin or on a free plan, PT404 if none of that type is connected, PT500 with the reason as DETAIL if it was not delivered.';
+
+CREATE FUNCTION @extschema@.integration_secret(workspace_slug text)
+RETURNS text
+LANGUAGE c STABLE PARALLEL RESTRICTED SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS 'MODULE_PATHNAME', 'featul_integration_secret';
+REVOKE ALL ON FUNCTION @extschema@.integration_secret(text) FROM PUBLIC;
+COMMENT ON FUNCTION @extschema@.integration_secret(text) IS
+'The secret (whsec_...) that signs the requests of the workspace''s webhook integration. Raises PT401 without an acting user, PT400 for a bad argument, PT404 for an unknown workspace, PT403 without the role of owner or admin, PT404 if no webhook is connected.';
+
+CREATE FUNCTION @extschema@.integration_rotate_secret(workspace_slug text)
+RETURNS text
+LANGUAGE c SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS 'MODULE_PATHNAME', 'featul_integration_rotate_secret';
+REVOKE ALL ON FUNCTION @extschema@.integration_rotate_secret(text) FROM PUBLIC;
+COMMENT ON FUNCTION @extschema@.integration_rotate_secret(text) IS
+'Gives the webhook integration a new secret and returns it; the old one signs too for 24 hours. Raises PT401 without an acting user, PT400 for a bad argument, PT404 for an unknown workspace, PT403 without the role of owner or admin, PT404 if no webhook is connected.';
+
+CREATE FUNCTION @extschema@.integration_preview(workspace_slug text, type text, event text)
+RETURNS text
+LANGUAGE c STABLE PARALLEL RESTRICTED SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS 'MODULE_PATHNAME', 'featul_integration_preview';
+REVOKE ALL ON FUNCTION @extschema@.integration_preview(text, text, text) FROM PUBLIC;
+COMMENT ON FUNCTION @extschema@.integration_preview(text, text, text) IS
+'The body that an integration of that type would be sent for that event (or integration.test): of the workspace''s latest matching data, else of a sample. Connected or not; nothing is sent. Raises PT401 without an acting user, PT400 for a bad argument, PT404 for an unknown workspace, PT403 without the role of owner or admin.';
+
+CREATE FUNCTION @extschema@.integration_deliveries(workspace_slug text, type text DEFAULT NULL, state text DEFAULT NULL,
+	max_rows integer DEFAULT 50)
+RETURNS TABLE (id bigint, event text, type text, state text, attempts integer, http_status integer, error text,
+	duration_ms integer, response text, created_at timestamptz, last_attempt_at timestamptz,
+	next_attempt_at timestamptz, payload jsonb)
+LANGUAGE c STABLE PARALLEL RESTRICTED SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS 'MODULE_PATHNAME', 'featul_integration_deliveries';
+REVOKE ALL ON FUNCTION @extschema@.integration_deliveries(text, text, text, integer) FROM PUBLIC;
+COMMENT ON FUNCTION @extschema@.integration_deliveries(text, text, text, integer) IS
+'The workspace''s delivery log, newest first: at most max_rows (1 to 10000) deliveries, of that type and state (pending, delivered, failed or cancelled) where given. http_status is NULL without a response, next_attempt_at once settled. Raises PT401 without an acting user, PT400 for a bad argument, PT404 for an unknown workspace, PT403 without the role of owner or admin.';
+
+CREATE FUNCTION @extschema@.integration_redeliver(workspace_slug text, delivery_id bigint, OUT success boolean, OUT message text)
+RETURNS record
+LANGUAGE c SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS 'MODULE_PATHNAME', 'featul_integration_redeliver';
+REVOKE ALL ON FUNCTION @extschema@.integration_redeliver(text, bigint) FROM PUBLIC;
+COMMENT ON FUNCTION @extschema@.integration_redeliver(text, bigint) IS
+'Queues a settled delivery once more: the same id, webhook-id and bytes, attempts counted anew. Raises PT401 without an acting user, PT400 for a bad argument, PT404 for an unknown workspace, PT403 without the role of owner or admin or on a free plan, PT404 if the workspace has no such delivery or integration any more, PT400 if it is still pending or the integration inactive.';
+
+CREATE FUNCTION @extschema@.integration_recover(workspace_slug text, type text, since timestamptz, OUT success boolean, OUT message text)
+RETURNS record
+LANGUAGE c SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS 'MODULE_PATHNAME', 'featul_integration_recover';
+REVOKE ALL ON FUNCTION @extschema@.integration_recover(text, text, timestamptz) FROM PUBLIC;
+COMMENT ON FUNCTION @extschema@.integration_recover(text, text, timestamptz) IS
+'Queues again all deliveries of that type that failed or were cancelled since then. Raises PT401 without an acting user, PT400 for a bad argument, PT404 for an unknown workspace, PT403 without the role of owner or admin or on a free plan, PT404 if none of that type is connected, PT400 if it is inactive.';
+
+CREATE FUNCTION @extschema@.integration_import(app_schema text DEFAULT 'public')
+RETURNS TABLE (workspace_id text, type text, imported boolean, reason text)
+LANGUAGE c SET search_path = pg_catalog, pg_temp
+AS 'MODULE_PATHNAME', 'featul_integration_import';
+REVOKE ALL ON FUNCTION @extschema@.integration_import(text) FROM PUBLIC;
+COMMENT ON FUNCTION @extschema@.integration_import(text) IS
+'Takes over featul''s older integrations from the table workspace_integration of that schema: one row each, with the reason where it was refused. Never takes one over twice. For the extension''s owner.';
+
+-- What did not end well is rare, and what people look for and send again.
+CREATE INDEX attempt_unsent ON featul_integrations.attempt (workspace_id, delivery_id)
+WHERE state IN ('failed', 'cancelled');
 
 -- ---------------------------------------------------------------------------
 -- What the worker needs, and what operators see  (shared.c, queue.c)

@@ -14,17 +14,17 @@
 
 typedef struct Workspace
 {
-	char	   *id;
-	char	   *name;
-	char	   *slug;
-	bool		paid;			/* plan is starter or professional */
+	char *id;
+	char *name;
+	char *slug;
+	bool  paid; /* plan is starter or professional */
 } Workspace;
 
 typedef enum Permission
 {
-	PERMISSION_VIEW,			/* "view integrations" */
-	PERMISSION_TEST,			/* "test integrations" */
-	PERMISSION_MANAGE			/* "manage integrations" */
+	PERMISSION_VIEW,  /* "view integrations" */
+	PERMISSION_TEST,  /* "test integrations" */
+	PERMISSION_MANAGE /* "manage integrations" */
 } Permission;
 
 /* 401 unless there is an acting user (or operator).  First check of every call. */
@@ -37,4 +37,13 @@ extern void access_authenticate(void);
 extern Workspace *access_workspace(const char *slug, Permission permission,
 								   bool needs_plan);
 
-#endif							/* FEATUL_ACCESS_H */
+/*
+ * Keeps the workspace from being deleted until this transaction ends, as a
+ * foreign key would; 404 if it is gone by now.  Needs an SPI connection.
+ */
+extern void access_lock_workspace(const Workspace *workspace);
+
+/* Raises 404. */
+extern void access_workspace_not_found(void) pg_attribute_noreturn();
+
+#endif /* FEATUL_ACCESS_H */

@@ -52,6 +52,7 @@ typedef struct Channel
 	const char *label; /* "Slack", in messages */
 	const char *user_agent;
 	int			pace_ms; /* least pause between two requests to one endpoint, 0: none */
+	bool		signs;	 /* has a secret */
 	bool		merges;	 /* several waiting events may become one message (Event.count) */
 
 	/* ereport(ERROR, PT400) with message and hint unless the URL will do */

@@ -55,9 +55,9 @@ check_allowed_networks(char **newval, void **extra, GucSource source)
 
 	if (address_set_allowed_networks(*newval, false, bad, sizeof(bad)))
 		return true;
-	GUC_check_errdetail("\"%s\" is not an address range such as 10.1.2.0/24 or fd00::/8, "
-						"or there are more than 64.",
-						bad);
+	GUC_check_errdetail(
+		"\"%s\" is not an address range such as 10.1.2.0/24 or fd00::/8, or there are more than 64.",
+		bad);
 	return false;
 }
 
@@ -199,8 +199,8 @@ check_proxy(char **newval, void **extra, GucSource source)
 							 url_valid(url, CURLU_NON_SUPPORT_SCHEME, schemes)))
 		return true;
 	/* the value may hold a password: not repeated here */
-	GUC_check_errdetail("A proxy is [SCHEME://][USER:PASSWORD@]HOST[:PORT]; schemes are "
-						"http, https, socks4, socks4a, socks5 and socks5h.");
+	GUC_check_errdetail(
+		"A proxy is [SCHEME://][USER:PASSWORD@]HOST[:PORT]; schemes are http, https, socks4, socks4a, socks5 and socks5h.");
 	return false;
 }
 
@@ -233,14 +233,14 @@ check_post_url(char **newval, void **extra, GucSource source)
 
 		if (end == NULL && (*c == '{' || *c == '}'))
 		{
-			GUC_check_errdetail("There is a brace that belongs to no known placeholder; "
-								"known are {workspace} and {post}.");
+			GUC_check_errdetail(
+				"There is a brace that belongs to no known placeholder; known are {workspace} and {post}.");
 			return false;
 		}
 		if (end == NULL && (*c <= ' ' || *c >= 0x7F))
 		{
-			GUC_check_errdetail("Spaces, control characters and other than ASCII "
-								"characters must be percent-encoded.");
+			GUC_check_errdetail(
+				"Spaces, control characters and other than ASCII characters must be percent-encoded.");
 			return false;
 		}
 		example[n++] = end ? 'x' : *c;

@@ -48,8 +48,7 @@ check_url(const char *url)
 		strncmp(parts.path, "/triggers/", 10) == 0)
 		url_refuse(
 			"Slack workflow and trigger URLs are not supported",
-			"Use an incoming webhook instead: create a Slack app, switch on Incoming "
-			"Webhooks and copy its https://hooks.slack.com/services/... URL.");
+			"Use an incoming webhook instead: create a Slack app, switch on Incoming Webhooks and copy its https://hooks.slack.com/services/... URL.");
 	if (!parts.default_port || parts.query != NULL ||
 		strncmp(parts.path, "/services/", 10) != 0)
 		url_refuse("Not a Slack webhook URL", URL_HINT);

@@ -15,10 +15,10 @@ check_url(const char *url)
 {
 	WebhookUrl parts;
 
-	url_parse(url,
-			  "Use an endpoint of your own that is reachable from the internet: "
-			  "https://example.com/path",
-			  &parts);
+	url_parse(
+		url,
+		"Use an endpoint of your own that is reachable from the internet: https://example.com/path",
+		&parts);
 }
 
 static void
@@ -29,6 +29,7 @@ render(const Event *event, StringInfo body)
 
 const Channel webhook_channel = { .type = "webhook",
 								  .label = "Webhook",
+								  .signs = true,
 								  .user_agent = FEATUL_USER_AGENT,
 								  .check_url = check_url,
 								  .render = render };

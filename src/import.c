@@ -1,0 +1,200 @@
+/*
+ * import.c
+ *		integration_import(): takes over featul's older integrations.
+ *
+ * For the extension's owner: no acting user, no role, no plan.  Each row is
+ * judged as integration_connect() would; a mark remembers what was taken over,
+ * so that one that a user disconnected later does not come back.
+ */
+#include "postgres.h"
+
+#include "access/xact.h"
+#include "catalog/namespace.h"
+#include "executor/spi.h"
+#include "fmgr.h"
+#include "funcapi.h"
+#include "utils/builtins.h"
+#include "utils/lsyscache.h"
+#include "utils/memutils.h"
+
+#include "access.h"
+#include "api.h"
+#include "binding.h"
+#include "compat.h"
+#include "query.h"
+#include "shared.h"
+
+/* A row of the older table. */
+typedef struct OldIntegration
+{
+	char *workspace_id;
+	char *type;
+	char *webhook_url;
+	bool  is_active;
+	bool  has_workspace;
+} OldIntegration;
+
+/* The quoted name of workspace_integration or workspace_integrations; else 42P01. */
+static char *
+find_table(const char *schema)
+{
+	static const char *const names[] = { "workspace_integration",
+										 "workspace_integrations" };
+	Oid namespace = get_namespace_oid(schema, false);
+
+	for (int i = 0; i < lengthof(names); i++)
+		if (OidIsValid(get_relname_relid(names[i], namespace)))
+			return quote_qualified_identifier(schema, names[i]);
+	ereport(ERROR, (errcode(ERRCODE_UNDEFINED_TABLE),
+					errmsg("schema \"%s\" has no table workspace_integration", schema)));
+}
+
+/* Reads all rows, in a stable order. */
+static List *
+read_old_integrations(const char *table)
+{
+	StringInfoData	sql;
+	QueryParameters parameters = { 0 };
+	List		   *rows = NIL;
+	int64			count;
+
+	initStringInfo(&sql);
+	appendStringInfo(&sql,
+					 "SELECT o.workspace_id::text, o.type::text, o.webhook_url::text,"
+					 " o.is_active IS NOT FALSE, EXISTS (SELECT FROM ");
+	binding_append_relation(&sql, SOURCE_WORKSPACE, "w");
+	appendStringInfo(&sql,
+					 " WHERE w.id = o.workspace_id::text) FROM %s o"
+					 " ORDER BY 1, 2, o.is_active IS NOT FALSE DESC",
+					 table);
+	count = query_read(&parameters, sql.data);
+	for (int64 row = 0; row < count; row++)
+	{
+		OldIntegration *old = palloc(sizeof(OldIntegration));
+
+		old->workspace_id = query_result(row, 1);
+		old->type = query_result(row, 2);
+		old->webhook_url = query_result(row, 3);
+		old->is_active = query_result_bool(row, 4);
+		old->has_workspace = query_result_bool(row, 5);
+		rows = lappend(rows, old);
+	}
+	return rows;
+}
+
+/* Why the channel would not take this URL, palloc'd; NULL if it would. */
+static char *
+url_problem(const Channel *channel, const char *url)
+{
+	MemoryContext context = CurrentMemoryContext;
+	char *volatile problem = NULL;
+
+	/* no subtransaction: checking a URL touches nothing but memory */
+	PG_TRY ()
+		;
+	{
+		channel->check_url(url);
+	}
+	PG_CATCH();
+	{
+		MemoryContextSwitchTo(context);
+		if (geterrcode() != ERRCODE_FEATUL_BAD_ARGUMENT)
+			PG_RE_THROW();
+		problem = CopyErrorData()->message;
+		FlushErrorState();
+	}
+	PG_END_TRY();
+	return problem;
+}
+
+/* True the first time that this workspace and type are asked for. */
+static bool
+mark_imported(const OldIntegration *old)
+{
+	QueryParameters parameters = { 0 };
+
+	query_add_text(&parameters, psprintf("%s:%s", old->type, old->workspace_id));
+	return query_write(
+			   &parameters,
+			   "INSERT INTO featul_integrations.mark (source, id) VALUES ('import', $1)"
+			   " ON CONFLICT DO NOTHING") > 0;
+}
+
+/* Connects it; false if the workspace has one of that type. */
+static bool
+insert_integration(const OldIntegration *old, const Channel *channel)
+{
+	QueryParameters parameters = { 0 };
+
+	query_add_text(&parameters, old->workspace_id);
+	query_add_text(&parameters, old->type);
+	query_add_text(&parameters, old->webhook_url);
+	query_add_text(&parameters, channel->signs ? channel_new_secret() : NULL);
+	query_add_text(&parameters,
+				   old->is_active ? NULL : "It was inactive when it was imported.");
+	if (query_write(
+			&parameters,
+			"INSERT INTO featul_integrations.integration"
+			" (workspace_id, type, webhook_url, secret, is_active, inactive_reason)"
+			" VALUES ($1, $2, $3, $4, $5 IS NULL, $5)"
+			" ON CONFLICT DO NOTHING RETURNING id") == 0)
+		return false;
+	api_claim_integration(query_result(0, 1));
+	return true;
+}
+
+/* Takes over one; returns NULL, or why it was refused. */
+static char *
+import_one(const OldIntegration *old)
+{
+	const Channel *channel;
+	char		  *problem;
+
+	if (old->workspace_id == NULL || old->type == NULL || old->webhook_url == NULL)
+		return "A value is missing";
+	channel = channel_find(old->type);
+	if (channel == NULL)
+		return psprintf("Unknown integration type; types are %s", channel_types());
+	if (!old->has_workspace)
+		return "Workspace not found";
+	problem = url_problem(channel, old->webhook_url);
+	if (problem)
+		return problem;
+	if (!mark_imported(old))
+		return "It was imported before";
+	if (!insert_integration(old, channel))
+		return "The workspace has an integration of this type";
+	return NULL;
+}
+
+FEATUL_FUNCTION(featul_integration_import);
+
+/* integration_import(app_schema): see the install script. */
+Datum
+featul_integration_import(PG_FUNCTION_ARGS)
+{
+	ReturnSetInfo *result = (ReturnSetInfo *) fcinfo->resultinfo;
+	ListCell	  *cell;
+	char		  *schema = api_text(fcinfo, 0, "app_schema");
+
+	InitMaterializedSRF(fcinfo, 0);
+	api_spi_connect();
+	binding_require();
+	foreach (cell, read_old_integrations(find_table(schema)))
+	{
+		OldIntegration *old = lfirst(cell);
+		char		   *problem = import_one(old);
+		Datum values[4] = { old->workspace_id ? CStringGetTextDatum(old->workspace_id)
+											  : (Datum) 0,
+							old->type ? CStringGetTextDatum(old->type) : (Datum) 0,
+							BoolGetDatum(problem == NULL),
+							problem ? CStringGetTextDatum(problem) : (Datum) 0 };
+		bool nulls[4] = { old->workspace_id == NULL, old->type == NULL, false,
+						  problem == NULL };
+
+		tuplestore_putvalues(result->setResult, result->setDesc, values, nulls);
+	}
+	api_spi_finish();
+	shared_reload_workers_at_commit();
+	return (Datum) 0;
+}
