@@ -107,17 +107,31 @@ url_problem(const Channel *channel, const char *url)
 	return problem;
 }
 
-/* True the first time that this workspace and type are asked for. */
+/* What the mark of an import is called. */
+static char *
+mark_id(const OldIntegration *old)
+{
+	return psprintf("%s:%s", old->type, old->workspace_id);
+}
+
 static bool
+was_imported(const OldIntegration *old)
+{
+	QueryParameters parameters = { 0 };
+
+	query_add_text(&parameters, mark_id(old));
+	return query_write(&parameters, "SELECT FROM featul_integrations.mark"
+									" WHERE source = 'import' AND id = $1") > 0;
+}
+
+static void
 mark_imported(const OldIntegration *old)
 {
 	QueryParameters parameters = { 0 };
 
-	query_add_text(&parameters, psprintf("%s:%s", old->type, old->workspace_id));
-	return query_write(
-			   &parameters,
-			   "INSERT INTO featul_integrations.mark (source, id) VALUES ('import', $1)"
-			   " ON CONFLICT DO NOTHING") > 0;
+	query_add_text(&parameters, mark_id(old));
+	(void) query_write(&parameters, "INSERT INTO featul_integrations.mark (source, id)"
+									" VALUES ('import', $1) ON CONFLICT DO NOTHING");
 }
 
 /* Connects it; false if the workspace has one of that type. */
@@ -160,10 +174,11 @@ import_one(const OldIntegration *old)
 	problem = url_problem(channel, old->webhook_url);
 	if (problem)
 		return problem;
-	if (!mark_imported(old))
+	if (was_imported(old))
 		return "It was imported before";
 	if (!insert_integration(old, channel))
 		return "The workspace has an integration of this type";
+	mark_imported(old);
 	return NULL;
 }
 
