@@ -18,21 +18,26 @@ OBJS = \
 	src/channel.o \
 	src/discord.o \
 	src/dispatch.o \
+	src/event.o \
 	src/featul_integrations.o \
 	src/filter.o \
 	src/http.o \
 	src/import.o \
 	src/integration.o \
 	src/launcher.o \
+	src/lookup.o \
 	src/message.o \
+	src/owner.o \
 	src/payload.o \
 	src/query.o \
 	src/queue.o \
+	src/record.o \
 	src/replay.o \
 	src/row.o \
 	src/settings.o \
 	src/shared.o \
 	src/slack.o \
+	src/subscription.o \
 	src/text.o \
 	src/url.o \
 	src/webhook.o \

@@ -18,6 +18,7 @@
 #include "access/relation.h"
 #include "access/table.h"
 #include "access/tableam.h"
+#include "access/xact.h"
 #include "catalog/dependency.h"
 #include "catalog/namespace.h"
 #include "catalog/pg_class.h"
@@ -149,6 +150,10 @@ static struct
 static HTAB *bound_relations = NULL;
 
 static uint64 generation = 1;
+static uint64 versions = 0;
+
+/* CachedExpressions to be freed at the end of the transaction */
+static List *retired_expressions = NIL;
 
 /* See binding.h. */
 Source
@@ -177,6 +182,14 @@ column_by_name(Source source, const char *name, int length)
 			memcmp(columns[i].name, name, length) == 0)
 			return i;
 	return -1;
+}
+
+/* See binding.h. */
+bool
+column_defaults_to_true(Source source, int column)
+{
+	return (source == SOURCE_POST && column == POST_VISIBLE) ||
+		   (source == SOURCE_COMMENT && column == COMMENT_VISIBLE);
 }
 
 /* ------------------------------------------------------------------------
@@ -211,6 +224,21 @@ on_relation_change(Datum unused, Oid relid)
 	}
 }
 
+/* Transaction callback: nobody can be using these any more. */
+static void
+free_retired_expressions(XactEvent event, void *unused)
+{
+	ListCell *cell;
+
+	if (event != XACT_EVENT_COMMIT && event != XACT_EVENT_ABORT &&
+		event != XACT_EVENT_PREPARE)
+		return;
+	foreach (cell, retired_expressions)
+		FreeCachedExpression(lfirst(cell));
+	list_free(retired_expressions);
+	retired_expressions = NIL;
+}
+
 /* Once per process. */
 static void
 initialize_cache(void)
@@ -222,6 +250,7 @@ initialize_cache(void)
 	bound_relations =
 		hash_create("featul_integrations bindings", 32, &control, HASH_ELEM | HASH_BLOBS);
 	CacheRegisterRelcacheCallback(on_relation_change, (Datum) 0);
+	RegisterXactCallback(free_retired_expressions, NULL);
 }
 
 /* See binding.h. */
@@ -606,9 +635,12 @@ compile_column(BoundRelation *bound, Relation relation, int column,
 static void
 reset_bound_relation(BoundRelation *bound)
 {
+	MemoryContext caller = MemoryContextSwitchTo(TopMemoryContext);
+
 	for (int i = 0; i < MAX_COLUMNS; i++)
 		if (bound->column[i].planned)
-			FreeCachedExpression(bound->column[i].planned);
+			retired_expressions = lappend(retired_expressions, bound->column[i].planned);
+	MemoryContextSwitchTo(caller);
 	discard(bound->context);
 	bound->context = NULL;
 	memset(bound->column, 0, sizeof(bound->column));
@@ -646,6 +678,8 @@ compile(BoundRelation *bound)
 	reset_bound_relation(bound);
 	bound->context = AllocSetContextCreate(
 		TopMemoryContext, "featul_integrations relation", ALLOCSET_SMALL_SIZES);
+	bound->version = ++versions;
+	bound->version = ++versions;
 	bound->valid = true;
 	bound->broken = true;
 	bound->unsafe_functions = false;
@@ -709,27 +743,38 @@ plans_are_stale(const BoundRelation *bound)
 
 /* See binding.h. */
 BoundRelation *
-binding_of(Source source, Oid relid)
+binding_peek(Source source, Oid relid)
 {
 	BoundRelation *bound;
+
+	if (!bindings.valid)
+		return NULL;
+	bound = hash_search(bound_relations, &relid, HASH_FIND, NULL);
+	return bound && bound->valid && bound->source == source && !plans_are_stale(bound)
+			   ? bound
+			   : NULL;
+}
+
+/* See binding.h. */
+BoundRelation *
+binding_of(Source source, Oid relid)
+{
+	BoundRelation *bound = binding_peek(source, relid);
 	bool		   found;
 
-	load_bindings();
-	bound = hash_search(bound_relations, &relid, HASH_FIND, &found);
-	if (found && bound->valid && bound->source == source && !bound->broken &&
-		!plans_are_stale(bound))
+	if (bound && !bound->broken)
 		return bound;
-	if (!stands_for(source, relid))
+	if (bound == NULL && !stands_for(source, relid))
 		return NULL;
-	bound = hash_search(bound_relations, &relid, HASH_ENTER, &found);
-	if (!found)
-		memset((char *) bound + sizeof(Oid), 0, sizeof(BoundRelation) - sizeof(Oid));
-	if (found && bound->valid && bound->source == source && bound->broken)
+	if (bound)
 		ereport(ERROR,
 				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
 				 errmsg("the binding of \"%s\" does not fit its table any more",
 						source_definitions[source].name),
 				 errhint("The extension's owner runs integration_attach() again.")));
+	bound = hash_search(bound_relations, &relid, HASH_ENTER, &found);
+	if (!found)
+		memset((char *) bound + sizeof(Oid), 0, sizeof(BoundRelation) - sizeof(Oid));
 	bound->source = source;
 	compile(bound);
 	return bound;
@@ -757,7 +802,7 @@ binding_append_relation(StringInfo sql, Source source, const char *alias)
 		appendStringInfoString(sql, i > 0 ? ", " : "");
 		if (expression)
 			appendStringInfoString(sql, expression);
-		else if (strcmp(definitions[i].name, "visible") == 0)
+		else if (column_defaults_to_true(source, i))
 			appendStringInfoString(sql, "true");
 		else
 			appendStringInfo(sql, "NULL::pg_catalog.%s", types[definitions[i].type]);

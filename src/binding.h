@@ -146,6 +146,9 @@ extern const SourceDefinition source_definitions[SOURCE_COUNT];
 /* SOURCE_COUNT if there is no such source */
 extern Source source_by_name(const char *name, int length);
 
+/* Whether an absent column counts as true (visible), not as NULL. */
+extern bool column_defaults_to_true(Source source, int column);
+
 /* -1 if the source has no such canonical column */
 extern int column_by_name(Source source, const char *name, int length);
 
@@ -166,6 +169,7 @@ typedef struct BoundRelation
 {
 	Oid			  relid; /* hash key */
 	Source		  source;
+	uint64		  version;			/* another with each compilation */
 	bool		  valid;			/* else it is compiled again when next asked for */
 	bool		  broken;			/* the binding does not fit the table any more */
 	bool		  unsafe_functions; /* an expression calls more than built-in functions */
@@ -202,6 +206,9 @@ extern void binding_append_relation(StringInfo sql, Source source, const char *a
  * The result lives until the end of the transaction at least.
  */
 extern BoundRelation *binding_of(Source source, Oid relid);
+
+/* What binding_of() has already found out; NULL: nothing.  Raises nothing. */
+extern BoundRelation *binding_peek(Source source, Oid relid);
 
 /*
  * Parses one expression over the relation's rows and converts it to the

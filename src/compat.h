@@ -78,6 +78,16 @@ compat_base64_decode(const char *text, int length, uint8 *out, int out_size)
 #define compat_relation_ownercheck(oid, role) object_ownercheck(RelationRelationId, oid, role)
 #endif
 
+/* Index entries of a newly inserted row; can be only summarizing ones since 16. */
+#include "executor/executor.h"
+#if PG_VERSION_NUM >= 160000
+#define compat_insert_index_tuples(relation, slot, state) \
+	ExecInsertIndexTuples(relation, slot, state, false, false, NULL, NIL, false)
+#else
+#define compat_insert_index_tuples(relation, slot, state) \
+	ExecInsertIndexTuples(relation, slot, state, false, false, NULL, NIL)
+#endif
+
 /* A qualified name's parts; may report errors softly since 16. */
 #include "utils/regproc.h"
 #if PG_VERSION_NUM >= 160000

@@ -25,26 +25,37 @@
  */
 #define OTHER_MAX_BYTES 512
 
-const char *const payload_event_names[] = { "post.created",
-											"post.status_changed",
-											"post.pinned",
-											"post.featured",
-											"post.locked",
-											"post.upvoted",
-											"post.milestone",
-											"comment.created",
-											"comment.mention",
-											"comment.reaction",
-											NULL };
+const char *const payload_event_names[] = {
+	[EVENT_POST_CREATED] = "post.created",
+	[EVENT_POST_STATUS_CHANGED] = "post.status_changed",
+	[EVENT_POST_PINNED] = "post.pinned",
+	[EVENT_POST_FEATURED] = "post.featured",
+	[EVENT_POST_LOCKED] = "post.locked",
+	[EVENT_POST_UPVOTED] = "post.upvoted",
+	[EVENT_POST_MILESTONE] = "post.milestone",
+	[EVENT_COMMENT_CREATED] = "comment.created",
+	[EVENT_COMMENT_MENTION] = "comment.mention",
+	[EVENT_COMMENT_REACTION] = "comment.reaction",
+	[EVENT_COUNT] = NULL
+};
+
+/* See payload.h. */
+EventKind
+payload_event_kind(const char *name)
+{
+	EventKind	kind;
+
+	for (kind = 0; kind < EVENT_COUNT; kind++)
+		if (strcmp(payload_event_names[kind], name) == 0)
+			break;
+	return kind;
+}
 
 /* True if this is the name of an event that can be subscribed to. */
 bool
 payload_event_known(const char *name)
 {
-	for (const char *const *known = payload_event_names; *known; known++)
-		if (strcmp(*known, name) == 0)
-			return true;
-	return false;
+	return payload_event_kind(name) != EVENT_COUNT;
 }
 
 /* See payload.h. */

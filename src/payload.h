@@ -11,8 +11,27 @@
 /* Body limit of a webhook, bytes of UTF-8 (design 5). */
 #define PAYLOAD_MAX_BYTES 65536
 
-/* The ten events, in the contract's order; NULL-terminated. */
+/* The ten events, in the contract's order. */
+typedef enum EventKind
+{
+	EVENT_POST_CREATED,
+	EVENT_POST_STATUS_CHANGED,
+	EVENT_POST_PINNED,
+	EVENT_POST_FEATURED,
+	EVENT_POST_LOCKED,
+	EVENT_POST_UPVOTED,
+	EVENT_POST_MILESTONE,
+	EVENT_COMMENT_CREATED,
+	EVENT_COMMENT_MENTION,
+	EVENT_COMMENT_REACTION,
+	EVENT_COUNT
+} EventKind;
+
+/* Their names, by EventKind; NULL-terminated. */
 extern const char *const payload_event_names[];
+
+/* EVENT_COUNT if there is no such event */
+extern EventKind payload_event_kind(const char *name);
 
 extern bool payload_event_known(const char *name);
 

@@ -81,7 +81,7 @@ row_read(RowReader *reader, TupleTableSlot *slot, uint32 columns)
 			datum = slot_getattr(slot, column->plain, &isnull);
 		else if (column->planned)
 			datum = evaluate(reader, i, slot, &isnull);
-		else if (strcmp(definitions[i].name, "visible") == 0)
+		else if (column_defaults_to_true(reader->relation->source, i))
 		{
 			datum = BoolGetDatum(true);
 			isnull = false;

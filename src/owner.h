@@ -1,0 +1,35 @@
+/*
+ * owner.h
+ *		Acting as the extension's owner inside a trigger on somebody else's table.
+ *
+ * What SECURITY DEFINER and SET search_path would do for a function, but only
+ * where a trigger has something to do: most calls have not, and must cost
+ * next to nothing.
+ */
+#ifndef FEATUL_OWNER_H
+#define FEATUL_OWNER_H
+
+#include "executor/spi.h"
+
+typedef struct OwnerState
+{
+	Oid user;
+	int security_context;
+	int guc_nest;
+} OwnerState;
+
+/*
+ * Becomes the owner of this function, with search_path = pg_catalog, pg_temp.
+ * An error that leaves the (sub)transaction undoes it as well.
+ */
+extern void owner_begin(OwnerState *state, Oid function);
+extern void owner_end(const OwnerState *state);
+
+/*
+ * Prepares a statement of ours when it is first needed in this process, with a
+ * plan that does not depend on its arguments; needs SPI and the owner's rights.
+ */
+extern SPIPlanPtr owner_prepare(SPIPlanPtr *plan, const char *sql, int n_arguments,
+								Oid *types);
+
+#endif /* FEATUL_OWNER_H */

@@ -1,0 +1,335 @@
+/*
+ * record.c
+ *		Writing what was captured: events, queue entries and marks.
+ *
+ * Events and queue entries are inserted straight into their tables, without a
+ * plan: starting an executor for two INSERTs costs more than the INSERTs.  The
+ * tables are the extension's own, without triggers, and every column is given.
+ */
+#include "postgres.h"
+
+#include "access/heapam.h"
+#include "access/table.h"
+#include "access/tableam.h"
+#include "access/xact.h"
+#include "catalog/namespace.h"
+#include "catalog/pg_type.h"
+#include "commands/sequence.h"
+#include "executor/executor.h"
+#include "executor/spi.h"
+#include "utils/array.h"
+#include "utils/builtins.h"
+#include "utils/fmgrprotos.h"
+#include "utils/lsyscache.h"
+#include "utils/rel.h"
+#include "utils/snapmgr.h"
+#include "utils/xid8.h"
+
+#include "compat.h"
+#include "lookup.h"
+#include "owner.h"
+#include "record.h"
+
+/* Columns of the tables, as the install script creates them */
+enum
+{
+	EVENT_SLOT,
+	EVENT_ID,
+	EVENT_WEBHOOK_ID,
+	EVENT_NAME,
+	EVENT_WORKSPACE_ID,
+	EVENT_POST_ID,
+	EVENT_PAYLOAD,
+	EVENT_CONTEXT,
+	EVENT_CREATED_AT,
+	EVENT_COLUMNS
+};
+enum
+{
+	QUEUE_ID,
+	QUEUE_INTEGRATION_ID,
+	QUEUE_EVENT_SLOT,
+	QUEUE_EVENT_ID,
+	QUEUE_POST_ID,
+	QUEUE_XID,
+	QUEUE_ATTEMPTS,
+	QUEUE_NEXT_ATTEMPT_AT,
+	QUEUE_COLUMNS
+};
+
+/* A table that is being written. */
+typedef struct Target
+{
+	ResultRelInfo  *relation;
+	TupleTableSlot *slot;
+	BulkInsertState bulk;
+} Target;
+
+struct Recorder
+{
+	EState	 *state;
+	CommandId command;
+	int16	  event_slot;
+	Oid		  event_sequence;
+	Oid		  queue_sequence;
+	Target	  event;
+	Target	  queue;
+};
+
+static Oid
+own_relation(const char *name)
+{
+	Oid relid = get_relname_relid(name, get_namespace_oid("featul_integrations", false));
+
+	if (!OidIsValid(relid))
+		elog(ERROR, "featul_integrations.%s does not exist", name);
+	return relid;
+}
+
+/* The partition of event that is written now. */
+static int16
+current_slot(void)
+{
+	Relation		table = table_open(own_relation("rotation"), AccessShareLock);
+	Snapshot		snapshot = RegisterSnapshot(GetLatestSnapshot());
+	TableScanDesc	scan = table_beginscan(table, snapshot, 0, NULL);
+	TupleTableSlot *row = table_slot_create(table, NULL);
+	bool			isnull;
+	int16			slot;
+
+	if (!table_scan_getnextslot(scan, ForwardScanDirection, row))
+		elog(ERROR, "featul_integrations.rotation is empty");
+	slot = DatumGetInt16(slot_getattr(row, 1, &isnull));
+	ExecDropSingleTupleTableSlot(row);
+	table_endscan(scan);
+	UnregisterSnapshot(snapshot);
+	table_close(table, AccessShareLock);
+	return slot;
+}
+
+static Target
+open_target(const char *name)
+{
+	Target	 target;
+	Relation relation = table_open(own_relation(name), RowExclusiveLock);
+
+	target.relation = makeNode(ResultRelInfo);
+	InitResultRelInfo(target.relation, relation, 0, NULL, 0);
+	ExecOpenIndices(target.relation, false);
+	target.slot = table_slot_create(relation, NULL);
+	target.bulk = NULL;
+	return target;
+}
+
+static void
+close_target(Target *target)
+{
+	Relation relation = target->relation->ri_RelationDesc;
+
+	if (target->bulk)
+		FreeBulkInsertState(target->bulk);
+	ExecDropSingleTupleTableSlot(target->slot);
+	ExecCloseIndices(target->relation);
+	table_close(relation, NoLock);
+}
+
+/* Inserts the row in the target's slot. */
+static void
+insert(Recorder *recorder, Target *target)
+{
+	ExecStoreVirtualTuple(target->slot);
+	table_tuple_insert(target->relation->ri_RelationDesc, target->slot, recorder->command,
+					   0, target->bulk);
+	if (target->relation->ri_NumIndices > 0)
+		list_free(
+			compat_insert_index_tuples(target->relation, target->slot, recorder->state));
+	ResetPerTupleExprContext(recorder->state);
+}
+
+/* See record.h. */
+Recorder *
+recorder_open(void)
+{
+	Recorder *recorder = palloc0(sizeof(Recorder));
+
+	recorder->state = CreateExecutorState();
+	recorder->command = GetCurrentCommandId(true);
+	recorder->event_slot = current_slot();
+	recorder->event_sequence = own_relation("event_id_seq");
+	recorder->queue_sequence = own_relation("delivery_id_seq");
+	recorder->event = open_target(psprintf("event_%d", recorder->event_slot));
+	recorder->queue = open_target("queue");
+	return recorder;
+}
+
+/* See record.h. */
+void
+recorder_close(Recorder *recorder)
+{
+	close_target(&recorder->event);
+	close_target(&recorder->queue);
+	FreeExecutorState(recorder->state);
+}
+
+static Datum
+text_datum(Text text)
+{
+	return PointerGetDatum(cstring_to_text_with_len(text.data, text.length));
+}
+
+/* Puts all columns of a new event into the slot; returns its id. */
+static int64
+fill_event(Recorder *recorder, const Record *record)
+{
+	TupleTableSlot *slot = ExecClearTuple(recorder->event.slot);
+	int64			id = nextval_internal(recorder->event_sequence, false);
+
+	memset(slot->tts_isnull, 0, EVENT_COLUMNS * sizeof(bool));
+	slot->tts_values[EVENT_SLOT] = Int16GetDatum(recorder->event_slot);
+	slot->tts_values[EVENT_ID] = Int64GetDatum(id);
+	slot->tts_values[EVENT_WEBHOOK_ID] = DirectFunctionCall1(gen_random_uuid, (Datum) 0);
+	slot->tts_values[EVENT_NAME] =
+		CStringGetTextDatum(payload_event_names[record->event]);
+	slot->tts_values[EVENT_WORKSPACE_ID] = text_datum(record->workspace_id);
+	slot->tts_values[EVENT_POST_ID] = text_datum(record->post_id);
+	slot->tts_values[EVENT_PAYLOAD] = CStringGetTextDatum(record->payload);
+	slot->tts_isnull[EVENT_CONTEXT] = record->context == NULL;
+	if (record->context)
+		slot->tts_values[EVENT_CONTEXT] = CStringGetTextDatum(record->context);
+	slot->tts_values[EVENT_CREATED_AT] =
+		TimestampTzGetDatum(GetCurrentTransactionStartTimestamp());
+	return id;
+}
+
+static void
+fill_queue(Recorder *recorder, const Record *record, int64 event_id,
+		   const pg_uuid_t *integration)
+{
+	TupleTableSlot *slot = ExecClearTuple(recorder->queue.slot);
+
+	memset(slot->tts_isnull, 0, QUEUE_COLUMNS * sizeof(bool));
+	slot->tts_values[QUEUE_ID] =
+		Int64GetDatum(nextval_internal(recorder->queue_sequence, false));
+	slot->tts_values[QUEUE_INTEGRATION_ID] = UUIDPGetDatum(integration);
+	slot->tts_values[QUEUE_EVENT_SLOT] = Int16GetDatum(recorder->event_slot);
+	slot->tts_values[QUEUE_EVENT_ID] = Int64GetDatum(event_id);
+	slot->tts_values[QUEUE_POST_ID] = text_datum(record->post_id);
+	slot->tts_values[QUEUE_XID] = FullTransactionIdGetDatum(GetTopFullTransactionId());
+	slot->tts_values[QUEUE_ATTEMPTS] = Int32GetDatum(0);
+	slot->tts_isnull[QUEUE_NEXT_ATTEMPT_AT] = true;
+}
+
+/* See record.h. */
+void
+recorder_write(Recorder *recorder, const Record *record)
+{
+	int64 id = fill_event(recorder, record);
+
+	Assert(recorder->event.slot->tts_tupleDescriptor->natts == EVENT_COLUMNS);
+	Assert(recorder->queue.slot->tts_tupleDescriptor->natts == QUEUE_COLUMNS);
+	insert(recorder, &recorder->event);
+	for (int i = 0; i < record->n_integrations; i++)
+	{
+		fill_queue(recorder, record, id, &record->integrations[i]);
+		insert(recorder, &recorder->queue);
+	}
+}
+
+/* ------------------------------------------------------------------------
+ * Marks
+ * ------------------------------------------------------------------------ */
+
+/* See record.h. */
+void
+record_hidden(Source source, const Text *ids, int count)
+{
+	static SPIPlanPtr plan = NULL;
+	Oid				  types[] = { TEXTOID, TEXTARRAYOID };
+	Datum			  arguments[2];
+
+	owner_prepare(&plan,
+				  "INSERT INTO featul_integrations.mark (source, id, was_visible)"
+				  " SELECT DISTINCT $1, i, true FROM pg_catalog.unnest($2) AS i"
+				  " WHERE i IS NOT NULL"
+				  " ON CONFLICT (source, id) DO UPDATE SET was_visible = true"
+				  " WHERE NOT mark.was_visible",
+				  2, types);
+	arguments[0] = CStringGetTextDatum(source_definitions[source].name);
+	arguments[1] = lookups_text_array(ids, count);
+	if (SPI_execute_plan(plan, arguments, NULL, false, 0) != SPI_OK_INSERT)
+		elog(ERROR, "could not write marks");
+}
+
+/* Announces these milestones; the ids of those that are new are in SPI_tuptable. */
+static void
+mark_milestones(const Text *ids, const Datum *heights, int count)
+{
+	static SPIPlanPtr plan = NULL;
+	Oid				  types[] = { TEXTARRAYOID, INT4ARRAYOID };
+	Datum			  arguments[2];
+
+	owner_prepare(
+		&plan,
+		"INSERT INTO featul_integrations.mark (source, id, milestone)"
+		" SELECT 'post', i, pg_catalog.max(m)"
+		" FROM ROWS FROM (pg_catalog.unnest($1), pg_catalog.unnest($2)) AS u (i, m)"
+		" WHERE i IS NOT NULL GROUP BY i"
+		" ON CONFLICT (source, id) DO UPDATE SET milestone = excluded.milestone"
+		" WHERE mark.milestone < excluded.milestone"
+		" RETURNING id",
+		2, types);
+	arguments[0] = lookups_text_array(ids, count);
+	arguments[1] = PointerGetDatum(construct_array(
+		unconstify(Datum *, heights), count, INT4OID, sizeof(int32), true, TYPALIGN_INT));
+	if (SPI_execute_plan(plan, arguments, NULL, false, 0) != SPI_OK_INSERT_RETURNING)
+		elog(ERROR, "could not write milestones");
+}
+
+/* True if the id is among the rows of SPI_tuptable. */
+static bool
+is_returned(Text id)
+{
+	for (uint64 i = 0; i < SPI_processed; i++)
+	{
+		bool  isnull;
+		Datum datum =
+			SPI_getbinval(SPI_tuptable->vals[i], SPI_tuptable->tupdesc, 1, &isnull);
+
+		if (text_equal(id, text_of_datum(datum)))
+			return true;
+	}
+	return false;
+}
+
+/* See record.h. */
+List *
+record_milestones(List *records)
+{
+	Text	 *ids = palloc(list_length(records) * sizeof(Text));
+	Datum	 *heights = palloc(list_length(records) * sizeof(Datum));
+	List	 *kept = NIL;
+	ListCell *cell;
+	int		  count = 0;
+
+	foreach (cell, records)
+	{
+		const Record *record = lfirst(cell);
+
+		if (record->milestone == 0)
+			continue;
+		ids[count] = record->post_id;
+		heights[count++] = Int32GetDatum(record->milestone);
+	}
+	if (count == 0)
+		return records;
+	mark_milestones(ids, heights, count);
+	foreach (cell, records)
+	{
+		Record *record = lfirst(cell);
+
+		if (record->milestone == 0 || is_returned(record->post_id))
+			kept = lappend(kept, record);
+	}
+	SPI_freetuptable(SPI_tuptable);
+	return kept;
+}
