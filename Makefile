@@ -51,6 +51,7 @@ PG_CFLAGS = -Wall -Wextra -Werror -Wno-unused-parameter -Wno-sign-compare -Wno-m
 SHLIB_LINK = $(shell $(CURL_CONFIG) --libs) -lcrypto
 
 REGRESS = $(patsubst sql/%.sql,%,$(filter-out sql/featul_integrations--%,$(sort $(wildcard sql/*.sql))))
+ISOLATION = $(patsubst specs/%.spec,%,$(sort $(wildcard specs/*.spec)))
 TAP_TESTS = 1
 PROVE_TESTS = test/t/*.pl
 
