@@ -270,7 +270,7 @@ CREATE FUNCTION @extschema@.integration_deliveries(workspace_slug text, type tex
 RETURNS TABLE (id bigint, event text, type text, state text, attempts integer, http_status integer, error text,
 	duration_ms integer, response text, created_at timestamptz, last_attempt_at timestamptz,
 	next_attempt_at timestamptz, payload jsonb)
-LANGUAGE c STABLE PARALLEL RESTRICTED SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+LANGUAGE c STABLE PARALLEL RESTRICTED SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET jit = off
 AS 'MODULE_PATHNAME', 'featul_integration_deliveries';
 REVOKE ALL ON FUNCTION @extschema@.integration_deliveries(text, text, text, integer) FROM PUBLIC;
 COMMENT ON FUNCTION @extschema@.integration_deliveries(text, text, text, integer) IS
@@ -286,7 +286,7 @@ COMMENT ON FUNCTION @extschema@.integration_redeliver(text, bigint) IS
 
 CREATE FUNCTION @extschema@.integration_recover(workspace_slug text, type text, since timestamptz, OUT success boolean, OUT message text)
 RETURNS record
-LANGUAGE c SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+LANGUAGE c SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET jit = off
 AS 'MODULE_PATHNAME', 'featul_integration_recover';
 REVOKE ALL ON FUNCTION @extschema@.integration_recover(text, text, timestamptz) FROM PUBLIC;
 COMMENT ON FUNCTION @extschema@.integration_recover(text, text, timestamptz) IS

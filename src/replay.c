@@ -74,23 +74,20 @@ take_log_filter(FunctionCallInfo fcinfo, LogFilter *filter)
  * What stands in queue, newest first: $1 workspace, $2 type, $3 state, $4 rows,
  * $5 this database.  Walks the primary key from its end, once per integration.
  */
-#define PENDING_DELIVERIES                                                               \
-	"SELECT q.id, q.event_slot, q.event_id, i.type, s.state, q.attempts,"                \
-	" l.http_status, l.error, l.duration_ms, l.response, l.at AS last_attempt_at,"       \
-	" CASE WHEN s.state = 'pending' THEN greatest(q.next_attempt_at, h.hold_until) END " \
-	"AS next_attempt_at"                                                                 \
-	" FROM featul_integrations.integration i"                                            \
-	" LEFT JOIN featul_integrations.health h ON h.integration_id = i.id"                 \
-	" CROSS JOIN LATERAL (SELECT CASE WHEN i.is_active AND h.database IS NOT DISTINCT "  \
-	"FROM $5"                                                                            \
-	" THEN 'pending' ELSE 'cancelled' END AS state) s"                                   \
-	" CROSS JOIN LATERAL (SELECT * FROM featul_integrations.queue"                       \
-	" WHERE integration_id = i.id ORDER BY id DESC LIMIT $4) q"                          \
-	" LEFT JOIN LATERAL (SELECT * FROM featul_integrations.attempt"                      \
-	" WHERE workspace_id = $1 AND delivery_id = q.id AND state <> 'cancelled'"           \
-	" ORDER BY at DESC LIMIT 1) l ON true"                                               \
-	" WHERE i.workspace_id = $1 AND ($2 IS NULL OR i.type = $2) AND ($3 IS NULL OR "     \
-	"s.state = $3)"
+#define PENDING_DELIVERIES                                                                                 \
+	"SELECT q.id, q.event_slot, q.event_id, i.type, s.state, q.attempts,"                                  \
+	" l.http_status, l.error, l.duration_ms, l.response, l.at AS last_attempt_at,"                         \
+	" CASE WHEN s.state = 'pending' THEN greatest(q.next_attempt_at, h.hold_until) END AS next_attempt_at" \
+	" FROM featul_integrations.integration i"                                                              \
+	" LEFT JOIN featul_integrations.health h ON h.integration_id = i.id"                                   \
+	" CROSS JOIN LATERAL (SELECT CASE WHEN i.is_active AND h.database IS NOT DISTINCT FROM $5"             \
+	" THEN 'pending' ELSE 'cancelled' END AS state) s"                                                     \
+	" CROSS JOIN LATERAL (SELECT * FROM featul_integrations.queue"                                         \
+	" WHERE integration_id = i.id ORDER BY id DESC LIMIT $4) q"                                            \
+	" LEFT JOIN LATERAL (SELECT * FROM featul_integrations.attempt"                                        \
+	" WHERE workspace_id = $1 AND delivery_id = q.id AND state <> 'cancelled'"                             \
+	" ORDER BY at DESC LIMIT 1) l ON true"                                                                 \
+	" WHERE i.workspace_id = $1 AND ($2 IS NULL OR i.type = $2) AND ($3 IS NULL OR s.state = $3)"
 
 /* The newest attempt of each delivery, by walking attempt_delivery from its end. */
 #define NEWEST_ATTEMPTS                                                                  \
@@ -126,10 +123,10 @@ append_settled(StringInfo sql, const LogFilter *filter)
 		" AND delivery_id = a.delivery_id AND state <> 'cancelled') END, NULL::timestamptz"
 		" FROM (%s) a CROSS JOIN LATERAL (SELECT CASE WHEN a.state = 'pending'"
 		" THEN 'cancelled' ELSE a.state END AS state) s"
-		" WHERE ($3 IS NULL OR s.state = $3) AND NOT EXISTS"
-		" (SELECT FROM featul_integrations.integration i"
-		" JOIN featul_integrations.queue q ON q.integration_id = i.id"
-		" WHERE i.workspace_id = $1 AND q.id = a.delivery_id)"
+		" WHERE ($3 IS NULL OR $3 <> 'pending' AND s.state = $3) AND NOT EXISTS"
+		/* OFFSET keeps the planner from joining, and so from reading all of queue */
+		" (SELECT FROM featul_integrations.queue WHERE id = a.delivery_id AND integration_id = ANY"
+		" (ARRAY(SELECT id FROM featul_integrations.integration WHERE workspace_id = $1)) OFFSET 0)"
 		" ORDER BY a.delivery_id DESC LIMIT $4",
 		unsent ? NEWEST_UNSENT_ATTEMPTS : NEWEST_ATTEMPTS);
 }
@@ -146,7 +143,8 @@ append_log_query(StringInfo sql, const LogFilter *filter)
 	appendStringInfoString(
 		sql,
 		") f ORDER BY 1 DESC LIMIT $4) d"
-		" LEFT JOIN featul_integrations.event e ON e.slot = d.event_slot AND e.id = d.event_id"
+		" LEFT JOIN LATERAL (SELECT * FROM featul_integrations.event"
+		" WHERE slot = d.event_slot AND id = d.event_id LIMIT 1) e ON true"
 		" ORDER BY d.id DESC");
 }
 
