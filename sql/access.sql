@@ -4,7 +4,8 @@
 \getenv abs_srcdir PG_ABS_SRCDIR
 \set tables :abs_srcdir '/test/featul.sql'
 SET client_min_messages = warning;
-CREATE EXTENSION IF NOT EXISTS featul_integrations;
+DROP EXTENSION IF EXISTS featul_integrations;
+CREATE EXTENSION featul_integrations;
 
 -- only the line that an application sees: SQLSTATE and message
 CREATE FUNCTION pg_temp.said(call text) RETURNS text LANGUAGE plpgsql AS $$
@@ -18,8 +19,7 @@ EXCEPTION WHEN OTHERS THEN
 END
 $$;
 
--- nothing attached: the API says so, after it knows who calls
-SELECT integration_detach();
+-- nothing ever attached: the API says so, after it knows who calls
 SELECT pg_temp.said('integration_list(''acme'')');
 SET featul_integrations.user_id = 'olivia';
 SELECT pg_temp.said('integration_list(''acme'')');
