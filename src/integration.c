@@ -246,17 +246,35 @@ api_claim_integration(const char *id)
 		" WHERE integration_id = $1::uuid AND database <> $2");
 }
 
+/*
+ * Error context callback: the server's log would show the caller's statement,
+ * and with it the URL, beside whatever goes wrong here.
+ */
+static void
+hide_statement(void *unused)
+{
+	errhidestmt(true);
+	errhidecontext(true);
+}
+
 FEATUL_FUNCTION(featul_integration_connect);
 
 /* integration_connect(workspace_slug, type, webhook_url, events, boards, rule): see the install script. */
 Datum
 featul_integration_connect(PG_FUNCTION_ARGS)
 {
-	Connection connection;
-	Workspace *workspace;
-	char	  *slug;
-	bool	   inserted;
+	ErrorContextCallback hiding = { .previous = error_context_stack,
+									.callback = hide_statement };
+	Connection			 connection;
+	Workspace			*workspace;
+	char				*slug;
+	bool				 inserted;
 
+	ErrorContextCallback callback = { .previous = error_context_stack,
+									  .callback = hide_statement };
+
+	error_context_stack = &callback;
+	error_context_stack = &hiding;
 	access_authenticate();
 	slug = api_text(fcinfo, 0, "workspace_slug");
 	api_spi_connect();
@@ -267,6 +285,7 @@ featul_integration_connect(PG_FUNCTION_ARGS)
 	api_claim_integration(store_connection(&connection, workspace, &inserted));
 	api_spi_finish();
 	shared_reload_workers_at_commit();
+	error_context_stack = hiding.previous;
 	return api_success(fcinfo, psprintf("%s integration %s", connection.channel->label,
 										inserted ? "connected" : "updated"));
 }

@@ -159,11 +159,21 @@ is($standby->safe_psql('postgres', "$as_olivia SELECT count(*) FROM integration_
 is($standby->safe_psql('postgres', "$as_olivia SELECT integration_secret('acme')"), $new_secret, 'standby: secret');
 like($standby->safe_psql('postgres', "$as_olivia SELECT integration_preview('acme', 'slack', 'post.created')"), qr/^\{"text":/, 'standby: preview');
 my $before = scalar $featul->requests;
-my ($status, undef, $error) = $standby->psql('postgres', "$as_olivia SELECT * FROM integration_test('acme', 'slack')");
+my (undef, undef, $error) = $standby->psql('postgres', "$as_olivia SELECT * FROM integration_test('acme', 'slack')");
 like($error, qr/cannot execute integration_test\(\) during recovery/, 'standby: no test');
 is(scalar($featul->requests), $before, '... which sends nothing');
 
-# No URL and no secret in the log, whatever was asked of it
+# No URL and no secret in the log, whatever was asked of it: not even in the statement
+# that goes with an error
+foreach my $arguments (
+	"'acme', 'slack', 'https://hooks.slack.com/workflows/slacksecret'",
+	"'nowhere', 'slack', 'https://hooks.slack.com/services/T0/B0/slacksecret'",
+	"'acme', 'slack', 'https://hooks.slack.com/services/T0/B0/slacksecret', rule => '\$.'")
+{
+	my ($status) = $node->psql('postgres', "$as_olivia SELECT * FROM integration_connect($arguments)");
+	isnt($status, 0, "refused: $arguments");
+	$node->psql('postgres', "$as_olivia DO \$\$BEGIN PERFORM integration_connect($arguments); END\$\$");
+}
 foreach my $server ($node, $standby)
 {
 	my $log = slurp_file($server->logfile);
