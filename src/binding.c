@@ -784,8 +784,8 @@ binding_of(Source source, Oid relid)
 void
 binding_append_relation(StringInfo sql, Source source, const char *alias)
 {
-	static const char *const types[] = { "text", "boolean", "bigint",
-										 "timestamp with time zone" };
+	/* as pg_type has them: the names of the grammar take no schema */
+	static const char *const types[] = { "text", "bool", "int8", "timestamptz" };
 	const ColumnDefinition	*definitions = source_definitions[source].columns;
 	BoundRelation			*bound = binding_of(source, binding_relid(source));
 
