@@ -690,6 +690,14 @@ compile(BoundRelation *bound)
 				 errmsg("the table bound as \"%s\" does not exist any more",
 						source_definitions[bound->source].name),
 				 errhint("The extension's owner runs integration_attach() again.")));
+	/* until 15 its owner can make an empty table a view, whose functions we would run */
+	if (relation->rd_rel->relkind != RELKIND_RELATION &&
+		relation->rd_rel->relkind != RELKIND_PARTITIONED_TABLE)
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				 errmsg("what is bound as \"%s\" is no table any more",
+						source_definitions[bound->source].name),
+				 errhint("The extension's owner runs integration_attach() again.")));
 	PG_TRY ()
 		;
 	{
