@@ -16,6 +16,7 @@ OBJS = \
 	src/binding.o \
 	src/capture.o \
 	src/channel.o \
+	src/databases.o \
 	src/discord.o \
 	src/dispatch.o \
 	src/event.o \

@@ -73,9 +73,11 @@ compat_base64_decode(const char *text, int length, uint8 *out, int out_size)
 #if PG_VERSION_NUM < 160000
 #define compat_extension_ownercheck(oid, role) pg_extension_ownercheck(oid, role)
 #define compat_relation_ownercheck(oid, role) pg_class_ownercheck(oid, role)
+#define compat_database_ownercheck(oid, role) pg_database_ownercheck(oid, role)
 #else
 #define compat_extension_ownercheck(oid, role) object_ownercheck(ExtensionRelationId, oid, role)
 #define compat_relation_ownercheck(oid, role) object_ownercheck(RelationRelationId, oid, role)
+#define compat_database_ownercheck(oid, role) object_ownercheck(DatabaseRelationId, oid, role)
 #endif
 
 /* Index entries of a newly inserted row; can be only summarizing ones since 16. */

@@ -8,6 +8,7 @@
 #include "fmgr.h"
 #include "miscadmin.h"
 
+#include "databases.h"
 #include "launcher.h"
 #include "settings.h"
 #include "shared.h"
@@ -23,5 +24,6 @@ _PG_init(void)
 	if (!process_shared_preload_libraries_in_progress)
 		return;
 	shared_init();
+	databases_init();
 	launcher_register();
 }

@@ -10,4 +10,4 @@ extern void launcher_register(void);
 
 extern PGDLLEXPORT void featul_integrations_launcher_main(Datum unused);
 
-#endif							/* FEATUL_LAUNCHER_H */
+#endif /* FEATUL_LAUNCHER_H */
