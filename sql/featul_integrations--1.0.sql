@@ -74,6 +74,7 @@ SELECT pg_catalog.pg_extension_config_dump('featul_integrations.mark', '');
 CREATE TABLE featul_integrations.health (
 	integration_id uuid PRIMARY KEY,
 	database oid NOT NULL,
+	type text,
 	last_triggered_at timestamptz,
 	failures integer NOT NULL DEFAULT 0,
 	failing_since timestamptz,
@@ -89,6 +90,7 @@ COMMENT ON TABLE featul_integrations.health IS
 'How each integration of this database fares. An integration without a row here, or whose row names another database, arrived by a restore or a template copy and is inactive until activate_restored() or a new connect.';
 COMMENT ON COLUMN featul_integrations.health.integration_id IS 'No foreign key: the worker must never wait for a lock that an open disconnect holds; it removes the row itself.';
 COMMENT ON COLUMN featul_integrations.health.database IS 'pg_database.oid of the database it was connected in (kept by pg_upgrade and rename, not by CREATE DATABASE ... TEMPLATE).';
+COMMENT ON COLUMN featul_integrations.health.type IS 'Copy of integration.type by the worker, for the log once the integration is gone.';
 COMMENT ON COLUMN featul_integrations.health.failures IS 'Failed attempts in a row; 0 after a success.';
 COMMENT ON COLUMN featul_integrations.health.hold_until IS 'No delivery starts before this time (429 and 503 with Retry-After).';
 COMMENT ON COLUMN featul_integrations.health.held_since IS 'Start of the present unbroken series of 429/503 answers.';
@@ -308,3 +310,122 @@ WHERE state IN ('failed', 'cancelled');
 -- What the worker needs, and what operators see  (shared.c, queue.c)
 -- ---------------------------------------------------------------------------
 
+CREATE FUNCTION featul_integrations.integration_changed() RETURNS trigger
+LANGUAGE c SET search_path = pg_catalog, pg_temp
+AS 'MODULE_PATHNAME', 'featul_integration_changed';
+REVOKE ALL ON FUNCTION featul_integrations.integration_changed() FROM PUBLIC;
+COMMENT ON FUNCTION featul_integrations.integration_changed() IS
+'Trigger: sessions and workers read the integrations again once the transaction has committed, whoever changed them.';
+
+CREATE TRIGGER integration_changed
+AFTER INSERT OR UPDATE OR DELETE OR TRUNCATE ON featul_integrations.integration
+FOR EACH STATEMENT EXECUTE FUNCTION featul_integrations.integration_changed();
+COMMENT ON TRIGGER integration_changed ON featul_integrations.integration IS
+'A change of integrations takes effect at commit.';
+
+CREATE FUNCTION featul_integrations.activate_restored() RETURNS integer
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+	here CONSTANT oid := (SELECT d.oid FROM pg_database d WHERE d.datname = current_database());
+	foreign_ids CONSTANT uuid[] := ARRAY(
+		SELECT i.id FROM featul_integrations.integration i WHERE NOT EXISTS (
+			SELECT FROM featul_integrations.health h
+			WHERE h.integration_id = i.id AND h.database = here));
+BEGIN
+	-- what came along as pending is the other database's to send
+	WITH gone AS (
+		DELETE FROM featul_integrations.queue q WHERE q.integration_id = ANY (foreign_ids)
+		RETURNING q.*)
+	INSERT INTO featul_integrations.attempt
+		(slot, workspace_id, delivery_id, integration_id, type, event_slot, event_id, state, attempts, error)
+	SELECT (SELECT r.slot FROM featul_integrations.rotation r), i.workspace_id, g.id, i.id, i.type,
+		g.event_slot, g.event_id, 'cancelled', g.attempts,
+		'the integration came with a restored or copied database'
+	FROM gone g JOIN featul_integrations.integration i ON i.id = g.integration_id;
+
+	INSERT INTO featul_integrations.health AS h (integration_id, database, type)
+	SELECT i.id, here, i.type FROM featul_integrations.integration i WHERE i.id = ANY (foreign_ids)
+	ON CONFLICT (integration_id) DO UPDATE SET database = here, failures = 0, failing_since = NULL,
+		held_since = NULL, hold_until = NULL, last_error = NULL;
+
+	-- no row changes, but the trigger on the table makes this known at commit
+	UPDATE featul_integrations.integration SET id = id WHERE false;
+
+	RETURN (SELECT count(*) FROM featul_integrations.integration i
+		WHERE i.id = ANY (foreign_ids) AND i.is_active);
+END
+$$;
+REVOKE ALL ON FUNCTION featul_integrations.activate_restored() FROM PUBLIC;
+COMMENT ON FUNCTION featul_integrations.activate_restored() IS
+'Lets the integrations deliver from this database that arrived by restoring a dump or copying a database; returns how many became active. What was pending in a copy stays unsent (cancelled). For the extension''s owner.';
+
+CREATE VIEW featul_integrations.deliveries AS
+SELECT q.id, e.name AS event, coalesce(i.type, h.type) AS type, s.state, q.attempts,
+	l.http_status, l.error, l.duration_ms, l.response, e.created_at, l.at AS last_attempt_at,
+	CASE WHEN s.state = 'pending' THEN greatest(q.next_attempt_at, h.hold_until) END AS next_attempt_at,
+	e.payload::jsonb AS payload, e.workspace_id, q.integration_id, 'msg_' || e.webhook_id AS webhook_id
+FROM featul_integrations.queue q
+JOIN featul_integrations.event e ON e.slot = q.event_slot AND e.id = q.event_id
+LEFT JOIN featul_integrations.integration i ON i.id = q.integration_id
+LEFT JOIN featul_integrations.health h ON h.integration_id = q.integration_id
+CROSS JOIN LATERAL (
+	SELECT CASE WHEN i.is_active AND h.database = d.oid THEN 'pending' ELSE 'cancelled' END AS state
+	FROM pg_catalog.pg_database d WHERE d.datname = pg_catalog.current_database()) s
+LEFT JOIN LATERAL (
+	SELECT a.* FROM featul_integrations.attempt a
+	WHERE a.workspace_id = e.workspace_id AND a.delivery_id = q.id AND a.state <> 'cancelled'
+	ORDER BY a.at DESC LIMIT 1) l ON true
+UNION ALL
+SELECT a.delivery_id, e.name, a.type, CASE a.state WHEN 'pending' THEN 'cancelled' ELSE a.state END,
+	a.attempts, a.http_status, a.error, a.duration_ms, a.response, e.created_at,
+	CASE WHEN a.state <> 'cancelled' THEN a.at ELSE (
+		SELECT max(b.at) FROM featul_integrations.attempt b
+		WHERE b.workspace_id = a.workspace_id AND b.delivery_id = a.delivery_id AND b.state <> 'cancelled') END,
+	NULL, e.payload::jsonb, a.workspace_id, a.integration_id, 'msg_' || e.webhook_id
+FROM featul_integrations.attempt a
+LEFT JOIN featul_integrations.event e ON e.slot = a.event_slot AND e.id = a.event_id
+WHERE NOT EXISTS (
+	SELECT FROM featul_integrations.queue q
+	WHERE q.integration_id = a.integration_id AND q.id = a.delivery_id)
+AND NOT EXISTS (
+	SELECT FROM featul_integrations.attempt n
+	WHERE n.workspace_id = a.workspace_id AND n.delivery_id = a.delivery_id AND n.at > a.at);
+COMMENT ON VIEW featul_integrations.deliveries IS
+'Every delivery that is kept, of all workspaces, with its present state and its newest attempt. Has payloads: for the owner alone.';
+
+CREATE FUNCTION featul_integrations.worker_slots(OUT pid integer, OUT database oid, OUT slot integer,
+	OUT state text, OUT in_flight integer, OUT connections integer, OUT started_at timestamptz,
+	OUT config_loaded_at timestamptz, OUT last_error text, OUT last_error_at timestamptz)
+RETURNS SETOF record
+LANGUAGE c VOLATILE SET search_path = pg_catalog, pg_temp
+AS 'MODULE_PATHNAME', 'featul_stat_worker';
+REVOKE ALL ON FUNCTION featul_integrations.worker_slots() FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION featul_integrations.worker_slots() TO pg_monitor;
+COMMENT ON FUNCTION featul_integrations.worker_slots() IS 'What view stat_worker shows, of all databases.';
+
+CREATE VIEW featul_integrations.stat_worker AS
+SELECT w.pid, d.datname AS database, w.slot, w.state, w.in_flight, w.connections, w.started_at,
+	w.config_loaded_at, w.last_error, w.last_error_at
+FROM featul_integrations.worker_slots() w
+LEFT JOIN pg_catalog.pg_database d ON d.oid = w.database;
+GRANT SELECT ON featul_integrations.stat_worker TO pg_monitor;
+COMMENT ON VIEW featul_integrations.stat_worker IS
+'The delivering processes of the cluster, one row each; none when the library is not preloaded.';
+
+CREATE FUNCTION featul_integrations.capture_counters(OUT captured bigint, OUT skipped bigint,
+	OUT failed bigint, OUT last_error text, OUT last_error_at timestamptz)
+RETURNS SETOF record
+LANGUAGE c VOLATILE SET search_path = pg_catalog, pg_temp
+AS 'MODULE_PATHNAME', 'featul_stat_capture';
+REVOKE ALL ON FUNCTION featul_integrations.capture_counters() FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION featul_integrations.capture_counters() TO pg_monitor;
+COMMENT ON FUNCTION featul_integrations.capture_counters() IS 'What view stat_capture shows.';
+
+CREATE VIEW featul_integrations.stat_capture AS
+SELECT c.captured, c.skipped, c.failed, c.last_error, c.last_error_at
+FROM featul_integrations.capture_counters() c;
+GRANT SELECT ON featul_integrations.stat_capture TO pg_monitor;
+GRANT USAGE ON SCHEMA featul_integrations TO pg_monitor;
+COMMENT ON VIEW featul_integrations.stat_capture IS
+'What capture did in this database since the server started: events captured, rows skipped (capture = off, or a binding that no longer holds) and failures.';

@@ -50,7 +50,8 @@ typedef struct Transfer
 	dlist_node node; /* in client's running or finished list, or spare */
 
 	/* kept from request to request: setting these anew costs as much as signing */
-	CURL  *easy;
+	CURL			  *easy;
+	struct HttpClient *client;
 	uint64 configuration; /* the client's when easy got its options; 0: none yet */
 	bool   through_proxy;
 	char  *url; /* that easy has, found acceptable; or NULL */
@@ -72,7 +73,7 @@ struct HttpClient
 	int			epoll;
 	TimestampTz deadline;	   /* of libcurl's timer; 0: none */
 	uint64		configuration; /* counts http_reconfigure(), from 1 */
-	int			n_running;
+	int			n_connections;
 	dlist_head	running;
 	dlist_head	finished;
 	dlist_head	taken; /* results given out, not yet given back */
@@ -162,14 +163,28 @@ static curl_socket_t
 on_open_socket(void *transfer_pointer, curlsocktype purpose,
 			   struct curl_sockaddr *address)
 {
-	Transfer *transfer = transfer_pointer;
+	Transfer	 *transfer = transfer_pointer;
+	curl_socket_t fd;
 
 	if (!transfer->through_proxy && !address_allowed(&address->addr))
 	{
 		transfer->stop = STOP_ADDRESS;
 		return CURL_SOCKET_BAD;
 	}
-	return socket(address->family, address->socktype | SOCK_CLOEXEC, address->protocol);
+	fd = socket(address->family, address->socktype | SOCK_CLOEXEC, address->protocol);
+	if (fd >= 0)
+		transfer->client->n_connections++;
+	return fd;
+}
+
+/* CURLOPT_CLOSESOCKETFUNCTION: a connection can outlive the transfer it was made for. */
+static int
+on_close_socket(void *client_pointer, curl_socket_t fd)
+{
+	HttpClient *client = client_pointer;
+
+	client->n_connections--;
+	return close(fd);
 }
 
 /*
@@ -270,6 +285,7 @@ static void
 transfer_clear(Transfer *transfer)
 {
 	Transfer kept = { .easy = transfer->easy,
+					  .client = transfer->client,
 					  .configuration = transfer->configuration,
 					  .through_proxy = transfer->through_proxy,
 					  .url = transfer->url,
@@ -305,6 +321,7 @@ transfer_get(HttpClient *client)
 	transfer = calloc(1, sizeof(Transfer));
 	if (transfer == NULL)
 		return NULL;
+	transfer->client = client;
 	transfer->easy = curl_easy_init();
 	if (transfer->easy == NULL)
 	{
@@ -365,6 +382,8 @@ set_common_options(Transfer *transfer)
 	curl_easy_setopt(easy, CURLOPT_QUICK_EXIT, 1L);
 	curl_easy_setopt(easy, CURLOPT_OPENSOCKETFUNCTION, on_open_socket);
 	curl_easy_setopt(easy, CURLOPT_OPENSOCKETDATA, transfer);
+	curl_easy_setopt(easy, CURLOPT_CLOSESOCKETFUNCTION, on_close_socket);
+	curl_easy_setopt(easy, CURLOPT_CLOSESOCKETDATA, transfer->client);
 	curl_easy_setopt(easy, CURLOPT_PREREQFUNCTION, on_connected);
 	curl_easy_setopt(easy, CURLOPT_PREREQDATA, transfer);
 	curl_easy_setopt(easy, CURLOPT_WRITEFUNCTION, on_body);
@@ -462,10 +481,7 @@ http_start(HttpClient *client, const HttpRequest *request)
 					 (curl_off_t) request->body_length);
 	block_signals(&saved);
 	if (curl_multi_add_handle(client->multi, transfer->easy) == CURLM_OK)
-	{
 		dlist_push_tail(&client->running, &transfer->node);
-		client->n_running++;
-	}
 	else
 		transfer_finish(client, transfer, HTTP_FAILED,
 						"the request could not be started");
@@ -577,7 +593,6 @@ collect_finished(HttpClient *client)
 		curl_easy_getinfo(message->easy_handle, CURLINFO_PRIVATE, (char **) &transfer);
 		curl_multi_remove_handle(client->multi, transfer->easy);
 		dlist_delete(&transfer->node);
-		client->n_running--;
 		transfer_done(client, transfer, code);
 	}
 }
@@ -648,6 +663,13 @@ http_destroy(HttpClient *client)
 	close(client->epoll);
 	free(client);
 	restore_signals(&saved);
+}
+
+/* See http.h. */
+void
+http_reconfigure(HttpClient *client)
+{
+	client->configuration++;
 }
 
 /* See http.h. */
@@ -722,7 +744,6 @@ http_abort(HttpClient *client, void *tag)
 			continue;
 		curl_multi_remove_handle(client->multi, transfer->easy);
 		dlist_delete(&transfer->node);
-		client->n_running--;
 		transfer_free(transfer);
 	}
 	restore_signals(&saved);
@@ -762,10 +783,17 @@ http_release(HttpClient *client, HttpResult *result)
 }
 
 /* See http.h. */
-int
-http_running(HttpClient *client)
+bool
+http_has_result(HttpClient *client)
 {
-	return client->n_running;
+	return !dlist_is_empty(&client->finished);
+}
+
+/* See http.h. */
+int
+http_connections(HttpClient *client)
+{
+	return client->n_connections;
 }
 
 /* Waits until the network, the timer or an interrupt has something for us. */

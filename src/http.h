@@ -19,45 +19,48 @@ typedef struct HttpClient HttpClient;
 typedef struct HttpRequest
 {
 	const char *url;
-	List	   *headers;		/* of char *, "Name: value" */
-	const char *body;			/* UTF-8 */
-	size_t		body_length;	/* bytes */
-	int			timeout_ms;		/* the whole request */
-	void	   *tag;			/* comes back in the result */
+	List	   *headers;	 /* of char *, "Name: value" */
+	const char *body;		 /* UTF-8 */
+	size_t		body_length; /* bytes */
+	int			timeout_ms;	 /* the whole request */
+	void	   *tag;		 /* comes back in the result */
 } HttpRequest;
 
 typedef enum HttpOutcome
 {
-	HTTP_RESPONSE,				/* a whole response (or its first 64 KiB) */
+	HTTP_RESPONSE, /* a whole response (or its first 64 KiB) */
 	HTTP_TIMED_OUT,
-	HTTP_REFUSED_ADDRESS,		/* the address filter refused it */
-	HTTP_FAILED					/* DNS, connect, TLS, reset, garbage, ... */
+	HTTP_REFUSED_ADDRESS, /* the address filter refused it */
+	HTTP_FAILED			  /* DNS, connect, TLS, reset, garbage, ... */
 } HttpOutcome;
 
 typedef struct HttpResult
 {
 	void	   *tag;
 	HttpOutcome outcome;
-	int			status;			/* 0 unless HTTP_RESPONSE */
-	char		error[256];		/* in words a user understands; "" with HTTP_RESPONSE */
-	char	   *body;			/* NUL-terminated raw bytes, decompressed, never NULL */
+	int			status;		/* 0 unless HTTP_RESPONSE */
+	char		error[256]; /* in words a user understands; "" with HTTP_RESPONSE */
+	char	   *body;		/* NUL-terminated raw bytes, decompressed, never NULL */
 	size_t		body_length;
-	char	   *retry_after;	/* header as received, or NULL */
-	char	   *ratelimit_remaining;	/* X-RateLimit-Remaining, or NULL */
-	char	   *ratelimit_reset_after;	/* X-RateLimit-Reset-After, or NULL */
+	char	   *retry_after;		   /* header as received, or NULL */
+	char	   *ratelimit_remaining;   /* X-RateLimit-Remaining, or NULL */
+	char	   *ratelimit_reset_after; /* X-RateLimit-Reset-After, or NULL */
 	int			duration_ms;
 } HttpResult;
 
 extern HttpClient *http_create(void);
-extern void http_destroy(HttpClient *client);	/* aborts what runs */
+extern void		   http_destroy(HttpClient *client); /* aborts what runs */
+
+/* The settings have changed: they hold for the requests started from now on. */
+extern void http_reconfigure(HttpClient *client);
 
 /* The epoll descriptor: readable when http_work() has something to do. */
-extern int	http_descriptor(HttpClient *client);
+extern int http_descriptor(HttpClient *client);
 
 /* Milliseconds until http_work() is due in any case; -1: not at all. */
 extern long http_timeout(HttpClient *client);
 
-/* A request under the settings of now; open connections are judged again. */
+/* Open connections are used again, and their addresses judged again. */
 extern void http_start(HttpClient *client, const HttpRequest *request);
 extern void http_work(HttpClient *client);
 
@@ -69,9 +72,13 @@ extern void http_abort(HttpClient *client, void *tag);
  * back with http_release(), after which its pointers are gone.
  */
 extern HttpResult *http_next_result(HttpClient *client);
-extern void http_release(HttpClient *client, HttpResult *result);
+extern void		   http_release(HttpClient *client, HttpResult *result);
 
-extern int	http_running(HttpClient *client);
+/* True if http_next_result() has one. */
+extern bool http_has_result(HttpClient *client);
+
+/* Connections that are open, idle ones too. */
+extern int http_connections(HttpClient *client);
 
 /*
  * One request, in this session: waits on the latch, the network and
@@ -79,7 +86,7 @@ extern int	http_running(HttpClient *client);
  * Cleans up in any case.
  */
 extern void http_perform(const HttpRequest *request,
-						 void (*take) (const HttpResult *result, void *argument),
+						 void (*take)(const HttpResult *result, void *argument),
 						 void *argument);
 
-#endif							/* FEATUL_HTTP_H */
+#endif /* FEATUL_HTTP_H */

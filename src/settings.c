@@ -293,7 +293,8 @@ settings_define(void)
 		NULL);
 	DefineCustomIntVariable(
 		"featul_integrations.max_in_flight", "Requests a worker has under way at once.",
-		NULL, &setting_max_in_flight, 256, 1, 10000, PGC_SIGHUP, 0, NULL, NULL, NULL);
+		NULL, &setting_max_in_flight, 256, 1,
+		SETTING_MAX_IN_FLIGHT_BOUND, PGC_SIGHUP, 0, NULL, NULL, NULL);
 	DefineCustomIntVariable("featul_integrations.max_in_flight_per_integration",
 							"Requests to one integration under way at once.", NULL,
 							&setting_max_in_flight_per_integration, 8, 1, 1000,

@@ -9,6 +9,9 @@
 
 #define FEATUL_VERSION "1.0"
 
+/* The most that max_in_flight can be set to. */
+#define SETTING_MAX_IN_FLIGHT_BOUND 10000
+
 extern char *setting_user_id;	/* '' when not set */
 extern bool setting_capture;
 extern bool setting_operator;

@@ -7,4 +7,4 @@
 
 extern PGDLLEXPORT void featul_integrations_worker_main(Datum slot);
 
-#endif							/* FEATUL_WORKER_H */
+#endif /* FEATUL_WORKER_H */
