@@ -276,9 +276,30 @@ SELECT length(integration_preview('acme', 'slack', 'post.created')) > 0 AS some;
 SELECT pg_current_xact_id_if_assigned();
 COMMIT;
 
+-- other keys, types and collations, and only the columns that must be there
+CREATE SCHEMA api_keys;
+SET search_path = api_keys, public;
+CREATE TYPE role AS ENUM ('admin', 'member');
+CREATE DOMAIN slug AS varchar(50) COLLATE "C";
+CREATE TABLE workspaces (id uuid PRIMARY KEY, name varchar(100), slug slug UNIQUE, plan varchar, owner_id bigint);
+CREATE TABLE workspace_members (workspace_id uuid, user_id bigint, role role);
+CREATE TABLE boards (id bigint PRIMARY KEY, workspace_id uuid, name text COLLATE "C");
+CREATE TABLE posts (id bigint PRIMARY KEY, board_id bigint, title varchar(300), content text);
+INSERT INTO workspaces VALUES ('00000000-0000-0000-0000-000000000001', 'Keys', 'keys', 'starter', 7);
+INSERT INTO workspace_members VALUES ('00000000-0000-0000-0000-000000000001', 8, 'admin'), ('00000000-0000-0000-0000-000000000001', 9, 'member');
+INSERT INTO boards VALUES (42, '00000000-0000-0000-0000-000000000001', 'Ideas');
+SELECT count(*) FROM integration_attach('api_keys');
+SET featul_integrations.user_id = '9';
+SELECT pg_temp.said('integration_list(''keys'')');
+SET featul_integrations.user_id = '8';
+SELECT * FROM integration_connect('keys', 'webhook', 'https://example.com/', boards => '{42}');
+SET featul_integrations.user_id = '7';
+SELECT type, boards, status FROM integration_list('keys');
+SELECT * FROM integration_disconnect('keys', 'webhook');
+
 RESET featul_integrations.user_id;
 SELECT integration_detach();
 SET client_min_messages = error;
-DROP SCHEMA api_test CASCADE;
+DROP SCHEMA api_test, api_keys CASCADE;
 DELETE FROM featul_integrations.integration WHERE workspace_id LIKE 'api_';
 DELETE FROM featul_integrations.mark WHERE source = 'import';

@@ -690,6 +690,14 @@ compile(BoundRelation *bound)
 				 errmsg("the table bound as \"%s\" does not exist any more",
 						source_definitions[bound->source].name),
 				 errhint("The extension's owner runs integration_attach() again.")));
+	/* until 15 its owner can make an empty table a view, whose functions we would run */
+	if (relation->rd_rel->relkind != RELKIND_RELATION &&
+		relation->rd_rel->relkind != RELKIND_PARTITIONED_TABLE)
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				 errmsg("what is bound as \"%s\" is no table any more",
+						source_definitions[bound->source].name),
+				 errhint("The extension's owner runs integration_attach() again.")));
 	PG_TRY ()
 		;
 	{
@@ -784,8 +792,8 @@ binding_of(Source source, Oid relid)
 void
 binding_append_relation(StringInfo sql, Source source, const char *alias)
 {
-	static const char *const types[] = { "text", "boolean", "bigint",
-										 "timestamp with time zone" };
+	/* as pg_type has them: the names of the grammar take no schema */
+	static const char *const types[] = { "text", "bool", "int8", "timestamptz" };
 	const ColumnDefinition	*definitions = source_definitions[source].columns;
 	BoundRelation			*bound = binding_of(source, binding_relid(source));
 
