@@ -31,12 +31,15 @@ query_add_text(QueryParameters *parameters, const char *text)
 			  text == NULL);
 }
 
+/* SPI leaves its own memory context behind as the current one: not here. */
 static int64
 run(QueryParameters *parameters, const char *sql, bool read_only)
 {
-	int code = SPI_execute_with_args(sql, parameters->count, parameters->types,
-									 parameters->values, parameters->nulls, read_only, 0);
+	MemoryContext context = CurrentMemoryContext;
+	int			  code = SPI_execute_with_args(sql, parameters->count, parameters->types,
+											   parameters->values, parameters->nulls, read_only, 0);
 
+	MemoryContextSwitchTo(context);
 	if (code < 0)
 		elog(ERROR, "SPI_execute_with_args failed: %s", SPI_result_code_string(code));
 	return SPI_processed;
