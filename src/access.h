@@ -5,6 +5,8 @@
 #ifndef FEATUL_ACCESS_H
 #define FEATUL_ACCESS_H
 
+#include "compat.h"
+
 /* SQLSTATEs that PostgREST turns into HTTP statuses */
 #define ERRCODE_FEATUL_BAD_ARGUMENT MAKE_SQLSTATE('P', 'T', '4', '0', '0')
 #define ERRCODE_FEATUL_UNAUTHENTICATED MAKE_SQLSTATE('P', 'T', '4', '0', '1')
@@ -44,6 +46,6 @@ extern Workspace *access_workspace(const char *slug, Permission permission,
 extern void access_lock_workspace(const Workspace *workspace);
 
 /* Raises 404. */
-extern void access_workspace_not_found(void) pg_attribute_noreturn();
+pg_noreturn extern void access_workspace_not_found(void);
 
 #endif /* FEATUL_ACCESS_H */

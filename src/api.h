@@ -7,6 +7,7 @@
 
 #include "channel.h"
 #include "fmgr.h"
+#include "compat.h"
 
 /* PT400 if the argument is NULL; the name is for the message. */
 extern void api_require(FunctionCallInfo fcinfo, int n, const char *name);
@@ -25,7 +26,7 @@ extern void api_spi_finish(void);
 extern Datum api_success(FunctionCallInfo fcinfo, const char *message);
 
 /* Raises 404 Integration not found. */
-extern void api_integration_not_found(const Channel *channel) pg_attribute_noreturn();
+pg_noreturn extern void api_integration_not_found(const Channel *channel);
 
 /*
  * Makes an integration this database's own: gives it a health row, or takes it

@@ -25,6 +25,11 @@
 	extern PGDLLEXPORT Datum name(PG_FUNCTION_ARGS); \
 	PG_FUNCTION_INFO_V1(name)
 
+/* A function that does not return: an attribute after it until 17. */
+#if PG_VERSION_NUM < 180000
+#define pg_noreturn __attribute__((noreturn))
+#endif
+
 /*
  * What a GUC check hook allocates: plain malloc until 15, guc_malloc since.
  */

@@ -5,6 +5,8 @@
 #ifndef FEATUL_URL_H
 #define FEATUL_URL_H
 
+#include "compat.h"
+
 /* A URL's parts, palloc'd. */
 typedef struct WebhookUrl
 {
@@ -23,7 +25,7 @@ typedef struct WebhookUrl
 extern void url_parse(const char *url, const char *hint, WebhookUrl *parts);
 
 /* Raises PT400: the URL is not the kind that the hint asks for. */
-extern void url_refuse(const char *message, const char *hint) pg_attribute_noreturn();
+pg_noreturn extern void url_refuse(const char *message, const char *hint);
 
 /*
  * Steps over one path segment of letters, digits, - and _ and returns where it
