@@ -90,7 +90,7 @@ COMMENT ON TABLE featul_integrations.health IS
 'How each integration of this database fares. An integration without a row here, or whose row names another database, arrived by a restore or a template copy and is inactive until activate_restored() or a new connect.';
 COMMENT ON COLUMN featul_integrations.health.integration_id IS 'No foreign key: the worker must never wait for a lock that an open disconnect holds; it removes the row itself.';
 COMMENT ON COLUMN featul_integrations.health.database IS 'pg_database.oid of the database it was connected in (kept by pg_upgrade and rename, not by CREATE DATABASE ... TEMPLATE).';
-COMMENT ON COLUMN featul_integrations.health.type IS 'Copy of integration.type by the worker, for the log once the integration is gone.';
+COMMENT ON COLUMN featul_integrations.health.type IS 'Copy of integration.type, for the log once the integration is gone.';
 COMMENT ON COLUMN featul_integrations.health.failures IS 'Failed attempts in a row; 0 after a success.';
 COMMENT ON COLUMN featul_integrations.health.hold_until IS 'No delivery starts before this time (429 and 503 with Retry-After).';
 COMMENT ON COLUMN featul_integrations.health.held_since IS 'Start of the present unbroken series of 429/503 answers.';

@@ -235,9 +235,11 @@ api_claim_integration(const char *id)
 
 	query_add_text(&parameters, id);
 	query_add(&parameters, OIDOID, ObjectIdGetDatum(MyDatabaseId), false);
-	(void) query_write(&parameters,
-					   "INSERT INTO featul_integrations.health (integration_id, database)"
-					   " VALUES ($1::uuid, $2) ON CONFLICT DO NOTHING");
+	(void) query_write(
+		&parameters,
+		"INSERT INTO featul_integrations.health (integration_id, database, type)"
+		" SELECT i.id, $2, i.type FROM featul_integrations.integration i"
+		" WHERE i.id = $1::uuid ON CONFLICT DO NOTHING");
 	/* the worker's row is locked only where it is another database's */
 	(void) query_write(
 		&parameters,
