@@ -1456,7 +1456,8 @@ dispatch_result(Delivery *delivery, const Verdict *verdict, TimestampTz now,
 			else
 			{
 				lane_held(lane, verdict->hold_ms);
-				settle_wait(settlement, lane->hold_until);
+				/* the lane waits; this one goes out as soon as the hold ends, however it ends */
+				settle_wait(settlement, 0);
 			}
 			break;
 		case VERDICT_REJECTED:
