@@ -84,7 +84,9 @@ CREATE TABLE featul_integrations.health (
 	last_error text,
 	delivered bigint NOT NULL DEFAULT 0,
 	failed bigint NOT NULL DEFAULT 0,
-	retried bigint NOT NULL DEFAULT 0
+	retried bigint NOT NULL DEFAULT 0,
+	latency bigint[] NOT NULL DEFAULT '{0,0,0,0,0,0,0,0,0,0,0}',
+	latency_sum_ms bigint NOT NULL DEFAULT 0
 ) WITH (fillfactor = 50);
 COMMENT ON TABLE featul_integrations.health IS
 'How each integration of this database fares. An integration without a row here, or whose row names another database, arrived by a restore or a template copy and is inactive until activate_restored() or a new connect.';
@@ -94,6 +96,21 @@ COMMENT ON COLUMN featul_integrations.health.type IS 'Copy of integration.type, 
 COMMENT ON COLUMN featul_integrations.health.failures IS 'Failed attempts in a row; 0 after a success.';
 COMMENT ON COLUMN featul_integrations.health.hold_until IS 'No delivery starts before this time (429 and 503 with Retry-After).';
 COMMENT ON COLUMN featul_integrations.health.held_since IS 'Start of the present unbroken series of 429/503 answers.';
+COMMENT ON COLUMN featul_integrations.health.retried IS 'Attempts after which another was due.';
+COMMENT ON COLUMN featul_integrations.health.latency IS 'Attempts by duration: counts for the bounds of latency_bounds(), and the rest.';
+
+CREATE TABLE featul_integrations.total (
+	database oid NOT NULL,
+	type text NOT NULL,
+	delivered bigint NOT NULL,
+	failed bigint NOT NULL,
+	retried bigint NOT NULL,
+	latency bigint[] NOT NULL,
+	latency_sum_ms bigint NOT NULL,
+	PRIMARY KEY (database, type)
+);
+COMMENT ON TABLE featul_integrations.total IS
+'What integrations counted that are gone, by type, so that the counters of stat_latency never go down.';
 
 CREATE SEQUENCE featul_integrations.event_id_seq;
 CREATE SEQUENCE featul_integrations.delivery_id_seq;
@@ -429,3 +446,180 @@ GRANT SELECT ON featul_integrations.stat_capture TO pg_monitor;
 GRANT USAGE ON SCHEMA featul_integrations TO pg_monitor;
 COMMENT ON VIEW featul_integrations.stat_capture IS
 'What capture did in this database since the server started: events captured, rows skipped (capture = off, or a binding that no longer holds) and failures.';
+
+CREATE FUNCTION featul_integrations.latency_bounds() RETURNS integer[]
+LANGUAGE c IMMUTABLE PARALLEL SAFE SET search_path = pg_catalog, pg_temp
+AS 'MODULE_PATHNAME', 'featul_latency_bounds';
+REVOKE ALL ON FUNCTION featul_integrations.latency_bounds() FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION featul_integrations.latency_bounds() TO pg_monitor;
+COMMENT ON FUNCTION featul_integrations.latency_bounds() IS
+'Upper bounds, in ms, of the counts in health.latency; the last count there is of what took longer.';
+
+CREATE FUNCTION featul_integrations.latency_add(a bigint[], b bigint[]) RETURNS bigint[]
+LANGUAGE sql IMMUTABLE PARALLEL SAFE SET search_path = pg_catalog, pg_temp
+AS $$
+	SELECT array_agg(u.a + u.b ORDER BY u.n) FROM unnest(a, b) WITH ORDINALITY AS u (a, b, n)
+$$;
+REVOKE ALL ON FUNCTION featul_integrations.latency_add(bigint[], bigint[]) FROM PUBLIC;
+COMMENT ON FUNCTION featul_integrations.latency_add(bigint[], bigint[]) IS 'Adds two arrays of counts, element by element.';
+
+CREATE FUNCTION featul_integrations.latency_quantile(latency bigint[], quantile double precision) RETURNS integer
+LANGUAGE sql IMMUTABLE PARALLEL SAFE SET search_path = pg_catalog, pg_temp
+AS $$
+	WITH bucket AS (
+		SELECT n, v, sum(v) OVER (ORDER BY n) AS upto, sum(v) OVER () * quantile AS wanted,
+			coalesce(bounds[n - 1], 0) AS low, bounds[n] AS high
+		FROM unnest(latency) WITH ORDINALITY AS u (v, n), featul_integrations.latency_bounds() AS bounds
+	)
+	SELECT (low + coalesce((high - low) * (wanted - (upto - v)) / v, 0))::integer
+	FROM bucket WHERE v > 0 AND upto >= wanted ORDER BY n LIMIT 1
+$$;
+REVOKE ALL ON FUNCTION featul_integrations.latency_quantile(bigint[], double precision) FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION featul_integrations.latency_quantile(bigint[], double precision) TO pg_monitor;
+COMMENT ON FUNCTION featul_integrations.latency_quantile(bigint[], double precision) IS
+'A quantile (0 to 1) of counted durations in ms, interpolated within its bucket as Prometheus does; NULL without any.';
+
+CREATE VIEW featul_integrations.stat_integrations AS
+SELECT i.id AS integration_id, i.workspace_id, i.type,
+	CASE WHEN NOT s.active THEN 'inactive' WHEN h.failures > 0 THEN 'failing' ELSE 'active' END AS status,
+	CASE WHEN s.active THEN (
+		SELECT count(*) FROM featul_integrations.queue q WHERE q.integration_id = i.id) ELSE 0 END AS pending,
+	CASE WHEN s.active THEN (
+		SELECT e.created_at FROM featul_integrations.queue q
+		JOIN featul_integrations.event e ON e.slot = q.event_slot AND e.id = q.event_id
+		WHERE q.integration_id = i.id ORDER BY q.id LIMIT 1) END AS oldest_pending_at,
+	coalesce(h.delivered, 0) AS delivered, coalesce(h.failed, 0) AS failed, coalesce(h.retried, 0) AS retried,
+	h.last_http_status,
+	(h.latency_sum_ms / nullif((SELECT sum(v) FROM unnest(h.latency) AS v), 0))::integer AS avg_ms,
+	featul_integrations.latency_quantile(h.latency, 0.95) AS p95_ms
+FROM featul_integrations.integration i
+LEFT JOIN featul_integrations.health h ON h.integration_id = i.id
+CROSS JOIN LATERAL (
+	SELECT i.is_active AND h.database IS NOT DISTINCT FROM d.oid AS active
+	FROM pg_catalog.pg_database d WHERE d.datname = pg_catalog.current_database()) AS s;
+GRANT SELECT ON featul_integrations.stat_integrations TO pg_monitor;
+COMMENT ON VIEW featul_integrations.stat_integrations IS
+'Each connected integration: what waits, what was counted since it was connected (retried: attempts after which another was due), the last answer, and how long attempts took.';
+
+CREATE VIEW featul_integrations.stat_latency AS
+WITH counted AS (
+	SELECT h.database, h.type, h.delivered, h.failed, h.retried, h.latency, h.latency_sum_ms
+	FROM featul_integrations.health h WHERE h.type IS NOT NULL
+	UNION ALL
+	SELECT t.database, t.type, t.delivered, t.failed, t.retried, t.latency, t.latency_sum_ms
+	FROM featul_integrations.total t
+), mine AS (
+	SELECT c.* FROM counted c
+	JOIN pg_catalog.pg_database d ON d.oid = c.database AND d.datname = pg_catalog.current_database()
+), cumulative AS (
+	SELECT m.type, u.n, sum(sum(u.v)) OVER (PARTITION BY m.type ORDER BY u.n)::bigint AS v
+	FROM mine m, unnest(m.latency) WITH ORDINALITY AS u (v, n)
+	GROUP BY m.type, u.n
+), histogram AS (
+	SELECT c.type, array_agg(c.v ORDER BY c.n) AS counts, max(c.v) AS count FROM cumulative c GROUP BY c.type
+)
+SELECT m.type, featul_integrations.latency_bounds() AS le_ms,
+	histogram.counts[1:pg_catalog.cardinality(featul_integrations.latency_bounds())] AS counts,
+	sum(m.latency_sum_ms)::bigint AS sum_ms, histogram.count, sum(m.delivered)::bigint AS delivered,
+	sum(m.failed)::bigint AS failed, sum(m.retried)::bigint AS retried
+FROM mine m JOIN histogram ON histogram.type = m.type
+GROUP BY m.type, histogram.counts, histogram.count;
+GRANT SELECT ON featul_integrations.stat_latency TO pg_monitor;
+COMMENT ON VIEW featul_integrations.stat_latency IS
+'By type, since the extension was created: how long attempts took, as a cumulative histogram (le_ms: upper bounds in ms; count: all), and what came of deliveries. Counters: they never go down.';
+
+-- The terminal dashboard.  Characters beyond ASCII come from chr(), so that the
+-- script installs in every database encoding.
+CREATE FUNCTION featul_integrations.report_bar(delivered bigint[], failed bigint[])
+RETURNS text
+LANGUAGE sql STABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+	SELECT string_agg(
+			CASE
+				WHEN d + f = 0 THEN CASE WHEN utf8 THEN chr(183) ELSE '.' END
+				WHEN f > d THEN CASE WHEN utf8 THEN chr(215) ELSE 'x' END
+				WHEN utf8 THEN chr(9600 + height)
+				ELSE substr('_-=+oO0#', height, 1)
+			END, '' ORDER BY n)
+	FROM (SELECT n, d, f, ceil(8.0 * (d + f) / greatest(max(d + f) OVER (), 1))::integer AS height,
+				getdatabaseencoding() = 'UTF8' AS utf8
+			FROM unnest(delivered, failed) WITH ORDINALITY AS hour (d, f, n)) AS bars
+$$;
+REVOKE ALL ON FUNCTION featul_integrations.report_bar FROM PUBLIC;
+COMMENT ON FUNCTION featul_integrations.report_bar(bigint[], bigint[]) IS
+'One character per element: a dot for none, a cross where most failed, else a block whose height is the number of attempts relative to the fullest element. ASCII in databases that are not UTF8.';
+
+CREATE FUNCTION featul_integrations.report_error(http_status integer, error text)
+RETURNS text
+LANGUAGE sql IMMUTABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+	SELECT CASE
+		WHEN http_status IS NULL THEN coalesce(error, 'no answer')
+		ELSE 'HTTP ' || http_status || ', ' || CASE
+			WHEN http_status < 400 THEN 'redirects are not followed'
+			WHEN http_status IN (401, 403) THEN 'access denied'
+			WHEN http_status = 404 THEN 'no such webhook'
+			WHEN http_status = 410 THEN 'webhook gone for good'
+			WHEN http_status = 413 THEN 'message too large'
+			WHEN http_status = 429 THEN 'asked to slow down'
+			WHEN http_status < 500 THEN 'message refused'
+			WHEN http_status = 503 THEN 'endpoint unavailable'
+			ELSE 'endpoint broken'
+		END
+	END
+$$;
+REVOKE ALL ON FUNCTION featul_integrations.report_error FROM PUBLIC;
+COMMENT ON FUNCTION featul_integrations.report_error(integer, text) IS
+'What a failed attempt says in words, the same for equal causes (a response''s body is left out): the HTTP status explained, or without one the error itself.';
+
+CREATE FUNCTION featul_integrations.report()
+RETURNS TABLE (workspace text, type text, status text, last_24_hours text, attempts bigint,
+	success text, p95 text, backlog text, worst_errors text)
+LANGUAGE sql STABLE SECURITY DEFINER
+SET search_path = pg_catalog, pg_temp
+AS $$
+	WITH recent AS MATERIALIZED (
+		SELECT integration_id, 23 - trunc(extract(epoch FROM now() - at) / 3600)::integer AS hour,
+			state, http_status, error, duration_ms
+		FROM featul_integrations.attempt
+		WHERE at > now() - interval '24 hours' AND at <= now() AND state <> 'cancelled'
+	), hours AS (
+		SELECT i.id, slot.hour, count(*) FILTER (WHERE r.state = 'delivered') AS delivered,
+			count(*) FILTER (WHERE r.state <> 'delivered') AS failed
+		FROM featul_integrations.integration i
+		CROSS JOIN generate_series(0, 23) AS slot (hour)
+		LEFT JOIN recent r ON r.integration_id = i.id AND r.hour = slot.hour
+		GROUP BY i.id, slot.hour
+	), days AS (
+		SELECT id, featul_integrations.report_bar(array_agg(delivered ORDER BY hour), array_agg(failed ORDER BY hour)) AS bar,
+			sum(delivered)::bigint AS delivered, sum(delivered + failed)::bigint AS attempts
+		FROM hours
+		GROUP BY id
+	), errors AS (
+		SELECT integration_id, string_agg(n || ' x ' || what, '; ' ORDER BY n DESC, what) AS worst
+		FROM (SELECT integration_id, featul_integrations.report_error(http_status, error) AS what, count(*) AS n,
+					row_number() OVER (PARTITION BY integration_id ORDER BY count(*) DESC) AS rank
+				FROM recent
+				WHERE state <> 'delivered'
+				GROUP BY 1, 2) AS counted
+		WHERE rank <= 3
+		GROUP BY integration_id
+	)
+	SELECT i.workspace_id, i.type, s.status, d.bar, d.attempts,
+		round(100.0 * d.delivered / nullif(d.attempts, 0), 1) || ' %',
+		(SELECT round(percentile_cont(0.95) WITHIN GROUP (ORDER BY r.duration_ms)) || ' ms'
+			FROM recent r WHERE r.integration_id = i.id),
+		s.pending || coalesce(' since ' || to_char(s.oldest_pending_at, 'YYYY-MM-DD HH24:MI'), ''),
+		coalesce(e.worst, '')
+	FROM featul_integrations.integration i
+	JOIN featul_integrations.stat_integrations s ON s.integration_id = i.id
+	JOIN days d ON d.id = i.id
+	LEFT JOIN errors e ON e.integration_id = i.id
+	ORDER BY d.attempts - d.delivered DESC, i.workspace_id, i.type
+$$;
+REVOKE ALL ON FUNCTION featul_integrations.report() FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION featul_integrations.report() TO pg_monitor;
+COMMENT ON FUNCTION featul_integrations.report() IS
+'The last 24 hours of every integration on one screen of psql: attempts per hour as bars (a cross: most failed), success rate, 95th percentile of durations, what waits, the most frequent errors. The worst come first.';

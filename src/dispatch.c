@@ -210,6 +210,8 @@ struct Lane
 	int64		delivered;	  /* likewise */
 	int64		failed;
 	int64		retried;
+	int64		latency[LATENCY_BUCKETS];
+	int64		latency_sum;
 	int			saved_failures; /* as the table has it */
 	TimestampTz saved_hold_until;
 	TimestampTz saved_at;
@@ -781,9 +783,22 @@ lane_empty(Lane *lane)
 }
 
 static void
+lane_list_dirty(Lane *lane)
+{
+	dlist_push_tail(&dirty_lanes, &lane->dirty_node);
+	lane->dirty_listed = true;
+}
+
+static void
 lane_close(Lane *lane, const char *reason)
 {
 	lane_empty(lane);
+	/* its last counts are to be saved before its health is removed */
+	if (lane->health_timer.armed)
+	{
+		timer_disarm(&lane->health_timer);
+		lane_list_dirty(lane);
+	}
 	if (lane->state != LANE_CLOSING)
 		dlist_push_tail(&closing_lanes, &lane->closing_node);
 	lane->state = LANE_CLOSING;
@@ -889,13 +904,6 @@ lane_of(const pg_uuid_t *integration_id)
 	lane->health_timer.kind = TIMER_HEALTH;
 	lane->gone_timer.kind = TIMER_GONE;
 	return lane;
-}
-
-static void
-lane_list_dirty(Lane *lane)
-{
-	dlist_push_tail(&dirty_lanes, &lane->dirty_node);
-	lane->dirty_listed = true;
 }
 
 /* Health is to be saved: now, or a second after the last time. */
@@ -1333,6 +1341,20 @@ lane_held(Lane *lane, int64 hold_ms)
 	lane->blocked_until = Max(lane->blocked_until, lane->hold_until);
 }
 
+/* Notes how long an attempt took. */
+static void
+lane_count_latency(Lane *lane, int duration_ms)
+{
+	int bucket = 0;
+
+	if (duration_ms < 0)
+		return;
+	while (bucket < LATENCY_BUCKETS - 1 && duration_ms > queue_latency_bounds[bucket])
+		bucket++;
+	lane->latency[bucket]++;
+	lane->latency_sum += duration_ms;
+}
+
 /* True if it has been asked to wait for too long: it then counts as failing. */
 static bool
 hold_exhausted(const Lane *lane)
@@ -1440,6 +1462,7 @@ dispatch_result(Delivery *delivery, const Verdict *verdict, TimestampTz now,
 	end_request(delivery);
 	lane->tried = true;
 	lane->last_status = settlement->http_status;
+	lane_count_latency(lane, settlement->duration_ms);
 	set_text(&lane->last_error,
 			 verdict->kind == VERDICT_DELIVERED ? NULL : verdict->error);
 
@@ -1554,6 +1577,8 @@ dispatch_health(int limit, int *count)
 		change->delivered = lane->delivered;
 		change->failed = lane->failed;
 		change->retried = lane->retried;
+		memcpy(change->latency, lane->latency, sizeof(lane->latency));
+		change->latency_sum = lane->latency_sum;
 	}
 	return changes;
 }
@@ -1585,6 +1610,9 @@ dispatch_health_saved(HealthChange *changes, int count, TimestampTz now)
 		lane->delivered -= change->delivered;
 		lane->failed -= change->failed;
 		lane->retried -= change->retried;
+		for (int b = 0; b < LATENCY_BUCKETS; b++)
+			lane->latency[b] -= change->latency[b];
+		lane->latency_sum -= change->latency_sum;
 	}
 }
 

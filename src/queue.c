@@ -52,6 +52,11 @@ typedef struct Position
 	uint64 *running; /* transactions that were running, ascending */
 } Position;
 
+const int queue_latency_bounds[LATENCY_BUCKETS - 1] = { 10,	 25,   50,	 100,  250,
+														500, 1000, 2500, 5000, 10000 };
+
+FEATUL_FUNCTION(featul_latency_bounds);
+
 static Position position;
 static Position next_position; /* becomes position at queue_commit() */
 static bool		advance = false;
@@ -278,17 +283,27 @@ void
 queue_forget(const pg_uuid_t *integration_id)
 {
 	static Statement delete = {
+		"WITH gone AS ("
 		"DELETE FROM featul_integrations.health h WHERE h.integration_id IN"
 		" (SELECT l.integration_id FROM featul_integrations.health l WHERE l.integration_id = $1"
 		" FOR UPDATE SKIP LOCKED)"
 		" AND NOT EXISTS (SELECT FROM featul_integrations.integration i WHERE i.id = $1)"
-		" AND NOT EXISTS (SELECT FROM featul_integrations.queue q WHERE q.integration_id = $1)",
+		" AND NOT EXISTS (SELECT FROM featul_integrations.queue q WHERE q.integration_id = $1)"
+		" RETURNING h.*)"
+		" INSERT INTO featul_integrations.total AS t"
+		" (database, type, delivered, failed, retried, latency, latency_sum_ms)"
+		" SELECT g.database, g.type, g.delivered, g.failed, g.retried, g.latency, g.latency_sum_ms"
+		" FROM gone g WHERE g.type IS NOT NULL"
+		" ON CONFLICT (database, type) DO UPDATE SET delivered = t.delivered + excluded.delivered,"
+		" failed = t.failed + excluded.failed, retried = t.retried + excluded.retried,"
+		" latency = featul_integrations.latency_add(t.latency, excluded.latency),"
+		" latency_sum_ms = t.latency_sum_ms + excluded.latency_sum_ms",
 		1,
 		{ UUIDOID }
 	};
 	Datum values[1] = { UUIDPGetDatum(integration_id) };
 
-	execute(&delete, values, NULL, SPI_OK_DELETE, 0);
+	execute(&delete, values, NULL, SPI_OK_INSERT, 0);
 }
 
 /* ------------------------------------------------------------------------
@@ -785,30 +800,58 @@ mark_saved(HealthChange *changes, int count)
 	SPI_freetuptable(SPI_tuptable);
 }
 
+/* featul_integrations.latency_bounds() */
+Datum
+featul_latency_bounds(PG_FUNCTION_ARGS)
+{
+	Datum bounds[LATENCY_BUCKETS - 1];
+
+	for (int i = 0; i < lengthof(bounds); i++)
+		bounds[i] = Int32GetDatum(queue_latency_bounds[i]);
+	PG_RETURN_DATUM(array_datum(bounds, NULL, lengthof(bounds), INT4OID));
+}
+
+/* The counts of a change as an array's text. */
+static char *
+latency_text(const HealthChange *change)
+{
+	StringInfoData text;
+
+	initStringInfo(&text);
+	for (int i = 0; i < LATENCY_BUCKETS; i++)
+		appendStringInfo(&text, "%c" INT64_FORMAT, i == 0 ? '{' : ',',
+						 change->latency[i]);
+	appendStringInfoChar(&text, '}');
+	return text.data;
+}
+
 /* See queue.h. */
 void
 queue_save_health(HealthChange *changes, int count)
 {
 	static const Oid types[] = { UUIDOID,		 TIMESTAMPTZOID, INT4OID, TIMESTAMPTZOID,
 								 TIMESTAMPTZOID, TIMESTAMPTZOID, INT4OID, TEXTOID,
-								 INT8OID,		 INT8OID,		 INT8OID };
+								 INT8OID,		 INT8OID,		 INT8OID, TEXTOID,
+								 INT8OID };
 	static Statement update = {
 		"UPDATE featul_integrations.health h SET"
 		" last_triggered_at = coalesce(s.triggered_at, h.last_triggered_at), failures = s.failures,"
 		" failing_since = s.failing_since, held_since = s.held_since, hold_until = s.hold_until,"
 		" last_http_status = s.http_status, last_error = s.error,"
 		" delivered = h.delivered + s.delivered, failed = h.failed + s.failed,"
-		" retried = h.retried + s.retried"
-		" FROM (SELECT u.* FROM unnest($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)"
+		" retried = h.retried + s.retried,"
+		" latency = featul_integrations.latency_add(h.latency, s.latency::bigint[]),"
+		" latency_sum_ms = h.latency_sum_ms + s.latency_sum_ms"
+		" FROM (SELECT u.* FROM unnest($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)"
 		" u (integration_id, triggered_at, failures, failing_since, held_since, hold_until,"
-		" http_status, error, delivered, failed, retried)"
+		" http_status, error, delivered, failed, retried, latency, latency_sum_ms)"
 		" JOIN featul_integrations.health l ON l.integration_id = u.integration_id"
 		" FOR NO KEY UPDATE OF l SKIP LOCKED) s"
 		" WHERE h.integration_id = s.integration_id RETURNING h.integration_id",
-		11,
+		13,
 		{ UUIDARRAYOID, TIMESTAMPTZARRAYOID, INT4ARRAYOID, TIMESTAMPTZARRAYOID,
 		  TIMESTAMPTZARRAYOID, TIMESTAMPTZARRAYOID, INT4ARRAYOID, TEXTARRAYOID,
-		  INT8ARRAYOID, INT8ARRAYOID, INT8ARRAYOID }
+		  INT8ARRAYOID, INT8ARRAYOID, INT8ARRAYOID, TEXTARRAYOID, INT8ARRAYOID }
 	};
 	/* those whose row has gone have nothing left to save */
 	static Statement missing = {
@@ -819,7 +862,7 @@ queue_save_health(HealthChange *changes, int count)
 	};
 	Columns columns;
 
-	columns_init(&columns, 11, count);
+	columns_init(&columns, 13, count);
 	for (int i = 0; i < count; i++)
 	{
 		HealthChange *change = &changes[i];
@@ -836,6 +879,8 @@ queue_save_health(HealthChange *changes, int count)
 		columns.values[8][i] = Int64GetDatum(change->delivered);
 		columns.values[9][i] = Int64GetDatum(change->failed);
 		columns.values[10][i] = Int64GetDatum(change->retried);
+		set_text(&columns, 11, i, latency_text(change));
+		columns.values[12][i] = Int64GetDatum(change->latency_sum);
 	}
 	execute_columns(&update, &columns, types, SPI_OK_UPDATE_RETURNING);
 	if (SPI_processed < count)

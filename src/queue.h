@@ -101,6 +101,14 @@ typedef struct Settlement
 	TimestampTz		 next_attempt_at; /* 0: none */
 } Settlement;
 
+/*
+ * How long attempts took: counts by upper bound (ms, inclusive), the last one
+ * unbounded.  The bounds are those Prometheus' clients use by default, from
+ * 10 ms to the request time-out.
+ */
+#define LATENCY_BUCKETS 11
+extern const int queue_latency_bounds[LATENCY_BUCKETS - 1];
+
 /* What has changed about an integration's health. */
 typedef struct HealthChange
 {
@@ -115,7 +123,9 @@ typedef struct HealthChange
 	int64		delivered;	 /* to be added */
 	int64		failed;
 	int64		retried;
-	bool		saved; /* set by queue_save_health() */
+	int64		latency[LATENCY_BUCKETS];
+	int64		latency_sum; /* ms */
+	bool		saved;		 /* set by queue_save_health() */
 } HealthChange;
 
 /* Session settings that its statements rely on; once, after connecting. */
@@ -177,7 +187,10 @@ extern Deactivation queue_deactivate(const pg_uuid_t *integration_id,
  */
 extern int queue_cancel(const pg_uuid_t *integration_id, const char *reason, int limit);
 
-/* Removes the health of an integration that is gone and has nothing pending. */
+/*
+ * Removes the health of an integration that is gone and has nothing pending;
+ * its counters go to the totals of its type.
+ */
 extern void queue_forget(const pg_uuid_t *integration_id);
 
 /*

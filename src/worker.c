@@ -811,7 +811,7 @@ work_on_tables(TimestampTz now)
 		return false;
 	if (settlement_due(now) && !settle())
 		return false;
-	if (!step(deactivate) || !step(cancel) || !step(save_health))
+	if (!step(deactivate) || !step(save_health) || !step(cancel))
 		return false;
 	rotate_if_due(now);
 	return step(read_lanes);
