@@ -8,6 +8,7 @@
 #include "executor/spi.h"
 #include "nodes/execnodes.h"
 #include "utils/builtins.h"
+#include "utils/guc.h"
 
 #include "query.h"
 
@@ -31,14 +32,33 @@ query_add_text(QueryParameters *parameters, const char *text)
 			  text == NULL);
 }
 
+/*
+ * auto_explain, where it is loaded and told so, logs the values of nested
+ * statements, and these may be URLs and secrets: so not of ours.  Undone by
+ * AtEOXact_GUC(true, result), or by an error.
+ */
+static int
+hide_values(void)
+{
+	static const char setting[] = "auto_explain.log_nested_statements";
+	int				  nest = NewGUCNestLevel();
+
+	if (GetConfigOption(setting, true, false) != NULL)
+		(void) set_config_option(setting, "off", PGC_SUSET, PGC_S_SESSION,
+								 GUC_ACTION_SAVE, true, 0, false);
+	return nest;
+}
+
 /* SPI leaves its own memory context behind as the current one: not here. */
 static int64
 run(QueryParameters *parameters, const char *sql, bool read_only)
 {
 	MemoryContext context = CurrentMemoryContext;
+	int			  nest = hide_values();
 	int			  code = SPI_execute_with_args(sql, parameters->count, parameters->types,
 											   parameters->values, parameters->nulls, read_only, 0);
 
+	AtEOXact_GUC(true, nest);
 	MemoryContextSwitchTo(context);
 	if (code < 0)
 		elog(ERROR, "SPI_execute_with_args failed: %s", SPI_result_code_string(code));

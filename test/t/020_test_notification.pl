@@ -13,7 +13,7 @@ use Test::More;
 my $featul = Featul->new(conf => <<END);
 featul_integrations.delivery = off
 log_statement = none
-log_min_messages = debug1
+log_min_messages = debug5
 wal_level = replica
 max_wal_senders = 5
 END
@@ -174,6 +174,18 @@ foreach my $arguments (
 	isnt($status, 0, "refused: $arguments");
 	$node->psql('postgres', "$as_olivia DO \$\$BEGIN PERFORM integration_connect($arguments); END\$\$");
 }
+# auto_explain logs the caller's statement, but not the values within ours
+$node->safe_psql('postgres', "CREATE TABLE url AS SELECT 'https://hooks.slack.com/services/T0/B0/slacksecret' AS url");
+is($node->safe_psql('postgres', <<END), "Slack integration updated\n50", 'connected and rotated under auto_explain');
+LOAD 'auto_explain';
+SET auto_explain.log_min_duration = 0;
+SET auto_explain.log_nested_statements = on;
+SET auto_explain.log_verbose = on;
+$as_olivia
+SELECT message FROM url, integration_connect('acme', 'slack', url);
+SELECT length(integration_rotate_secret('acme'));
+END
+like(slurp_file($node->logfile), qr/Query Text: SELECT message FROM url/, 'auto_explain is at work');
 foreach my $server ($node, $standby)
 {
 	my $log = slurp_file($server->logfile);
