@@ -1,0 +1,367 @@
+#!/usr/bin/env python3
+"""The demo's story: acts as featul's application and shows what arrives.
+
+    story.py TABLES.sql RECEIVER_DIR SERVER_LOG
+
+Called by test/demo, which has started the cluster (found through the environment) and
+the receiver.  Waits for each message before it goes on; exits 1 if one does not come.
+"""
+
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+import textwrap
+import time
+
+from verify_signature import problem
+
+TABLES, RECEIVER, SERVER_LOG = sys.argv[1:4]
+WIDTH = min(shutil.get_terminal_size((96, 24)).columns, 110)
+PATIENCE = 30       # seconds until a message counts as lost
+URLS = {
+    "slack": "https://hooks.slack.com/services/T024BE7LH/B0412SECRET/dGhpcyBpcyBhIHNlY3JldA",
+    "discord": "https://discord.com/api/webhooks/1148271649812365312/c2VjcmV0LXRva2Vu",
+    "webhook": "https://hooks.example.com/featul",
+}
+TYPES = {"hooks.slack.com": "slack", "discord.com": "discord", "hooks.example.com": "webhook"}
+
+# -- the terminal -------------------------------------------------------------
+
+COLOURED = sys.stdout.isatty() and "NO_COLOR" not in os.environ
+
+
+def styled(code, text):
+    return f"\x1b[{code}m{text}\x1b[0m" if COLOURED else text
+
+
+def bold(text):
+    return styled(1, text)
+
+
+def dim(text):
+    return styled(2, text)
+
+
+LABELS = {"slack": ("Slack", 35), "discord": ("Discord", 34), "webhook": ("Webhook", 32)}
+
+
+def title(text):
+    print(f"{bold('── ' + text + ' ')}{dim('─' * max(3, WIDTH - len(text) - 4))}\n")
+
+
+def say(text):
+    print(textwrap.fill(text, WIDTH) + "\n")
+
+
+def show_sql(statement):
+    for line in statement.strip().splitlines():
+        print(dim("    " + line))
+    print()
+
+
+def show_message(kind, lines):
+    """Lines beside a rule, the channel's name before the first."""
+    name, colour = LABELS[kind]
+    label = f"{name:<8}"
+    for line in lines:
+        for part in textwrap.wrap(line, WIDTH - 12, subsequent_indent="  ") or [""]:
+            print(styled(colour, f"{label} │ ") + part)
+            label = " " * 8
+    print()
+
+
+# -- the database -------------------------------------------------------------
+
+def psql(sql, user=None, *options):
+    """What psql prints; with a user as the application, acting for that user of featul."""
+    before = ["-c", f"SET ROLE app; SET featul_integrations.user_id = '{user}'"] if user else []
+    run = subprocess.run(["psql", "-XqAt", "-v", "ON_ERROR_STOP=1", *options, *before, "-c", sql],
+                         capture_output=True, text=True)
+    if run.returncode != 0:
+        sys.exit(f"{sql}\n{run.stderr}")
+    return run.stdout.rstrip("\n")
+
+
+def application(*statements):
+    """The application's way: each statement is its own transaction."""
+    shown = "\n".join(statement + ";" for statement in statements)
+    show_sql(shown)
+    for statement in statements:
+        psql("SET ROLE app; " + statement)
+
+
+# -- the receiver -------------------------------------------------------------
+
+seen = 0            # requests shown or skipped so far
+
+
+def arrived():
+    """All that the receiver got so far."""
+    with open(os.path.join(RECEIVER, "record.jsonl"), encoding="utf-8") as file:
+        requests = [json.loads(line) for line in file if line.endswith("\n")]
+    for request in requests:
+        request["kind"] = TYPES[request["host"]]
+        request["json"] = json.loads(request["body"])
+    return requests
+
+
+def await_messages(count, what):
+    """The next messages, once there are so many."""
+    global seen
+    end = time.monotonic() + PATIENCE
+    while len(new := arrived()[seen:]) < count:
+        if time.monotonic() > end:
+            with open(SERVER_LOG, encoding="utf-8", errors="replace") as log:
+                print("".join(log.readlines()[-20:]), file=sys.stderr)
+            sys.exit(f"{what}: {len(new)} of {count} messages came within {PATIENCE} s.")
+        time.sleep(0.02)
+    seen += len(new)
+    return new
+
+
+def script(lists):
+    path = os.path.join(RECEIVER, "script.json")
+    with open(path + ".new", "w", encoding="utf-8") as file:
+        json.dump(lists, file)
+    os.rename(path + ".new", path)
+
+
+# -- messages as people see them ----------------------------------------------
+
+def slack_text(text):
+    """A text object as Slack shows it: links and bold of mrkdwn, its escapes undone."""
+    shown = text["text"]
+    if text["type"] == "mrkdwn":
+        shown = re.sub(r"<([^|>]+)\|([^>]+)>", lambda link: f"{link[2]}  {link[1]}", shown)
+        shown = re.sub(r"^\*(.+?)(  \S+)?\*$", lambda part: bold(part[1]) + (part[2] or ""), shown)
+        shown = shown.replace("&lt;", "<").replace("&gt;", ">").replace("&amp;", "&")
+    return shown
+
+
+def slack_lines(message):
+    lines = []
+    for block in message.get("blocks", []):
+        kind = block["type"]
+        if kind == "header":
+            lines.append(bold(block["text"]["text"]))
+        elif kind == "section":
+            texts = [block["text"]] if "text" in block else []
+            lines += [line for text in texts + block.get("fields", [])
+                      for line in slack_text(text).splitlines()]
+        elif kind == "context":
+            lines.append(dim(" · ".join(slack_text(element) for element in block["elements"]
+                                        if "text" in element)))
+        elif kind == "divider":
+            lines.append("")
+    return lines
+
+
+def discord_lines(message):
+    lines = []
+    for embed in message.get("embeds", []):
+        if "author" in embed:
+            lines.append(dim(embed["author"]["name"]))
+        if "title" in embed:
+            lines.append(bold(embed["title"]) + ("  " + embed["url"] if "url" in embed else ""))
+        lines += embed.get("description", "").splitlines()
+        if embed.get("fields"):
+            lines.append("   ".join(f"{field['name']}: {field['value']}" for field in embed["fields"]))
+        footer = embed.get("footer", {}).get("text", "")
+        colour = f"#{embed['color']:06x}" if "color" in embed else ""
+        lines.append(dim(" · ".join(part for part in (footer, colour, embed.get("timestamp", "")) if part)))
+    return [re.sub(r"\\([^\w\s])", r"\1", line) for line in lines]
+
+
+known = {}          # by key, what was shown of an object last
+
+
+def webhook_lines(message):
+    """A key a line; of an object that was shown before, its id and what is new."""
+    lines = []
+    for key, value in message.items():
+        shown = json.dumps(value, ensure_ascii=False)
+        if isinstance(value, dict) and "id" in value:
+            before = known.get((key, value["id"]), {})
+            new = {name: value[name] for name in value if name == "id" or value[name] != before.get(name)}
+            if before:
+                shown = json.dumps(new, ensure_ascii=False)[:-1] + ", …}"
+            known[(key, value["id"])] = value
+        lines.append(f"{dim(json.dumps(key) + ':')} {shown}")
+    return lines
+
+
+SECRET = None       # the webhook's, asked for after connecting
+
+
+def show(request):
+    kind = request["kind"]
+    if kind == "slack":
+        show_message(kind, slack_lines(request["json"]))
+    elif kind == "discord":
+        show_message(kind, discord_lines(request["json"]))
+    else:
+        wrong = problem(request, SECRET)
+        verdict = styled(31, "signature wrong: " + wrong) if wrong else styled(32, "signature verified")
+        show_message(kind, webhook_lines(request["json"])
+                     + [f"{request['headers']['webhook-id']}  {verdict}"])
+        if wrong:
+            sys.exit("A signature does not verify.")
+
+
+def show_all(requests):
+    for kind in LABELS:
+        for request in requests:
+            if request["kind"] == kind:
+                show(request)
+
+
+# -- the story ----------------------------------------------------------------
+
+def set_up():
+    global SECRET
+    print()
+    title("featul's database")
+    psql("", None, "-f", TABLES)
+    psql("""
+        INSERT INTO "user" (id, name, email)
+            SELECT lower(n), n || ' ' || l, lower(n) || '@example.com'
+            FROM (VALUES ('Olivia', 'Bauer'), ('Mina', 'Okafor'), ('Jonas', 'Lindqvist')) v (n, l);
+        INSERT INTO "user" (id, name, email)
+            SELECT 'voter' || i, 'Voter ' || i, 'voter' || i || '@example.com' FROM generate_series(1, 9) i;
+        INSERT INTO workspace (id, name, slug, plan, owner_id)
+            VALUES ('w1', 'Acme', 'acme', 'starter', 'olivia');
+        INSERT INTO workspace_member (workspace_id, user_id, role)
+            VALUES ('w1', 'jonas', 'member');
+        INSERT INTO board (id, workspace_id, name, slug) VALUES ('b1', 'w1', 'Feature requests', 'features');
+        CREATE ROLE app;
+        GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA public TO app;
+        """)
+    say("The application's tables are there: users, the workspace Acme, a board. "
+        "Its DBA adds the extension, binds the tables, and opens the API to the application's role:")
+    statements = ("CREATE EXTENSION featul_integrations",
+                  "SELECT source, relation, events FROM integration_attach()",
+                  "GRANT EXECUTE ON FUNCTION integration_connect, integration_list, integration_test,\n"
+                  "    integration_secret, integration_deliveries TO app")
+    show_sql("\n".join(statement + ";" for statement in statements))
+    psql(statements[0])
+    for row in psql(statements[1], None, "-F", "\t").splitlines():
+        source, relation, events = row.split("\t")
+        events = events.strip("{}").replace(",", ", ")
+        print(textwrap.fill(f"    {source:<10} {relation:<17} {events}", WIDTH, subsequent_indent=" " * 33))
+    print()
+    psql(statements[2])
+
+    title("Olivia, who owns Acme, connects Slack, Discord and an endpoint of her own")
+    for kind, url in URLS.items():
+        call = f"SELECT message FROM integration_connect('acme', '{kind}', '{url}')"
+        print(dim("    " + call + ";"))
+        print("    " + psql(call, "olivia"))
+    SECRET = psql("SELECT integration_secret('acme')", "olivia")
+    print()
+    call = "SELECT message FROM integration_test('acme', 'slack')"
+    print(dim("    " + call + ";"))
+    print("    " + psql(call, "olivia") + "\n")
+    show_all(await_messages(1, "the test notification"))
+
+
+def a_post():
+    title("Mina posts an idea, and the application adds her own vote")
+    application(
+        "INSERT INTO post (id, board_id, title, content, slug, author_id)\n"
+        "    VALUES ('p1', 'b1', 'Dark mode <for night owls>', 'My eyes hurt at 2 a.m. A *dark* theme would help, @everyone!',\n"
+        "            'dark-mode', 'mina')",
+        "INSERT INTO vote (post_id, user_id) VALUES ('p1', 'mina')",
+        "UPDATE post SET upvotes = 1 WHERE id = 'p1'")
+    show_all(await_messages(3, "post.created"))
+    say("One's own vote is no news, so that was all. (From here on the JSON is shown without what "
+        "was shown before.)")
+
+
+def a_rollback():
+    title("A transaction that rolls back was never there")
+    show_sql("BEGIN; INSERT INTO post ... 'Never mind' ...; ROLLBACK;")
+    psql("""BEGIN; SET ROLE app; INSERT INTO post (board_id, title, content, slug, author_id)
+            VALUES ('b1', 'Never mind', '-', 'never-mind', 'mina'); ROLLBACK""")
+    say("Nothing will arrive about it (checked at the end).")
+
+
+def a_status_and_a_pin():
+    title("The team plans it, and pins it")
+    application("UPDATE post SET roadmap_status = 'planned' WHERE id = 'p1'")
+    show_all(await_messages(3, "post.status_changed"))
+    application("UPDATE post SET is_pinned = true WHERE id = 'p1'")
+    show_all(await_messages(3, "post.pinned"))
+
+
+def a_comment():
+    title("Jonas comments and mentions Mina; the endpoint answers 500 to the first of it")
+    script({"hooks.example.com/": [{"status": 500, "body": "out of order"}, {}]})
+    application(
+        "INSERT INTO comment (id, post_id, content, author_id)\n"
+        "    VALUES ('c1', 'p1', 'We have started on it, @Mina.', 'jonas')")
+    requests = await_messages(4, "comment.created, one of them again")
+    tries = [request for request in requests if request["kind"] == "webhook"]
+    show_all([request for request in requests if request is not tries[0]])
+    for number, request in enumerate(tries):
+        pause = f", {request['time'] - tries[0]['time']:.1f} s later" if number else ""
+        print(f"    attempt {number + 1}{pause}: {request['headers']['webhook-id']} answered {request['status']}")
+    first, second = tries
+    same = first["headers"]["webhook-id"] == second["headers"]["webhook-id"] and first["body"] == second["body"]
+    print("    the same webhook-id and the same bytes" if same else "    NOT the same delivery")
+    if not same:
+        sys.exit("The retry differs from the first attempt.")
+    print()
+    application("INSERT INTO comment_mention (comment_id, mentioned_user_id, mentioned_by)\n"
+                "    VALUES ('c1', 'mina', 'jonas')")
+    show_all(await_messages(3, "comment.mention"))
+    application("INSERT INTO comment_reaction (comment_id, user_id, type) VALUES ('c1', 'mina', 'upvote')")
+    show_all(await_messages(3, "comment.reaction"))
+
+
+def a_milestone():
+    title("Nine more people vote: that makes ten")
+    show_sql("INSERT INTO vote (post_id, user_id) VALUES ('p1', 'voter1');  -- and so on up to voter9\n"
+             "UPDATE post SET upvotes = upvotes + 1 WHERE id = 'p1';       -- after each")
+    for number in range(1, 10):
+        psql(f"SET ROLE app; INSERT INTO vote (post_id, user_id) VALUES ('p1', 'voter{number}')")
+        psql("SET ROLE app; UPDATE post SET upvotes = upvotes + 1 WHERE id = 'p1'")
+    say("Slack takes one message a second from a sender, and the worker keeps to that ...")
+    requests = await_messages(30, "nine votes and a milestone")
+    webhooks = [request for request in requests if request["kind"] == "webhook"]
+    events = [request["json"]["event"] for request in webhooks]
+    say(f"{events.count('post.upvoted')} times post.upvoted arrived everywhere, then the milestone:")
+    show_all([requests_of[-1] for requests_of in
+              ([request for request in requests if request["kind"] == kind] for kind in LABELS)])
+    if events != ["post.upvoted"] * 9 + ["post.milestone"]:
+        sys.exit(f"Not the events expected, or not in order: {events}")
+
+
+def the_log():
+    title("The delivery log, as the application's settings page gets it")
+    query = ("SELECT id, event, type, state, attempts, http_status AS http, duration_ms AS ms, error\n"
+             "FROM integration_deliveries('acme') WHERE event <> 'post.upvoted' ORDER BY id")
+    show_sql(query + ";")
+    end = time.monotonic() + PATIENCE
+    pending = "SELECT count(*) FROM integration_deliveries('acme', state => 'pending')"
+    while psql(pending, "olivia") != "0" and time.monotonic() < end:
+        time.sleep(0.05)
+    print(psql(query, "olivia", "-P", "format=aligned", "-P", "tuples_only=off", "-P", "footer=off",
+               "-P", "null=·"))
+    lost = [request for request in arrived() if "Never mind" in request["body"]]
+    if lost:
+        sys.exit("A rolled-back post was announced.")
+    print()
+    say(f"{seen} messages, {len({r['headers'].get('webhook-id') for r in arrived() if r['kind'] == 'webhook'})} "
+        "signed deliveries to the endpoint; nothing about the rolled-back post.")
+
+
+set_up()
+a_post()
+a_rollback()
+a_status_and_a_pin()
+a_comment()
+a_milestone()
+the_log()
