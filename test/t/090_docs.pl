@@ -1,0 +1,259 @@
+# Runs the examples of docs/: the receivers in every language whose interpreter is here,
+# the TypeScript with the packages it imports, the SQL in psql.
+
+use strict;
+use warnings;
+
+use FindBin;
+use lib "$FindBin::RealBin/../lib";
+
+use Featul;
+use File::Copy qw(copy);
+use HTTP::Tiny;
+use IO::Socket::INET;
+use IPC::Run;
+use JSON::PP;
+use PostgreSQL::Test::Cluster;
+use PostgreSQL::Test::Utils;
+use Test::More;
+
+my $docs = "$FindBin::RealBin/../../docs";
+
+# The code blocks of a page that have a name: "<!-- file: NAME -->" or "<!-- run: NAME -->"
+# on the line before.
+sub code_blocks
+{
+	my ($page) = @_;
+	my $text = slurp_file("$docs/$page");
+	my %blocks;
+
+	while ($text =~ /^ *<!-- (?:file|run): (\S+) -->\n( *)```\w+\n(.*?)^ *```$/msg)
+	{
+		my ($name, $indent, $code) = ($1, $2, $3);
+		$code =~ s/^\Q$indent\E//mg;
+		$blocks{$name} = $code;
+	}
+	return %blocks;
+}
+
+sub have
+{
+	my ($program) = @_;
+	return IPC::Run::run([ 'sh', '-c', 'command -v "$0"', $program ], '>', \my $out, '2>', \my $err);
+}
+
+my $dir = PostgreSQL::Test::Utils::tempdir('examples');
+my %file = (code_blocks('receivers.md'), code_blocks('application.md'));
+append_to_file("$dir/$_", $file{$_}) foreach grep { /\./ } keys %file;
+
+my $featul = Featul->new;
+my $secret = $featul->sql_as('olivia', "SELECT integration_secret('acme')");
+$featul->post(title => 'Dark mode');
+my ($request) = $featul->wait_for_requests(1, host => 'hook.example.com');
+
+# ---------------------------------------------------------------------------
+# docs/receivers.md: each gets a genuine request, the same again, a changed one
+# ---------------------------------------------------------------------------
+
+sub send_to
+{
+	my ($port, $body) = @_;
+	my %headers = map { $_ => $request->{headers}{$_} }
+	  qw(content-type webhook-id webhook-timestamp webhook-signature);
+
+	utf8::encode($body);
+	return HTTP::Tiny->new(timeout => 20)
+	  ->post("http://127.0.0.1:$port/", { headers => \%headers, content => $body })->{status};
+}
+
+sub check_receiver
+{
+	my ($language, @command) = @_;
+	my $port = PostgreSQL::Test::Cluster::get_free_port();
+	my $output = '';
+
+	s/PORT/$port/ foreach @command;
+	local $ENV{WEBHOOK_SECRET} = $secret;
+	local $ENV{PORT} = $port;
+	local $ENV{TMPDIR} = $dir;
+	my $program = IPC::Run::start(\@command, '<', \undef, '>', \$output, '2>', \$output);
+	Featul::wait_for(
+		sub {
+			$program->pump_nb;
+			die "$language: $output" unless $program->pumpable;
+			IO::Socket::INET->new(PeerAddr => '127.0.0.1', PeerPort => $port);
+		},
+		"the $language receiver");
+
+	is(send_to($port, $request->{body}), 204, "$language: a genuine request");
+	is(send_to($port, $request->{body}), 204, "$language: the same again");
+	is(send_to($port, $request->{body} =~ s/Dark/Bark/r), 401, "$language: a changed one");
+	Featul::wait_for(sub { $program->pump_nb; $output =~ /Dark mode/ }, "$language to print the event");
+	$program->kill_kill;
+	is(scalar(() = $output =~ /post\.created Dark mode/g), 1, "$language: handled once");
+	return;
+}
+
+check_receiver('Python', 'python3', "$dir/receiver.py");
+
+SKIP:
+{
+	skip 'no node here', 1 unless have('node');
+	check_receiver('Node', 'node', "$dir/receiver.mjs");
+}
+SKIP:
+{
+	skip 'no php here', 1 unless have('php');
+	check_receiver('PHP', 'php', '-S', '127.0.0.1:PORT', "$dir/receiver.php");
+}
+SKIP:
+{
+	skip 'no go here', 1 unless have('go');
+	local $ENV{GOCACHE} = "$dir/go-cache";
+	local $ENV{GOPATH} = "$dir/go-path";
+	local $ENV{GO111MODULE} = 'off';
+	system_or_bail('go', 'build', '-o', "$dir/receiver-go", "$dir/receiver.go");
+	check_receiver('Go', "$dir/receiver-go");
+}
+
+# ---------------------------------------------------------------------------
+# With npm's packages: the official library, docs/application.md's TypeScript
+# ---------------------------------------------------------------------------
+
+sub install_packages
+{
+	local $ENV{HOME} = $dir;
+	copy("$Featul::test_dir/examples/$_", $dir) foreach qw(package.json package-lock.json);
+	return IPC::Run::run([ 'npm', 'ci', '--prefix', $dir, '--no-audit', '--no-fund', '--ignore-scripts' ],
+		'>', \my $out, '2>&1');
+}
+
+# node MODULE-CODE: its output and, if it failed, the error
+sub run_node
+{
+	my ($code) = @_;
+	my $script = "$dir/run-" . ++our $scripts . '.mjs';
+
+	append_to_file($script, $code);
+	IPC::Run::run([ 'node', $script ], '>', \my $out, '2>', \my $err);
+	chomp($out);
+	return $out . ($err =~ /Error/ ? $err : '');
+}
+
+SKIP:
+{
+	skip 'no node and npm here', 1 unless have('node') && have('npm');
+	skip 'npm has no packages for us', 1 unless install_packages();
+
+	# the official library, before and after a rotation
+	sub verify_with_library
+	{
+		my ($request, $secret) = @_;
+		my $json = JSON::PP->new->allow_nonref->ascii;
+		return run_node("import { verify } from './verify.mjs'\n"
+			  . 'console.log(verify('
+			  . join(', ', map { $json->encode($_) } $secret, $request->{body}, $request->{headers})
+			  . ').event)');
+	}
+	is(verify_with_library($request, $secret), 'post.created', 'standardwebhooks verifies');
+	like(verify_with_library({ %$request, body => '{}' }, $secret), qr/WebhookVerificationError/,
+		'... and refuses another body');
+
+	my $new_secret = $featul->sql_as('olivia', "SELECT integration_rotate_secret('acme')");
+	$featul->forget;
+	$featul->post(slug => 'rotated');
+	my ($rotated) = $featul->wait_for_requests(1, host => 'hook.example.com');
+	is(verify_with_library($rotated, $new_secret), 'post.created', 'after a rotation: with the new secret');
+	is(verify_with_library($rotated, $secret), 'post.created', '... and with the old one');
+
+	# TypeScript: type-checked, then run as the application would
+	my $compiled = IPC::Run::run(
+		[
+			"$dir/node_modules/.bin/tsc", '--strict', '--skipLibCheck', '--target', 'es2022',
+			'--module', 'nodenext', '--outDir', $dir, "$dir/with-pg.ts", "$dir/with-drizzle.ts"
+		],
+		'>', \my $errors);
+	is($errors, '', 'the TypeScript compiles');
+
+	local $ENV{PGHOST} = $featul->node->host;
+	local $ENV{PGPORT} = $featul->node->port;
+	local $ENV{PGDATABASE} = 'postgres';
+	local $ENV{PGUSER} = $featul->sql('SELECT current_user');
+	my $application = <<'END';
+import { connect, list, httpStatus, pool } from './with-pg.js'
+import { deliveries, redeliver } from './with-drizzle.js'
+
+console.log(await connect('olivia', 'acme', 'webhook', 'https://hook.example.com/again', ['post.created']))
+const integrations = await list('adam', 'acme')
+console.log(integrations.map((one) => `${one.type} ${one.status} ${one.events ?? 'all'}`).join(', '))
+console.log(await list('mina', 'acme').catch((error) => `${httpStatus(error)} ${error.message}`))
+console.log(await list('olivia', 'nowhere').catch((error) => `${httpStatus(error)} ${error.message}`))
+const delivered = await deliveries('olivia', 'acme', 'delivered')
+console.log(delivered.length > 0 && delivered.every((one) => one.state === 'delivered'))
+console.log((await deliveries('olivia', 'acme', 'failed')).length)
+console.log(await redeliver('olivia', 'acme', delivered[0].id).then(() => 'again'))
+await pool.end()
+END
+	$featul->wait_until_settled;
+	is(run_node($application), <<'END' =~ s/\n\z//r, 'the TypeScript does what it says');
+Webhook integration updated
+slack active all, discord active all, webhook active post.created
+403 You don't have permission to view integrations
+404 Workspace not found
+true
+0
+again
+END
+}
+
+# ---------------------------------------------------------------------------
+# docs/application.md: bulk work, and the calls as PostgREST makes them
+# ---------------------------------------------------------------------------
+
+$featul->wait_until_settled;
+my $events = $featul->sql('SELECT count(*) FROM featul_integrations.event');
+$featul->sql($file{import});
+is($featul->sql("SELECT count(*) FROM post WHERE title LIKE 'Imported%'"), 5000, 'the import');
+is($featul->sql('SELECT count(*) FROM featul_integrations.event'), $events, '... is not told');
+
+$featul->sql("CREATE ROLE authenticated; $file{grants}");
+my @calls = $file{postgrest} =~ m{rpc/(\w+)".*?-d '(.*?)'}gs;
+is(scalar(@calls), 6, 'the calls through PostgREST');
+while (my ($function, $body) = splice(@calls, 0, 2))
+{
+	# as PostgREST does it: the body's keys are the arguments' names
+	my $arguments = decode_json($body);
+	my $named = join(', ',
+		map { "$_ => " . (ref $arguments->{$_}
+			  ? "'{" . join(',', @{ $arguments->{$_} }) . "}'"
+			  : "'$arguments->{$_}'") }
+		  sort keys %$arguments);
+	foreach my $user (qw(olivia mina))
+	{
+		my ($status, undef, $error) = $featul->node->psql('postgres', <<END);
+\\set VERBOSITY sqlstate
+BEGIN;
+SET LOCAL ROLE authenticated;
+SET LOCAL "request.jwt.claims" = '{"sub": "$user", "role": "authenticated"}';
+SELECT * FROM $function($named);
+END
+		is($error, $user eq 'olivia' ? '' : 'psql:<stdin>:5: ERROR:  PT403', "$function as $user");
+	}
+}
+
+# ---------------------------------------------------------------------------
+# docs/operators.md: every statement runs
+# ---------------------------------------------------------------------------
+
+$featul->wait_until_settled;
+my %run = code_blocks('operators.md');
+cmp_ok(scalar(keys %run), '>=', 10, 'the statements of operators.md');
+foreach my $name (sort keys %run)
+{
+	my $before = $run{$name} =~ /integration_(list|recover)/ ? "SET featul_integrations.operator = on;\n" : '';
+	my ($status, undef, $error) = $featul->node->psql('postgres', "$before$run{$name}");
+	is($error, '', "operators.md: $name");
+}
+
+$featul->node->stop;
+done_testing;
