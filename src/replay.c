@@ -141,11 +141,10 @@ append_log_query(StringInfo sql, const LogFilter *filter)
 		" FROM (SELECT * FROM (" PENDING_DELIVERIES ") p UNION ALL SELECT * FROM (");
 	append_settled(sql, filter);
 	appendStringInfoString(
-		sql,
-		") f ORDER BY 1 DESC LIMIT $4) d"
-		" LEFT JOIN LATERAL (SELECT * FROM featul_integrations.event"
-		" WHERE slot = d.event_slot AND id = d.event_id LIMIT 1) e ON true"
-		" ORDER BY d.id DESC");
+		sql, ") f ORDER BY 1 DESC LIMIT $4) d"
+			 " LEFT JOIN LATERAL (SELECT * FROM featul_integrations.event"
+			 " WHERE slot = d.event_slot AND id = d.event_id LIMIT 1) e ON true"
+			 " ORDER BY d.id DESC");
 }
 
 FEATUL_FUNCTION(featul_integration_deliveries);
