@@ -12,6 +12,7 @@ DATA = sql/featul_integrations--1.0.sql
 OBJS = \
 	src/access.o \
 	src/address.o \
+	src/append.o \
 	src/attach.o \
 	src/binding.o \
 	src/capture.o \

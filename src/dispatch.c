@@ -37,6 +37,9 @@
 #define MAX_WINDOW 1024
 #define MIN_WINDOW 16
 
+/* Events kept with deliveries to be sent soon, over all lanes (bytes). */
+#define MAX_LOADED_BYTES (4 * 1024 * 1024)
+
 /* Rows read at once while looking beyond a full window. */
 #define LOOK_AHEAD 1000
 
@@ -149,6 +152,7 @@ struct Delivery
 	bool		  slow;		   /* under way for longer than SLOW_MS */
 	TimestampTz	  next_attempt_at;
 	TimestampTz	  started_at;
+	Event		 *event;	  /* WAITING: kept early; or NULL */
 	Post		 *post;		  /* NULL once done */
 	dlist_node	  node;		  /* WAITING: in post's; FLYING: in the lane's */
 	dlist_node	  fresh_node; /* FLYING and not slow: by start */
@@ -182,6 +186,7 @@ struct Lane
 	int		   loaded;		  /* deliveries, without the done ones */
 	dlist_head runnable;	  /* posts that can send */
 	dlist_head flying;
+	bool	   to_follow; /* see dispatch_following() */
 	bool	   hungry;
 	dlist_node hungry_node;
 
@@ -245,7 +250,8 @@ static int			 in_flight;
 static int			 doubtful_in_flight; /* of new and suspect lanes */
 static int			 suspect_in_flight;
 static int			 n_incomplete;
-static TimestampTz	 present; /* the time of this call, more or less */
+static Size			 loaded_bytes; /* of the events kept with deliveries */
+static TimestampTz	 present;	   /* the time of this call, more or less */
 
 static void lane_update(Lane *lane);
 
@@ -307,6 +313,7 @@ dispatch_reset(void)
 	dlist_init(&closing_lanes);
 	dlist_init(&aborts);
 	in_flight = doubtful_in_flight = suspect_in_flight = n_incomplete = 0;
+	loaded_bytes = 0;
 	next_list = 0;
 	present = GetCurrentTimestamp();
 }
@@ -673,10 +680,24 @@ delivery_free(Delivery *delivery)
 	hash_search(deliveries, &delivery->key, HASH_REMOVE, NULL);
 }
 
+/* The event kept with a delivery is the caller's from now on; NULL if there is none. */
+static Event *
+take_event(Delivery *delivery)
+{
+	Event *event = delivery->event;
+
+	if (event)
+		loaded_bytes -= GetMemoryChunkSpace(event);
+	delivery->event = NULL;
+	return event;
+}
+
 /* Ends a delivery's presence in its lane's window. */
 static void
 delivery_done(Delivery *delivery)
 {
+	if (delivery->event)
+		pfree(take_event(delivery));
 	delivery->key.lane->loaded--;
 	delivery->state = DELIVERY_DONE;
 	delivery->post = NULL;
@@ -1258,6 +1279,100 @@ EventKey
 dispatch_event(const Delivery *delivery)
 {
 	return (EventKey){ delivery->event_slot, delivery->event_id };
+}
+
+/* A lane's next deliveries without those whose event is loaded: at most limit. */
+static int
+lane_following(Lane *lane, Delivery **following, int limit)
+{
+	dlist_iter iter;
+	int		   count = 0;
+
+	dlist_foreach (iter, &lane->runnable)
+	{
+		Post	 *post = dlist_container(Post, node, iter.cur);
+		Delivery *next = dlist_head_element(Delivery, node, &post->waiting);
+
+		if (count == limit)
+			break;
+		if (next->event == NULL)
+			following[count++] = next;
+	}
+	return count;
+}
+
+/* See dispatch.h. */
+int
+dispatch_following(Delivery *const *deliveries, int count, Delivery **following,
+				   int limit)
+{
+	int n_lanes = 0;
+	int n = 0;
+
+	for (int i = 0; i < count; i++)
+	{
+		n_lanes += !deliveries[i]->key.lane->to_follow;
+		deliveries[i]->key.lane->to_follow = true;
+	}
+	for (int i = 0; i < count; i++)
+	{
+		Lane *lane = deliveries[i]->key.lane;
+
+		if (!lane->to_follow)
+			continue;
+		lane->to_follow = false;
+		n += lane_following(lane, following + n, (limit - n) / n_lanes--);
+	}
+	return n;
+}
+
+/* Copies a string to *room, which moves on; NULL stays NULL. */
+static const char *
+copy_string(char **room, const char *string)
+{
+	char *copy = *room;
+
+	if (string == NULL)
+		return NULL;
+	strcpy(copy, string);
+	*room += strlen(string) + 1;
+	return copy;
+}
+
+static Size
+string_size(const char *string)
+{
+	return string ? strlen(string) + 1 : 0;
+}
+
+/* See dispatch.h. */
+void
+dispatch_load(Delivery *delivery, const Event *event)
+{
+	Size size = sizeof(Event) + string_size(event->name) +
+				string_size(event->webhook_id) + string_size(event->payload) +
+				string_size(event->context);
+	Event *copy;
+	char  *room;
+
+	if (delivery->event || loaded_bytes + size > MAX_LOADED_BYTES)
+		return;
+	copy = MemoryContextAlloc(context, size);
+	room = (char *) (copy + 1);
+	*copy = *event;
+	copy->name = copy_string(&room, event->name);
+	copy->webhook_id = copy_string(&room, event->webhook_id);
+	copy->payload = copy_string(&room, event->payload);
+	copy->context = copy_string(&room, event->context);
+	delivery->event = copy;
+	loaded_bytes += GetMemoryChunkSpace(copy);
+}
+
+/* See dispatch.h. */
+Event *
+dispatch_loaded(Delivery *delivery)
+{
+	return take_event(delivery);
 }
 
 /* See dispatch.h. */

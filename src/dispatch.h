@@ -66,6 +66,19 @@ extern void dispatch_put_back(Delivery *delivery);
 
 extern EventKey dispatch_event(const Delivery *delivery);
 
+/*
+ * The deliveries that the lanes of these will send next, without those whose
+ * event is loaded: at most limit in all.  Returns how many.
+ */
+extern int dispatch_following(Delivery *const *deliveries, int count,
+							  Delivery **following, int limit);
+
+/* Keeps a copy of its event with a delivery, unless too much is kept already. */
+extern void dispatch_load(Delivery *delivery, const Event *event);
+
+/* The event kept with a delivery, the caller's to pfree from now on; or NULL. */
+extern Event *dispatch_loaded(Delivery *delivery);
+
 /* Where it goes; valid until the next dispatch_integrations(). */
 extern void dispatch_endpoint(const Delivery *delivery, TimestampTz now,
 							  Endpoint *endpoint);

@@ -28,6 +28,7 @@
 #include "utils/snapmgr.h"
 #include "utils/xid8.h"
 
+#include "append.h"
 #include "compat.h"
 #include "queue.h"
 #include "settings.h"
@@ -671,47 +672,77 @@ queue_events(const EventKey *keys, int											count,
  * Results
  * ------------------------------------------------------------------------ */
 
+/* The columns of attempt, as the install script creates them */
+enum
+{
+	ATTEMPT_SLOT,
+	ATTEMPT_WORKSPACE_ID,
+	ATTEMPT_DELIVERY_ID,
+	ATTEMPT_INTEGRATION_ID,
+	ATTEMPT_TYPE,
+	ATTEMPT_EVENT_SLOT,
+	ATTEMPT_EVENT_ID,
+	ATTEMPT_STATE,
+	ATTEMPT_ATTEMPTS,
+	ATTEMPT_HTTP_STATUS,
+	ATTEMPT_ERROR,
+	ATTEMPT_DURATION_MS,
+	ATTEMPT_RESPONSE,
+	ATTEMPT_AT,
+	ATTEMPT_NEXT_ATTEMPT_AT,
+	ATTEMPT_COLUMNS
+};
+
+static void
+put(TupleTableSlot *row, int column, Datum value)
+{
+	row->tts_values[column] = value;
+	row->tts_isnull[column] = false;
+}
+
+static void
+put_text(TupleTableSlot *row, int column, const char *text)
+{
+	if (text)
+		put(row, column, CStringGetTextDatum(text));
+}
+
+/* Fills in a row of attempt. */
+static void
+put_attempt(TupleTableSlot *row, int16 slot, const Settlement *settlement)
+{
+	Assert(row->tts_tupleDescriptor->natts == ATTEMPT_COLUMNS);
+	put(row, ATTEMPT_SLOT, Int16GetDatum(slot));
+	put_text(row, ATTEMPT_WORKSPACE_ID, settlement->workspace_id);
+	put(row, ATTEMPT_DELIVERY_ID, Int64GetDatum(settlement->id));
+	put(row, ATTEMPT_INTEGRATION_ID, UUIDPGetDatum(&settlement->integration_id));
+	put_text(row, ATTEMPT_TYPE, settlement->type);
+	put(row, ATTEMPT_EVENT_SLOT, Int16GetDatum(settlement->event_slot));
+	put(row, ATTEMPT_EVENT_ID, Int64GetDatum(settlement->event_id));
+	put_text(row, ATTEMPT_STATE, settlement->state);
+	put(row, ATTEMPT_ATTEMPTS, Int32GetDatum(settlement->attempts));
+	if (settlement->http_status != 0)
+		put(row, ATTEMPT_HTTP_STATUS, Int32GetDatum(settlement->http_status));
+	put_text(row, ATTEMPT_ERROR, settlement->error);
+	if (settlement->duration_ms >= 0)
+		put(row, ATTEMPT_DURATION_MS, Int32GetDatum(settlement->duration_ms));
+	put_text(row, ATTEMPT_RESPONSE, settlement->response);
+	put(row, ATTEMPT_AT, TimestampTzGetDatum(settlement->at));
+	if (settlement->next_attempt_at != 0)
+		put(row, ATTEMPT_NEXT_ATTEMPT_AT,
+			TimestampTzGetDatum(settlement->next_attempt_at));
+}
+
 /* Writes the log. */
 static void
 log_attempts(Settlement *const *settlements, int count)
 {
-	static const Oid types[] = { TEXTOID, INT8OID, UUIDOID,		   TEXTOID,		  INT2OID,
-								 INT8OID, TEXTOID, INT4OID,		   INT4OID,		  TEXTOID,
-								 INT4OID, TEXTOID, TIMESTAMPTZOID, TIMESTAMPTZOID };
-	static Statement insert = {
-		"INSERT INTO featul_integrations.attempt (slot, workspace_id, delivery_id, integration_id,"
-		" type, event_slot, event_id, state, attempts, http_status, error, duration_ms, response,"
-		" at, next_attempt_at)"
-		" SELECT (SELECT r.slot FROM featul_integrations.rotation r), a.*"
-		" FROM unnest($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14) a",
-		14,
-		{ TEXTARRAYOID, INT8ARRAYOID, UUIDARRAYOID, TEXTARRAYOID, INT2ARRAYOID,
-		  INT8ARRAYOID, TEXTARRAYOID, INT4ARRAYOID, INT4ARRAYOID, TEXTARRAYOID,
-		  INT4ARRAYOID, TEXTARRAYOID, TIMESTAMPTZARRAYOID, TIMESTAMPTZARRAYOID }
-	};
-	Columns columns;
+	int16	  slot = append_current_slot();
+	Appender *appender = append_open(psprintf("attempt_%d", slot));
 
-	columns_init(&columns, 14, count);
 	for (int i = 0; i < count; i++)
-	{
-		const Settlement *settlement = settlements[i];
-
-		set_text(&columns, 0, i, settlement->workspace_id);
-		columns.values[1][i] = Int64GetDatum(settlement->id);
-		columns.values[2][i] = UUIDPGetDatum(&settlement->integration_id);
-		set_text(&columns, 3, i, settlement->type);
-		columns.values[4][i] = Int16GetDatum(settlement->event_slot);
-		columns.values[5][i] = Int64GetDatum(settlement->event_id);
-		set_text(&columns, 6, i, settlement->state);
-		columns.values[7][i] = Int32GetDatum(settlement->attempts);
-		set_int(&columns, 8, i, settlement->http_status, 0);
-		set_text(&columns, 9, i, settlement->error);
-		set_int(&columns, 10, i, settlement->duration_ms, -1);
-		set_text(&columns, 11, i, settlement->response);
-		set_time(&columns, 12, i, settlement->at);
-		set_time(&columns, 13, i, settlement->next_attempt_at);
-	}
-	execute_columns(&insert, &columns, types, SPI_OK_INSERT);
+		put_attempt(append_row(appender), slot, settlements[i]);
+	append_close(appender);
 }
 
 /* Deletes the rows that are settled; only that version of them that was sent. */

@@ -45,6 +45,9 @@
 #define START_BATCH 64
 #define READ_BATCH 16
 
+/* Events read with one statement: of those being started, then of those to come. */
+#define EVENT_BATCH 256
+
 /* Results are recorded when there are so many, or when the oldest is so old. */
 #define SETTLE_BATCH 256
 #define SETTLE_MS 20
@@ -506,7 +509,7 @@ settlement_due(TimestampTz now)
 {
 	if (n_unsettled == 0)
 		return false;
-	return n_unsettled >= SETTLE_BATCH || dispatch_in_flight() == 0 ||
+	return n_unsettled >= SETTLE_BATCH ||
 		   now - unsettled_since >= SETTLE_MS * INT64CONST(1000);
 }
 
@@ -618,9 +621,14 @@ static Delivery *starting[START_BATCH];
 static int		 n_starting = 0;
 static int		 rendering = -1; /* index of the one being rendered */
 
-/* queue_events() callback: renders and sends one. */
+/* The deliveries whose events are read: some of those being started, then others. */
+static Delivery *loading[EVENT_BATCH];
+static int		 loading_index[EVENT_BATCH]; /* in starting; -1: to be kept */
+static int		 n_loading = 0;
+
+/* Renders and sends one. */
 static void
-start_delivery(int index, const Event *event, void *unused)
+start_delivery(int index, const Event *event)
 {
 	Delivery   *delivery = starting[index];
 	Endpoint	endpoint;
@@ -635,23 +643,68 @@ start_delivery(int index, const Event *event, void *unused)
 	rendering = -1;
 }
 
+/* Sends those whose events are here already; the others are to be loaded. */
+static void
+start_loaded(void)
+{
+	n_loading = 0;
+	for (int i = 0; i < n_starting; i++)
+	{
+		Event *event;
+
+		if (starting[i] == NULL)
+			continue;
+		event = dispatch_loaded(starting[i]);
+		if (event)
+		{
+			start_delivery(i, event);
+			pfree(event);
+		}
+		else
+		{
+			loading_index[n_loading] = i;
+			loading[n_loading++] = starting[i];
+		}
+	}
+}
+
+/* Adds what their lanes will send next: one statement for many is much cheaper. */
+static void
+look_ahead(void)
+{
+	int needed = n_loading;
+
+	n_loading +=
+		dispatch_following(loading, needed, loading + needed, EVENT_BATCH - needed);
+	for (int i = needed; i < n_loading; i++)
+		loading_index[i] = -1;
+}
+
+/* queue_events() callback: sends the event's delivery, or keeps it for later. */
+static void
+take_event(int index, const Event *event, void *unused)
+{
+	if (loading_index[index] >= 0)
+		start_delivery(loading_index[index], event);
+	else
+		dispatch_load(loading[index], event);
+}
+
 /* Loads the events of what is being started, and sends them. */
 static void
 start_deliveries(void)
 {
-	EventKey keys[START_BATCH];
-	int		 indexes = 0;
+	EventKey keys[EVENT_BATCH];
 
-	for (int i = 0; i < n_starting; i++)
-		if (starting[i])
-			starting[indexes++] = starting[i];
-	n_starting = indexes;
-	if (n_starting == 0)
-		return;
-	for (int i = 0; i < n_starting; i++)
-		keys[i] = dispatch_event(starting[i]);
 	queue_begin("sending");
-	queue_events(keys, n_starting, start_delivery, NULL);
+	start_loaded();
+	if (n_loading > 0)
+	{
+		look_ahead();
+		for (int i = 0; i < n_loading; i++)
+			keys[i] = dispatch_event(loading[i]);
+		queue_events(keys, n_loading, take_event, NULL);
+	}
 	queue_commit();
 }
 
@@ -933,6 +986,9 @@ cycle(void)
 		shared_report_ready();
 		pause_ms = 0;
 		again = send_some(now) || more_to_do();
+		/* nothing to wait for: record the results now */
+		if (dispatch_in_flight() == 0 && n_unsettled > 0)
+			(void) settle();
 		if (dispatch_in_flight() > 0)
 			http_work(http);
 	}
