@@ -22,6 +22,7 @@ OBJS = \
 	src/dispatch.o \
 	src/event.o \
 	src/featul_integrations.o \
+	src/fetch.o \
 	src/filter.o \
 	src/http.o \
 	src/import.o \

@@ -15,12 +15,17 @@
  */
 #include "postgres.h"
 
+#include "access/genam.h"
+#include "access/htup_details.h"
 #include "access/relation.h"
+#include "access/stratnum.h"
 #include "access/table.h"
 #include "access/tableam.h"
 #include "access/xact.h"
 #include "catalog/dependency.h"
 #include "catalog/namespace.h"
+#include "catalog/pg_am.h"
+#include "catalog/pg_index.h"
 #include "catalog/pg_class.h"
 #include "catalog/pg_inherits.h"
 #include "catalog/pg_type.h"
@@ -631,6 +636,76 @@ compile_column(BoundRelation *bound, Relation relation, int column,
 	MemoryContextSwitchTo(caller);
 }
 
+/* The type that ids are compared in; InvalidOid where only text would do. */
+static Oid
+id_key_type(Oid type)
+{
+	switch (type)
+	{
+		case TEXTOID:
+		case VARCHAROID:
+			return TEXTOID;
+		case UUIDOID:
+			return UUIDOID;
+		case INT2OID:
+		case INT4OID:
+		case INT8OID:
+			return INT8OID;
+		default:
+			return InvalidOid;
+	}
+}
+
+/* True if this index serves; then *result says how. */
+static bool
+check_id_index(const BoundColumn *id, Relation index, IdIndex *result)
+{
+	Form_pg_index form = index->rd_index;
+	Oid			  operator;
+
+	if (index->rd_rel->relam != BTREE_AM_OID || form->indnkeyatts != 1 ||
+		!form->indisunique || !form->indisvalid || !form->indimmediate ||
+		form->indkey.values[0] != id->attribute ||
+		!heap_attisnull(index->rd_indextuple, Anum_pg_index_indpred, NULL))
+		return false;
+	result->key_type = id_key_type(id->type);
+	result->collation = index->rd_indcollation[0];
+	operator= OidIsValid(result->key_type)
+		? get_opfamily_member(index->rd_opfamily[0], index->rd_opcintype[0],
+							  result->key_type, BTEqualStrategyNumber)
+		: InvalidOid;
+	if (!OidIsValid(operator) || operator>=
+		FirstNormalObjectId ||(OidIsValid(result->collation) &&
+							   !get_collation_isdeterministic(result->collation)))
+		return false;
+	result->equal = get_opcode(operator);
+	result->index = RelationGetRelid(index);
+	return true;
+}
+
+/* Finds an index over the ids alone, in a plain table without children. */
+static void
+find_id_index(BoundRelation *bound, Relation relation)
+{
+	ListCell *cell;
+	bool	  found = false;
+
+	memset(&bound->id_index, 0, sizeof(IdIndex));
+	if (bound->column[0].attribute <= 0 ||
+		relation->rd_rel->relkind != RELKIND_RELATION || relation->rd_rel->relhassubclass)
+		return;
+	foreach (cell, RelationGetIndexList(relation))
+	{
+		Relation index = index_open(lfirst_oid(cell), AccessShareLock);
+
+		found = check_id_index(&bound->column[0], index, &bound->id_index);
+		index_close(index, AccessShareLock);
+		if (found)
+			return;
+	}
+	memset(&bound->id_index, 0, sizeof(IdIndex));
+}
+
 /* Frees what the last compilation left, but not before the transaction's end. */
 static void
 reset_bound_relation(BoundRelation *bound)
@@ -724,6 +799,7 @@ compile(BoundRelation *bound)
 				 errhint("The extension's owner runs integration_attach() again.")));
 	}
 	PG_END_TRY();
+	find_id_index(bound, relation);
 	bound->broken = false;
 	relation_close(relation, AccessShareLock);
 }

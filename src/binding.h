@@ -164,6 +164,15 @@ typedef struct BoundColumn
 	Bitmapset *attributes; /* all it looks at, as pull_varattnos() gives them */
 } BoundColumn;
 
+/* An index over a relation's ids alone, and how to compare with it. */
+typedef struct IdIndex
+{
+	Oid index;	  /* InvalidOid: none */
+	Oid key_type; /* text, uuid or bigint */
+	Oid equal;	  /* function */
+	Oid collation;
+} IdIndex;
+
 /* How to read a source's canonical columns from one relation. */
 typedef struct BoundRelation
 {
@@ -176,6 +185,7 @@ typedef struct BoundRelation
 	const char	 *qualified_name;	/* SQL */
 	const char	 *alias;			/* SQL: its own name, for whole-row references */
 	BoundColumn	  column[MAX_COLUMNS];
+	IdIndex		  id_index;
 	MemoryContext context;
 } BoundRelation;
 

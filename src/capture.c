@@ -186,10 +186,15 @@ attempt(Capture *capture, Step step)
  * Going through the transition tables
  * ------------------------------------------------------------------------ */
 
+/* Reads the next tuple; one that comes from a file lives until the next is read. */
 static bool
-next_slot(Tuplestorestate *rows, TupleTableSlot *slot)
+next_slot(Capture *capture, Tuplestorestate *rows, TupleTableSlot *slot)
 {
-	return tuplestore_gettupleslot(rows, true, false, slot);
+	MemoryContext caller = MemoryContextSwitchTo(capture->context);
+	bool		  found = tuplestore_gettupleslot(rows, true, false, slot);
+
+	MemoryContextSwitchTo(caller);
+	return found;
 }
 
 /* True if this attribute differs between the old and the new row. */
@@ -216,14 +221,14 @@ attribute_changed(Capture *capture, AttrNumber attribute)
 static bool
 next_rows(Capture *capture)
 {
-	if (!next_slot(capture->new_rows, capture->new_slot))
+	if (!next_slot(capture, capture->new_rows, capture->new_slot))
 		return false;
 	capture->rows++;
 	if (capture->old_rows == NULL)
 		return true;
 	do
 	{
-		if (!next_slot(capture->old_rows, capture->old_slot))
+		if (!next_slot(capture, capture->old_rows, capture->old_slot))
 			return false;
 	} while (capture->by_id &&
 			 attribute_changed(capture, capture->bound->column[0].attribute));
@@ -475,6 +480,7 @@ process_batch(Capture *capture)
 		rows = capture->rows;
 		if (attempt(capture, read_batch))
 			break;
+		capture->reader = row_reader(capture->bound); /* an expression was interrupted */
 		capture->done = capture->done || capture->rows == rows;
 	} while (!capture->done);
 	process_changes(capture);
@@ -493,15 +499,18 @@ static void
 process_rows(Capture *capture)
 {
 	OwnerState state;
+	int		   nest = 0;
 
 	owner_begin(&state, capture->function);
-	SPI_connect();
+	if (capture->bound->unsafe_functions)
+		nest = binding_safe_search_path();
 	open_batch(capture);
 	while (!capture->done)
 		process_batch(capture);
 	if (capture->recorder)
 		recorder_close(capture->recorder);
-	SPI_finish();
+	if (nest > 0)
+		AtEOXact_GUC(true, nest);
 	owner_end(&state);
 }
 
@@ -578,7 +587,7 @@ read_old_ids(Capture *capture)
 	{
 		Row *row;
 
-		if (!next_slot(capture->old_rows, capture->old_slot))
+		if (!next_slot(capture, capture->old_rows, capture->old_slot))
 		{
 			capture->done = true;
 			break;
@@ -590,13 +599,30 @@ read_old_ids(Capture *capture)
 	MemoryContextSwitchTo(caller);
 }
 
+static void
+delete_integrations(const Text *workspace_ids, int count)
+{
+	static SPIPlanPtr plan = NULL;
+	Oid				  types[] = { TEXTARRAYOID };
+	Datum			  arguments[1];
+	OwnerQuery		  query;
+
+	owner_query_begin(&query);
+	owner_prepare(
+		&plan,
+		"DELETE FROM featul_integrations.integration WHERE workspace_id = ANY ($1)", 1,
+		types);
+	arguments[0] = lookups_text_array(workspace_ids, count);
+	if (SPI_execute_plan(plan, arguments, NULL, false, 0) != SPI_OK_DELETE)
+		elog(ERROR, "could not delete integrations");
+	owner_query_end(&query);
+}
+
 /* The integrations of workspaces that were deleted go with them. */
 static void
 capture_workspace_delete(Capture *capture, const TriggerData *trigger)
 {
-	static SPIPlanPtr plan = NULL;
-	Oid				  types[] = { TEXTARRAYOID };
-	OwnerState		  state;
+	OwnerState state;
 
 	if (bound_or_reported(capture) == NULL)
 		return;
@@ -606,22 +632,13 @@ capture_workspace_delete(Capture *capture, const TriggerData *trigger)
 	tuplestore_select_read_pointer(capture->old_rows, 0);
 	tuplestore_rescan(capture->old_rows);
 	owner_begin(&state, capture->function);
-	SPI_connect();
 	open_batch(capture);
 	while (!capture->done && attempt(capture, read_old_ids))
 	{
-		Datum ids = lookups_text_array(capture->hidden, capture->n_hidden);
-
-		owner_prepare(
-			&plan,
-			"DELETE FROM featul_integrations.integration WHERE workspace_id = ANY ($1)",
-			1, types);
-		if (capture->n_hidden > 0 &&
-			SPI_execute_plan(plan, &ids, NULL, false, 0) != SPI_OK_DELETE)
-			elog(ERROR, "could not delete integrations");
+		if (capture->n_hidden > 0)
+			delete_integrations(capture->hidden, capture->n_hidden);
 		MemoryContextReset(capture->batch);
 	}
-	SPI_finish();
 	owner_end(&state);
 	ExecDropSingleTupleTableSlot(capture->old_slot);
 }
@@ -631,12 +648,13 @@ static void
 capture_workspace_truncate(Capture *capture)
 {
 	OwnerState	   state;
+	OwnerQuery	   query;
 	StringInfoData sql;
 
 	if (bound_or_reported(capture) == NULL)
 		return;
 	owner_begin(&state, capture->function);
-	SPI_connect();
+	owner_query_begin(&query);
 	initStringInfo(&sql);
 	appendStringInfoString(&sql, "DELETE FROM featul_integrations.integration i"
 								 " WHERE NOT EXISTS (SELECT FROM ");
@@ -644,7 +662,7 @@ capture_workspace_truncate(Capture *capture)
 	appendStringInfoString(&sql, " WHERE w.id = i.workspace_id)");
 	if (SPI_execute(sql.data, false, 0) != SPI_OK_DELETE)
 		elog(ERROR, "could not delete integrations");
-	SPI_finish();
+	owner_query_end(&query);
 	owner_end(&state);
 }
 

@@ -85,6 +85,16 @@ compat_base64_decode(const char *text, int length, uint8 *out, int out_size)
 #define compat_database_ownercheck(oid, role) object_ownercheck(DatabaseRelationId, oid, role)
 #endif
 
+/* An index scan; counts for EXPLAIN since 18. */
+#include "access/genam.h"
+#if PG_VERSION_NUM >= 180000
+#define compat_index_beginscan(relation, index, snapshot, keys) \
+	index_beginscan(relation, index, snapshot, NULL, keys, 0)
+#else
+#define compat_index_beginscan(relation, index, snapshot, keys) \
+	index_beginscan(relation, index, snapshot, keys, 0)
+#endif
+
 /* Index entries of a newly inserted row; can be only summarizing ones since 16. */
 #include "executor/executor.h"
 #if PG_VERSION_NUM >= 160000

@@ -394,29 +394,10 @@ candidate_id(const Candidate *candidate)
 			   : row_text(candidate->post, POST_ID);
 }
 
-/* Drops what became visible, but was visible before. */
+/* Drops the candidates with an id that the query has returned. */
 static void
-drop_marked(Candidates *candidates, Source source)
+drop_returned(Candidates *candidates)
 {
-	static SPIPlanPtr plan = NULL;
-	Oid				  types[] = { TEXTOID, TEXTARRAYOID };
-	Text			 *ids = palloc(candidates->count * sizeof(Text));
-	Datum			  arguments[2];
-	int				  count = 0;
-
-	for (int i = 0; i < candidates->count; i++)
-		if (candidates->list[i].once)
-			ids[count++] = candidate_id(&candidates->list[i]);
-	if (count == 0)
-		return;
-	owner_prepare(&plan,
-				  "SELECT id FROM featul_integrations.mark"
-				  " WHERE source = $1 AND id = ANY ($2) AND was_visible",
-				  2, types);
-	arguments[0] = CStringGetTextDatum(source_definitions[source].name);
-	arguments[1] = lookups_text_array(ids, count);
-	if (SPI_execute_plan(plan, arguments, NULL, false, 0) != SPI_OK_SELECT)
-		elog(ERROR, "could not read marks");
 	for (uint64 row = 0; row < SPI_processed; row++)
 	{
 		bool isnull;
@@ -428,8 +409,36 @@ drop_marked(Candidates *candidates, Source source)
 				text_equal(id, candidate_id(&candidates->list[i])))
 				candidates->list[i].dropped = true;
 	}
-	SPI_freetuptable(SPI_tuptable);
 	keep(candidates, not_dropped);
+}
+
+/* Drops what became visible, but was visible before. */
+static void
+drop_marked(Candidates *candidates, Source source)
+{
+	static SPIPlanPtr plan = NULL;
+	Oid				  types[] = { TEXTOID, TEXTARRAYOID };
+	Text			 *ids = palloc(candidates->count * sizeof(Text));
+	Datum			  arguments[2];
+	OwnerQuery		  query;
+	int				  count = 0;
+
+	for (int i = 0; i < candidates->count; i++)
+		if (candidates->list[i].once)
+			ids[count++] = candidate_id(&candidates->list[i]);
+	if (count == 0)
+		return;
+	owner_query_begin(&query);
+	owner_prepare(&plan,
+				  "SELECT id FROM featul_integrations.mark"
+				  " WHERE source = $1 AND id = ANY ($2) AND was_visible",
+				  2, types);
+	arguments[0] = CStringGetTextDatum(source_definitions[source].name);
+	arguments[1] = lookups_text_array(ids, count);
+	if (SPI_execute_plan(plan, arguments, NULL, false, 0) != SPI_OK_SELECT)
+		elog(ERROR, "could not read marks");
+	drop_returned(candidates);
+	owner_query_end(&query);
 }
 
 /* ------------------------------------------------------------------------
@@ -850,19 +859,29 @@ latest_sql(EventKind event)
 static Text
 latest_id(EventKind event, Text workspace_id)
 {
-	Oid	  types[] = { TEXTOID };
-	Datum arguments[] = { PointerGetDatum(
-		cstring_to_text_with_len(workspace_id.data, workspace_id.length)) };
-	bool  isnull = true;
-	Datum datum;
+	Oid		   types[] = { TEXTOID };
+	Datum	   arguments[1];
+	OwnerQuery query;
+	Text	   id = { 0 };
 
+	owner_query_begin(&query);
+	arguments[0] =
+		PointerGetDatum(cstring_to_text_with_len(workspace_id.data, workspace_id.length));
 	if (SPI_execute_with_args(latest_sql(event), 1, types, arguments, NULL, false, 1) !=
 		SPI_OK_SELECT)
 		elog(ERROR, "could not read the latest rows");
-	if (SPI_processed == 0)
-		return text_of(NULL);
-	datum = SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1, &isnull);
-	return isnull ? text_of(NULL) : text_of_datum(datum);
+	if (SPI_processed > 0)
+	{
+		bool  isnull;
+		Datum datum =
+			SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1, &isnull);
+
+		MemoryContextSwitchTo(query.memory);
+		if (!isnull)
+			id = text_of_datum(datum);
+	}
+	owner_query_end(&query);
+	return id;
 }
 
 /* One row by its id. */
@@ -914,34 +933,23 @@ bool
 capture_latest(const char *event, const char *workspace_id, char **payload,
 			   char **context)
 {
-	MemoryContext caller = CurrentMemoryContext;
-	EventKind	  kind = payload_event_kind(event);
-	Source		  source = source_of_event(kind);
-	Candidates	  candidates = { 0 };
-	Text		  id;
-	const Row	 *row;
-	bool		  found = false;
+	EventKind  kind = payload_event_kind(event);
+	Source	   source = source_of_event(kind);
+	Candidates candidates = { .lookups = lookups_create() };
+	Text	   id;
+	const Row *row;
 
 	if (kind == EVENT_COUNT || !binding_has(source) ||
 		((source == SOURCE_MENTION || source == SOURCE_REACTION) &&
 		 !binding_has(SOURCE_COMMENT)))
 		return false;
-	SPI_connect();
-	candidates.lookups = lookups_create();
 	add_candidate(&candidates, kind, NULL);
 	id = latest_id(kind, text_of(workspace_id));
 	row = id.data ? fetch_one(&candidates, source, id) : NULL;
-	if (row && join_latest(&candidates, source, row))
-	{
-		char *result;
-
-		join_people(&candidates, source);
-		*payload = MemoryContextStrdup(
-			caller, build_payload(&candidates, &candidates.list[0], source));
-		result = build_context(&candidates.list[0]);
-		*context = result ? MemoryContextStrdup(caller, result) : NULL;
-		found = true;
-	}
-	SPI_finish();
-	return found;
+	if (row == NULL || !join_latest(&candidates, source, row))
+		return false;
+	join_people(&candidates, source);
+	*payload = build_payload(&candidates, &candidates.list[0], source);
+	*context = build_context(&candidates.list[0]);
+	return true;
 }

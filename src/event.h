@@ -49,7 +49,7 @@ extern bool event_hides(Source source, const Row *old, const Row *new);
 
 /*
  * The events of these changes that somebody wants: a list of Record *, in the
- * order in which they happened.  Needs SPI and the owner's rights; raises what
+ * order in which they happened.  Needs the owner's rights; raises what
  * the look-ups raise.
  */
 extern List *events_of(Source source, Change *changes, int count);

@@ -3,7 +3,8 @@
  *		Rows of the application's tables by id.
  *
  * Ids are compared as text, except where both sides have the same type: then
- * the ids are cast back to it, so that the application's index is used.
+ * the ids are cast back to it, so that the application's index is used; where
+ * there is a plain one, even without a query.
  */
 #include "postgres.h"
 
@@ -15,7 +16,9 @@
 #include "utils/guc.h"
 #include "utils/lsyscache.h"
 
+#include "fetch.h"
 #include "lookup.h"
+#include "owner.h"
 
 /* A wanted id and its row. */
 typedef struct Found
@@ -302,27 +305,62 @@ row_of_tuple(Source source, HeapTuple tuple, TupleDesc desc)
 	return row;
 }
 
-/* See lookup.h. */
-void
-lookups_fetch(Lookups *lookups, Source source)
+/* Columns that no event looks at are not worth reading. */
+static uint32
+needed_columns(Source source)
 {
-	Wanted *wanted = &lookups->wanted[source];
-	Datum	arguments[1];
+	return ~(uint32) (source == SOURCE_POST ? COLUMN_BIT(POST_IMAGE) : 0);
+}
 
-	if (wanted->count == 0)
-		return;
+/* Fetches what is wanted through the index on the ids. */
+static void
+fetch_by_index(Wanted *wanted, BoundRelation *bound)
+{
+	const Row **rows = palloc(wanted->count * sizeof(Row *));
+
+	fetch_rows(bound, wanted->ids, wanted->count, needed_columns(bound->source), rows);
+	for (int i = 0; i < wanted->count; i++)
+		found_lookup(wanted->rows, wanted->ids[i])->row = rows[i];
+}
+
+/* Fetches what is wanted with a query. */
+static void
+fetch_by_query(Wanted *wanted, BoundRelation *bound)
+{
+	Datum	   arguments[1];
+	OwnerQuery query;
+
+	owner_query_begin(&query);
 	arguments[0] = lookups_text_array(wanted->ids, wanted->count);
-	run_lookup(bound_relation(source), wanted->as_text, arguments);
+	run_lookup(bound, wanted->as_text, arguments);
+	MemoryContextSwitchTo(query.memory);
 	for (uint64 i = 0; i < SPI_processed; i++)
 	{
-		Row	  *row = row_of_tuple(source, SPI_tuptable->vals[i], SPI_tuptable->tupdesc);
+		Row *row =
+			row_of_tuple(bound->source, SPI_tuptable->vals[i], SPI_tuptable->tupdesc);
 		Found *found =
 			row->value[0].isnull ? NULL : found_lookup(wanted->rows, row->value[0].text);
 
 		if (found)
 			found->row = row;
 	}
-	SPI_freetuptable(SPI_tuptable);
+	owner_query_end(&query);
+}
+
+/* See lookup.h. */
+void
+lookups_fetch(Lookups *lookups, Source source)
+{
+	Wanted		  *wanted = &lookups->wanted[source];
+	BoundRelation *bound;
+
+	if (wanted->count == 0)
+		return;
+	bound = bound_relation(source);
+	if (fetch_possible(bound, wanted->as_text))
+		fetch_by_index(wanted, bound);
+	else
+		fetch_by_query(wanted, bound);
 	wanted->count = 0;
 }
 
@@ -367,17 +405,12 @@ lookups_want_role(Lookups *lookups, Text workspace_id, Oid workspace_type, Text 
 				 !comparable(&bound->column[MEMBER_USER_ID], user_type));
 }
 
-/* See lookup.h. */
-void
-lookups_fetch_roles(Lookups *lookups)
+/* The two halves of all wanted pairs as arrays. */
+static void
+split_pairs(const Wanted *wanted, Datum *arrays)
 {
-	Wanted *wanted = &lookups->wanted[SOURCE_MEMBER];
-	Text   *halves;
-	Datum	arguments[2];
+	Text *halves = palloc(2 * wanted->count * sizeof(Text));
 
-	if (wanted->count == 0)
-		return;
-	halves = palloc(2 * wanted->count * sizeof(Text));
 	for (int i = 0; i < wanted->count; i++)
 	{
 		int length = strlen(wanted->ids[i].data);
@@ -387,9 +420,24 @@ lookups_fetch_roles(Lookups *lookups)
 			(Text){ .data = wanted->ids[i].data + length + 1,
 					.length = wanted->ids[i].length - length - 1 };
 	}
-	arguments[0] = lookups_text_array(halves, wanted->count);
-	arguments[1] = lookups_text_array(halves + wanted->count, wanted->count);
+	arrays[0] = lookups_text_array(halves, wanted->count);
+	arrays[1] = lookups_text_array(halves + wanted->count, wanted->count);
+}
+
+/* See lookup.h. */
+void
+lookups_fetch_roles(Lookups *lookups)
+{
+	Wanted	  *wanted = &lookups->wanted[SOURCE_MEMBER];
+	Datum	   arguments[2];
+	OwnerQuery query;
+
+	if (wanted->count == 0)
+		return;
+	owner_query_begin(&query);
+	split_pairs(wanted, arguments);
 	run_lookup(bound_relation(SOURCE_MEMBER), wanted->as_text, arguments);
+	MemoryContextSwitchTo(query.memory);
 	for (uint64 i = 0; i < SPI_processed; i++)
 	{
 		Row *row =
@@ -404,7 +452,7 @@ lookups_fetch_roles(Lookups *lookups)
 		if (found)
 			found->row = row;
 	}
-	SPI_freetuptable(SPI_tuptable);
+	owner_query_end(&query);
 	wanted->count = 0;
 }
 

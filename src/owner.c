@@ -34,15 +34,30 @@ owner_begin(OwnerState *state, Oid function)
 
 	GetUserIdAndSecContext(&state->user, &state->security_context);
 	SetUserIdAndSecContext(owner, state->security_context | SECURITY_LOCAL_USERID_CHANGE);
-	state->guc_nest = binding_safe_search_path();
 }
 
 /* See owner.h. */
 void
 owner_end(const OwnerState *state)
 {
-	AtEOXact_GUC(true, state->guc_nest);
 	SetUserIdAndSecContext(state->user, state->security_context);
+}
+
+/* See owner.h. */
+void
+owner_query_begin(OwnerQuery *query)
+{
+	query->memory = CurrentMemoryContext;
+	SPI_connect();
+	query->guc_nest = binding_safe_search_path();
+}
+
+/* See owner.h. */
+void
+owner_query_end(const OwnerQuery *query)
+{
+	AtEOXact_GUC(true, query->guc_nest);
+	SPI_finish();
 }
 
 /* See owner.h. */

@@ -15,19 +15,29 @@ typedef struct OwnerState
 {
 	Oid user;
 	int security_context;
-	int guc_nest;
 } OwnerState;
 
 /*
- * Becomes the owner of this function, with search_path = pg_catalog, pg_temp.
- * An error that leaves the (sub)transaction undoes it as well.
+ * Becomes the owner of this function.  An error that leaves the
+ * (sub)transaction undoes it as well.
  */
 extern void owner_begin(OwnerState *state, Oid function);
 extern void owner_end(const OwnerState *state);
 
+/* A query of ours, as the owner or in a SECURITY DEFINER function. */
+typedef struct OwnerQuery
+{
+	MemoryContext memory; /* the caller's: where results go */
+	int			  guc_nest;
+} OwnerQuery;
+
+/* Connects to SPI, with search_path = pg_catalog, pg_temp. */
+extern void owner_query_begin(OwnerQuery *query);
+extern void owner_query_end(const OwnerQuery *query);
+
 /*
  * Prepares a statement of ours when it is first needed in this process, with a
- * plan that does not depend on its arguments; needs SPI and the owner's rights.
+ * plan that does not depend on its arguments; inside a query.
  */
 extern SPIPlanPtr owner_prepare(SPIPlanPtr *plan, const char *sql, int n_arguments,
 								Oid *types);

@@ -246,11 +246,12 @@ record_hidden(Source source, const Text *ids, int count)
 	static SPIPlanPtr plan = NULL;
 	Oid				  types[] = { TEXTOID, TEXTARRAYOID };
 	Datum			  arguments[2];
+	OwnerQuery		  query;
 
+	owner_query_begin(&query);
 	owner_prepare(&plan,
 				  "INSERT INTO featul_integrations.mark (source, id, was_visible)"
 				  " SELECT DISTINCT $1, i, true FROM pg_catalog.unnest($2) AS i"
-				  " WHERE i IS NOT NULL"
 				  " ON CONFLICT (source, id) DO UPDATE SET was_visible = true"
 				  " WHERE NOT mark.was_visible",
 				  2, types);
@@ -258,11 +259,12 @@ record_hidden(Source source, const Text *ids, int count)
 	arguments[1] = lookups_text_array(ids, count);
 	if (SPI_execute_plan(plan, arguments, NULL, false, 0) != SPI_OK_INSERT)
 		elog(ERROR, "could not write marks");
+	owner_query_end(&query);
 }
 
-/* Announces these milestones; the ids of those that are new are in SPI_tuptable. */
+/* Marks these milestones, inside a query; it returns the ids of those that are new. */
 static void
-mark_milestones(const Text *ids, const Datum *heights, int count)
+mark_milestones(const Text *ids, Datum *heights, int count)
 {
 	static SPIPlanPtr plan = NULL;
 	Oid				  types[] = { TEXTARRAYOID, INT4ARRAYOID };
@@ -273,19 +275,19 @@ mark_milestones(const Text *ids, const Datum *heights, int count)
 		"INSERT INTO featul_integrations.mark (source, id, milestone)"
 		" SELECT 'post', i, pg_catalog.max(m)"
 		" FROM ROWS FROM (pg_catalog.unnest($1), pg_catalog.unnest($2)) AS u (i, m)"
-		" WHERE i IS NOT NULL GROUP BY i"
+		" GROUP BY i"
 		" ON CONFLICT (source, id) DO UPDATE SET milestone = excluded.milestone"
 		" WHERE mark.milestone < excluded.milestone"
 		" RETURNING id",
 		2, types);
 	arguments[0] = lookups_text_array(ids, count);
-	arguments[1] = PointerGetDatum(construct_array(
-		unconstify(Datum *, heights), count, INT4OID, sizeof(int32), true, TYPALIGN_INT));
+	arguments[1] = PointerGetDatum(
+		construct_array(heights, count, INT4OID, sizeof(int32), true, TYPALIGN_INT));
 	if (SPI_execute_plan(plan, arguments, NULL, false, 0) != SPI_OK_INSERT_RETURNING)
 		elog(ERROR, "could not write milestones");
 }
 
-/* True if the id is among the rows of SPI_tuptable. */
+/* True if the query has returned this id. */
 static bool
 is_returned(Text id)
 {
@@ -305,11 +307,12 @@ is_returned(Text id)
 List *
 record_milestones(List *records)
 {
-	Text	 *ids = palloc(list_length(records) * sizeof(Text));
-	Datum	 *heights = palloc(list_length(records) * sizeof(Datum));
-	List	 *kept = NIL;
-	ListCell *cell;
-	int		  count = 0;
+	Text	  *ids = palloc(list_length(records) * sizeof(Text));
+	Datum	  *heights = palloc(list_length(records) * sizeof(Datum));
+	List	  *kept = NIL;
+	ListCell  *cell;
+	OwnerQuery query;
+	int		   count = 0;
 
 	foreach (cell, records)
 	{
@@ -322,14 +325,20 @@ record_milestones(List *records)
 	}
 	if (count == 0)
 		return records;
+	owner_query_begin(&query);
 	mark_milestones(ids, heights, count);
 	foreach (cell, records)
 	{
 		Record *record = lfirst(cell);
 
 		if (record->milestone == 0 || is_returned(record->post_id))
+		{
+			MemoryContext inside = MemoryContextSwitchTo(query.memory);
+
 			kept = lappend(kept, record);
+			MemoryContextSwitchTo(inside);
+		}
 	}
-	SPI_freetuptable(SPI_tuptable);
+	owner_query_end(&query);
 	return kept;
 }

@@ -11,7 +11,7 @@ typedef struct Recorder Recorder;
 
 /*
  * Opens the tables that events go to, in the current memory context.  Needs
- * neither SPI nor rights; errors are those of any INSERT.
+ * no rights; errors are those of any INSERT.
  */
 extern Recorder *recorder_open(void);
 extern void		 recorder_close(Recorder *recorder);
@@ -19,12 +19,12 @@ extern void		 recorder_close(Recorder *recorder);
 /* Writes one event and a queue entry for each of its integrations. */
 extern void recorder_write(Recorder *recorder, const Record *record);
 
-/* Marks rows as having been visible.  Needs SPI and the owner's rights. */
+/* Marks rows as having been visible.  Needs the owner's rights. */
 extern void record_hidden(Source source, const Text *ids, int count);
 
 /*
  * Marks milestones as announced, and returns the records (a list of Record *)
- * without those whose milestone had been announced before.  Needs SPI and the
+ * without those whose milestone had been announced before.  Needs the
  * owner's rights.
  */
 extern List *record_milestones(List *records);

@@ -19,6 +19,7 @@ row_reader(BoundRelation *relation)
 	RowReader *reader = palloc0(sizeof(RowReader));
 
 	reader->relation = relation;
+	reader->memory = CurrentMemoryContext;
 	return reader;
 }
 
@@ -48,15 +49,25 @@ value_from_datum(ColumnType type, Datum datum, bool isnull)
 	return value;
 }
 
+/* Makes a column's expression ready, for as long as the reader lives. */
+static void
+prepare_expression(RowReader *reader, int column)
+{
+	MemoryContext caller = MemoryContextSwitchTo(reader->memory);
+
+	if (reader->context == NULL)
+		reader->context = CreateStandaloneExprContext();
+	reader->state[column] =
+		ExecInitExpr((Expr *) reader->relation->column[column].planned->expr, NULL);
+	MemoryContextSwitchTo(caller);
+}
+
 /* Evaluates a column that is not a plain one. */
 static Datum
 evaluate(RowReader *reader, int column, TupleTableSlot *slot, bool *isnull)
 {
-	if (reader->context == NULL)
-		reader->context = CreateStandaloneExprContext();
 	if (reader->state[column] == NULL)
-		reader->state[column] =
-			ExecInitExpr((Expr *) reader->relation->column[column].planned->expr, NULL);
+		prepare_expression(reader, column);
 	reader->context->ecxt_scantuple = slot;
 	return ExecEvalExprSwitchContext(reader->state[column], reader->context, isnull);
 }

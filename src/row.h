@@ -34,6 +34,7 @@ typedef struct Row
 typedef struct RowReader
 {
 	BoundRelation *relation;
+	MemoryContext  memory;
 	ExprContext	  *context;
 	ExprState	  *state[MAX_COLUMNS]; /* made when first needed */
 } RowReader;

@@ -150,7 +150,10 @@ look_for_any(void)
 	static SPIPlanPtr plan = NULL;
 	Oid				  types[] = { OIDOID };
 	Datum			  arguments[] = { ObjectIdGetDatum(MyDatabaseId) };
+	OwnerQuery		  query;
+	bool			  any;
 
+	owner_query_begin(&query);
 	owner_prepare(&plan,
 				  "SELECT FROM featul_integrations.integration i"
 				  " JOIN featul_integrations.health h ON h.integration_id = i.id"
@@ -158,7 +161,9 @@ look_for_any(void)
 				  1, types);
 	if (SPI_execute_plan(plan, arguments, NULL, false, 1) != SPI_OK_SELECT)
 		elog(ERROR, "could not read integrations");
-	return SPI_processed > 0;
+	any = SPI_processed > 0;
+	owner_query_end(&query);
+	return any;
 }
 
 /* See subscription.h. */
@@ -174,9 +179,7 @@ subscriptions_any(Oid function)
 		return cache.any == YES;
 	clock = subscriptions_clock();
 	owner_begin(&state, function);
-	SPI_connect();
 	any = look_for_any();
-	SPI_finish();
 	owner_end(&state);
 	if (caching && cache.valid && clock == subscriptions_clock())
 		cache.any = any ? YES : NO;
@@ -247,29 +250,29 @@ read_subscriptions(Text workspace_id, MemoryContext context)
 	Oid				  types[] = { TEXTOID, OIDOID };
 	Datum			  arguments[2];
 	Subscriptions	  result;
-	MemoryContext	  caller;
+	OwnerQuery		  query;
 
-	owner_prepare(
-		&plan,
-		"SELECT i.id, i.type <> 'webhook', i.events, i.boards, i.rule"
-		" FROM featul_integrations.integration i"
-		" JOIN featul_integrations.health h ON h.integration_id = i.id"
-		" WHERE i.workspace_id = $1 AND i.is_active AND h.database = $2 ORDER BY i.type",
-		2, types);
+	owner_query_begin(&query);
+	owner_prepare(&plan,
+				  "SELECT i.id, i.type <> 'webhook', i.events, i.boards, i.rule"
+				  " FROM featul_integrations.integration i"
+				  " JOIN featul_integrations.health h ON h.integration_id = i.id"
+				  " WHERE i.workspace_id = $1 AND i.is_active AND h.database = $2"
+				  " ORDER BY i.type",
+				  2, types);
 	arguments[0] =
 		PointerGetDatum(cstring_to_text_with_len(workspace_id.data, workspace_id.length));
 	arguments[1] = ObjectIdGetDatum(MyDatabaseId);
 	if (SPI_execute_plan(plan, arguments, NULL, false, 0) != SPI_OK_SELECT)
 		elog(ERROR, "could not read integrations");
 
-	caller = MemoryContextSwitchTo(context);
+	MemoryContextSwitchTo(context);
 	result.count = SPI_processed;
 	result.list = palloc(Max(result.count, 1) * sizeof(Subscription));
 	for (int i = 0; i < result.count; i++)
 		result.list[i] =
 			subscription_of_row(SPI_tuptable->vals[i], SPI_tuptable->tupdesc);
-	MemoryContextSwitchTo(caller);
-	SPI_freetuptable(SPI_tuptable);
+	owner_query_end(&query);
 	return result;
 }
 

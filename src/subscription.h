@@ -30,13 +30,13 @@ typedef struct Subscriptions
 
 /*
  * Whether any integration is active in this database.  Takes the rights of
- * this function's owner if it has to look; needs no SPI connection.
+ * this function's owner if it has to look.
  */
 extern bool subscriptions_any(Oid function);
 
 /*
  * The workspace's active integrations; lives until the end of the transaction.
- * Needs an SPI connection and the owner's rights.
+ * Needs the owner's rights.
  */
 extern const Subscriptions *subscriptions_of(Text workspace_id);
 
