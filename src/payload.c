@@ -25,25 +25,24 @@
  */
 #define OTHER_MAX_BYTES 512
 
-const char *const payload_event_names[] = {
-	[EVENT_POST_CREATED] = "post.created",
-	[EVENT_POST_STATUS_CHANGED] = "post.status_changed",
-	[EVENT_POST_PINNED] = "post.pinned",
-	[EVENT_POST_FEATURED] = "post.featured",
-	[EVENT_POST_LOCKED] = "post.locked",
-	[EVENT_POST_UPVOTED] = "post.upvoted",
-	[EVENT_POST_MILESTONE] = "post.milestone",
-	[EVENT_COMMENT_CREATED] = "comment.created",
-	[EVENT_COMMENT_MENTION] = "comment.mention",
-	[EVENT_COMMENT_REACTION] = "comment.reaction",
-	[EVENT_COUNT] = NULL
-};
+const char *const payload_event_names[] = { [EVENT_POST_CREATED] = "post.created",
+											[EVENT_POST_STATUS_CHANGED] =
+												"post.status_changed",
+											[EVENT_POST_PINNED] = "post.pinned",
+											[EVENT_POST_FEATURED] = "post.featured",
+											[EVENT_POST_LOCKED] = "post.locked",
+											[EVENT_POST_UPVOTED] = "post.upvoted",
+											[EVENT_POST_MILESTONE] = "post.milestone",
+											[EVENT_COMMENT_CREATED] = "comment.created",
+											[EVENT_COMMENT_MENTION] = "comment.mention",
+											[EVENT_COMMENT_REACTION] = "comment.reaction",
+											[EVENT_COUNT] = NULL };
 
 /* See payload.h. */
 EventKind
 payload_event_kind(const char *name)
 {
-	EventKind	kind;
+	EventKind kind;
 
 	for (kind = 0; kind < EVENT_COUNT; kind++)
 		if (strcmp(payload_event_names[kind], name) == 0)
@@ -98,7 +97,9 @@ append_text(StringInfo out, Text text)
 static void
 append_key(StringInfo out, const char *key, Text text)
 {
-	appendStringInfo(out, "\"%s\":", key);
+	appendStringInfoCharMacro(out, '"');
+	appendStringInfoString(out, key);
+	appendStringInfoString(out, "\":");
 	append_text(out, text);
 }
 

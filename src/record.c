@@ -30,6 +30,9 @@
 #include "owner.h"
 #include "record.h"
 
+/* Partitions of event, as the install script creates them */
+#define N_SLOTS 10
+
 /* Columns of the tables, as the install script creates them */
 enum
 {
@@ -76,21 +79,54 @@ struct Recorder
 	Target	  queue;
 };
 
-static Oid
-own_relation(const char *name)
+/*
+ * OIDs of the extension's relations.  They are members of the extension, so
+ * they live as long as its schema does.
+ */
+typedef struct OwnRelations
 {
-	Oid relid = get_relname_relid(name, get_namespace_oid("featul_integrations", false));
+	Oid namespace;
+	Oid rotation;
+	Oid event[N_SLOTS];
+	Oid queue;
+	Oid event_sequence;
+	Oid queue_sequence;
+} OwnRelations;
+
+static Oid
+find_own_relation(Oid namespace, const char *name)
+{
+	Oid relid = get_relname_relid(name, namespace);
 
 	if (!OidIsValid(relid))
 		elog(ERROR, "featul_integrations.%s does not exist", name);
 	return relid;
 }
 
-/* The partition of event that is written now. */
-static int16
-current_slot(void)
+static const OwnRelations *
+own_relations(void)
 {
-	Relation		table = table_open(own_relation("rotation"), AccessShareLock);
+	static OwnRelations known = { 0 };
+	OwnRelations		found;
+
+	found.namespace = get_namespace_oid("featul_integrations", false);
+	if (found.namespace == known.namespace)
+		return &known;
+	found.rotation = find_own_relation(found.namespace, "rotation");
+	for (int i = 0; i < N_SLOTS; i++)
+		found.event[i] = find_own_relation(found.namespace, psprintf("event_%d", i));
+	found.queue = find_own_relation(found.namespace, "queue");
+	found.event_sequence = find_own_relation(found.namespace, "event_id_seq");
+	found.queue_sequence = find_own_relation(found.namespace, "delivery_id_seq");
+	known = found;
+	return &known;
+}
+
+/* The partition of event that is written now, as the table says. */
+static int16
+read_slot(Oid rotation)
+{
+	Relation		table = table_open(rotation, AccessShareLock);
 	Snapshot		snapshot = RegisterSnapshot(GetLatestSnapshot());
 	TableScanDesc	scan = table_beginscan(table, snapshot, 0, NULL);
 	TupleTableSlot *row = table_slot_create(table, NULL);
@@ -104,14 +140,37 @@ current_slot(void)
 	table_endscan(scan);
 	UnregisterSnapshot(snapshot);
 	table_close(table, AccessShareLock);
+	if (slot < 0 || slot >= N_SLOTS)
+		elog(ERROR, "featul_integrations.rotation names slot %d", slot);
+	return slot;
+}
+
+/*
+ * The same, read at most once a second: a slot is written for an eighth of the
+ * retention, and what comes a moment late into the one before is as safe there.
+ */
+static int16
+current_slot(const OwnRelations *own)
+{
+	static int16	   slot;
+	static Oid		   read_from = InvalidOid;
+	static TimestampTz read_at = 0;
+	TimestampTz		   now = GetCurrentStatementStartTimestamp();
+
+	if (read_from != own->rotation || now < read_at || now >= read_at + USECS_PER_SEC)
+	{
+		slot = read_slot(own->rotation);
+		read_from = own->rotation;
+		read_at = now;
+	}
 	return slot;
 }
 
 static Target
-open_target(const char *name)
+open_target(Oid relid)
 {
 	Target	 target;
-	Relation relation = table_open(own_relation(name), RowExclusiveLock);
+	Relation relation = table_open(relid, RowExclusiveLock);
 
 	target.relation = makeNode(ResultRelInfo);
 	InitResultRelInfo(target.relation, relation, 0, NULL, 0);
@@ -150,15 +209,16 @@ insert(Recorder *recorder, Target *target)
 Recorder *
 recorder_open(void)
 {
-	Recorder *recorder = palloc0(sizeof(Recorder));
+	const OwnRelations *own = own_relations();
+	Recorder		   *recorder = palloc0(sizeof(Recorder));
 
 	recorder->state = CreateExecutorState();
 	recorder->command = GetCurrentCommandId(true);
-	recorder->event_slot = current_slot();
-	recorder->event_sequence = own_relation("event_id_seq");
-	recorder->queue_sequence = own_relation("delivery_id_seq");
-	recorder->event = open_target(psprintf("event_%d", recorder->event_slot));
-	recorder->queue = open_target("queue");
+	recorder->event_slot = current_slot(own);
+	recorder->event_sequence = own->event_sequence;
+	recorder->queue_sequence = own->queue_sequence;
+	recorder->event = open_target(own->event[recorder->event_slot]);
+	recorder->queue = open_target(own->queue);
 	return recorder;
 }
 
