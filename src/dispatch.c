@@ -220,8 +220,7 @@ struct Lane
 	int			saved_failures; /* as the table has it */
 	TimestampTz saved_hold_until;
 	TimestampTz saved_at;
-	bool		dirty; /* to be saved: listed, or its timer is armed */
-	bool		dirty_listed;
+	bool		dirty_listed; /* else its timer may be armed */
 	Timer		health_timer;
 	dlist_node	dirty_node;
 
@@ -927,19 +926,26 @@ lane_of(const pg_uuid_t *integration_id)
 	return lane;
 }
 
-/* Health is to be saved: now, or a second after the last time. */
+/*
+ * Health is to be saved: a second after the last time, or at once if the
+ * integration's status changes with it.
+ */
 static void
 lane_dirty(Lane *lane)
 {
 	TimestampTz due = TimestampTzPlusMilliseconds(lane->saved_at, HEALTH_PERIOD_MS);
+	bool		urgent = (lane->failures > 0) != (lane->saved_failures > 0) ||
+				  lane->hold_until != lane->saved_hold_until;
 
-	if (lane->dirty)
+	if (lane->dirty_listed)
 		return;
-	lane->dirty = true;
-	if (lane->saved_at != 0 && due > present)
+	if (lane->saved_at != 0 && due > present && !urgent)
+	{
 		timer_arm(&lane->health_timer, due);
-	else
-		lane_list_dirty(lane);
+		return;
+	}
+	timer_disarm(&lane->health_timer);
+	lane_list_dirty(lane);
 }
 
 /* Takes over health as the table has it. */
@@ -1711,12 +1717,12 @@ dispatch_health_saved(HealthChange *changes, int count, TimestampTz now)
 			continue;
 		dlist_delete(&lane->dirty_node);
 		lane->dirty_listed = false;
-		lane->dirty = false;
 		lane->saved_at = now;
 		if (!change->saved)
 		{
 			/* locked: in a second */
-			lane_dirty(lane);
+			timer_arm(&lane->health_timer,
+					  TimestampTzPlusMilliseconds(now, HEALTH_PERIOD_MS));
 			continue;
 		}
 		lane->saved_failures = change->failures;

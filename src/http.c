@@ -9,7 +9,6 @@
 #include "postgres.h"
 
 #include <curl/curl.h>
-#include <math.h>
 #include <pthread.h>
 #include <signal.h>
 #include <sys/epoll.h>
@@ -62,6 +61,7 @@ typedef struct Transfer
 	char			  *request_body;
 	size_t			   header_bytes;
 	size_t			   body_room;
+	int				   timeout_ms;
 	TransferStop	   stop;
 	char			   curl_error[CURL_ERROR_SIZE];
 	HttpResult		   result;
@@ -474,6 +474,7 @@ http_start(HttpClient *client, const HttpRequest *request)
 						"the address is not public");
 		return;
 	}
+	transfer->timeout_ms = request->timeout_ms;
 	curl_easy_setopt(transfer->easy, CURLOPT_TIMEOUT_MS, (long) request->timeout_ms);
 	curl_easy_setopt(transfer->easy, CURLOPT_HTTPHEADER, transfer->headers);
 	curl_easy_setopt(transfer->easy, CURLOPT_POSTFIELDS, transfer->request_body);
@@ -565,9 +566,7 @@ transfer_done(HttpClient *client, Transfer *transfer, CURLcode code)
 	else if (code == CURLE_OPERATION_TIMEDOUT)
 	{
 		snprintf(error, sizeof(error), "no complete response within %g s",
-				 transfer->result.duration_ms >= 1000
-					 ? rint(transfer->result.duration_ms / 1000.0)
-					 : transfer->result.duration_ms / 1000.0);
+				 transfer->timeout_ms / 1000.0);
 		transfer_finish(client, transfer, HTTP_TIMED_OUT, error);
 	}
 	else

@@ -176,6 +176,8 @@ worker_ended(const EndedWorker *ended)
 {
 	Target *target = hash_search(targets, &ended->database, HASH_FIND, NULL);
 
+	/* there is room for another one */
+	register_not_before = 0;
 	if (target == NULL)
 		return;
 	switch (ended->outcome)

@@ -48,7 +48,7 @@
 /* Events read with one statement: of those being started, then of those to come. */
 #define EVENT_BATCH 256
 
-/* Results are recorded when there are so many, or when the oldest is so old. */
+/* Results are recorded when there are so many, or when the oldest is so old (ms). */
 #define SETTLE_BATCH 256
 #define SETTLE_MS 20
 
@@ -509,7 +509,8 @@ settlement_due(TimestampTz now)
 {
 	if (n_unsettled == 0)
 		return false;
-	return n_unsettled >= SETTLE_BATCH ||
+	/* what could be sent has been: with nothing in flight there is nothing to wait for */
+	return n_unsettled >= SETTLE_BATCH || dispatch_in_flight() == 0 ||
 		   now - unsettled_since >= SETTLE_MS * INT64CONST(1000);
 }
 
@@ -852,9 +853,9 @@ take_signals(void)
 		must_read = true;
 }
 
-/* All that needs the database but sending; false after an error. */
+/* Takes in what is new and what lanes need; false after an error. */
 static bool
-work_on_tables(TimestampTz now)
+read_tables(void)
 {
 	if (must_configure && !step(read_integrations))
 		return false;
@@ -862,12 +863,42 @@ work_on_tables(TimestampTz now)
 		return false;
 	if (must_read && !step(read_new))
 		return false;
-	if (settlement_due(now) && !settle())
+	return step(read_lanes);
+}
+
+/* Records what has come of it all; false after an error. */
+static bool
+write_tables(TimestampTz now)
+{
+	/* health first: who sees a delivery settled sees what it did to the status */
+	if (settlement_due(now) && (!step(save_health) || !settle()))
 		return false;
 	if (!step(deactivate) || !step(save_health) || !step(cancel))
 		return false;
 	rotate_if_due(now);
-	return step(read_lanes);
+	return true;
+}
+
+/*
+ * All that needs the database.  Sending comes first, so that the endpoints work
+ * while results are recorded.  False if it has to wait after an error; *again is
+ * set if there is more to do at once.
+ */
+static bool
+work_on_tables(TimestampTz now, bool *again)
+{
+	if (now < not_before || !read_tables())
+		return false;
+	if (send_some(now))
+		*again = true;
+	if (now < not_before)
+		return false;
+	http_work(http);
+	if (!write_tables(now))
+		return false;
+	shared_report_ready();
+	pause_ms = 0;
+	return true;
 }
 
 /* Whether there is more to do than waiting. */
@@ -899,10 +930,10 @@ time_to_wait(bool again, bool paused)
 	long		network = http_timeout(http);
 	long		wait;
 
-	if (again)
-		return 0;
 	if (paused)
 		until = not_before;
+	else if (again)
+		return 0;
 	else
 	{
 		until = earlier(until, dispatch_due());
@@ -980,21 +1011,8 @@ cycle(void)
 
 	now = GetCurrentTimestamp();
 	dispatch_advance(now);
-	paused = now < not_before;
-	if (!paused && work_on_tables(now))
-	{
-		shared_report_ready();
-		pause_ms = 0;
-		again = send_some(now) || more_to_do();
-		/* nothing to wait for: record the results now */
-		if (dispatch_in_flight() == 0 && n_unsettled > 0)
-			(void) settle();
-		if (dispatch_in_flight() > 0)
-			http_work(http);
-	}
-	else
-		paused = true;
-	wait_for_something(time_to_wait(again, paused));
+	paused = !work_on_tables(now, &again);
+	wait_for_something(time_to_wait(again || more_to_do(), paused));
 }
 
 /* Starts from the tables and turns until an error that no step has caught. */
