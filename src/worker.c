@@ -503,15 +503,22 @@ settle(void)
 	return n_unsettled == 0;
 }
 
-/* True if results should be recorded now. */
+/*
+ * True if results should be recorded now: in any case before the rest of an
+ * integration's deliveries is cancelled, or these would be taken for pending.
+ */
 static bool
 settlement_due(TimestampTz now)
 {
+	pg_uuid_t	closing;
+	const char *reason;
+
 	if (n_unsettled == 0)
 		return false;
 	/* what could be sent has been: with nothing in flight there is nothing to wait for */
 	return n_unsettled >= SETTLE_BATCH || dispatch_in_flight() == 0 ||
-		   now - unsettled_since >= SETTLE_MS * INT64CONST(1000);
+		   now - unsettled_since >= SETTLE_MS * INT64CONST(1000) ||
+		   dispatch_next_closing(&closing, &reason) != NULL;
 }
 
 /* ------------------------------------------------------------------------
