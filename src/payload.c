@@ -151,7 +151,8 @@ append_post_url(StringInfo out, Text workspace, Text post)
 	StringInfoData url;
 	const char	  *p = setting_post_url;
 
-	if (post.data == NULL || post.length == 0 || workspace.data == NULL)
+	if (post.data == NULL || post.length == 0 || post.cut || workspace.data == NULL ||
+		workspace.cut)
 	{
 		appendStringInfoString(out, "null");
 		return;
@@ -325,7 +326,10 @@ text_to_cut(Payload *payload)
 	return longest->length > 0 ? longest : &payload->title;
 }
 
-/* Last resort against absurd names: bounds everything else. */
+/*
+ * Bounds everything but title and contents where it is so much that little room
+ * would be left for them.
+ */
 static void
 clip_others(Payload *payload)
 {
@@ -338,37 +342,58 @@ clip_others(Payload *payload)
 		&payload->other.email,	   &payload->reaction
 	};
 
+	int sum = 0;
+
+	for (int i = 0; i < lengthof(others); i++)
+		sum += others[i]->length;
+	if (sum <= PAYLOAD_MAX_BYTES / 8)
+		return;
 	for (int i = 0; i < lengthof(others); i++)
 		*others[i] = text_clipped(*others[i], OTHER_MAX_BYTES);
 }
 
+/* Bytes that a text takes as a JSON string in UTF-8. */
+static int
+encoded_length(Text text)
+{
+	StringInfoData json;
+	int			   length;
+
+	initStringInfo(&json);
+	append_text(&json, text);
+	length = utf8_length(&json);
+	pfree(json.data);
+	return length;
+}
+
 /*
- * See payload.h.  Each round cuts in proportion to what is over, so a few
- * rounds do whatever the escapes cost.
+ * See payload.h.  A text is cut in proportion to what it takes encoded; its
+ * escapes may not be spread evenly, so that can take a few rounds.
  */
 void
 payload_build(StringInfo out, Payload *payload)
 {
+	clip_others(payload);
 	append_payload(out, payload);
 	for (;;)
 	{
 		int	  excess = utf8_length(out) - PAYLOAD_MAX_BYTES;
 		Text *text;
 		int	  keep;
+		int	  encoded;
 
 		if (excess <= 0)
 			return;
 		text = text_to_cut(payload);
 		if (text->length == 0)
-		{
-			clip_others(payload);
-			append_payload(out, payload);
 			return;
-		}
-		/* 18: ,"truncated":true */
-		keep = text->length -
-			   Max(1, (int) ((int64) text->length * (excess + 18) / Max(out->len, 1)));
-		*text = text_clipped(*text, Max(keep, 0));
+		encoded = encoded_length(*text);
+		excess += strlen(",\"truncated\":true");
+		keep = excess < encoded ? (int64) text->length * (encoded - excess) / encoded : 0;
+		/* of two long contents the other may be the longer one then */
+		if (payload->content.length > 0 && payload->comment_content.length > 0)
+			keep = Max(keep, text->length / 2);
+		*text = text_clipped(*text, Min(keep, text->length - 1));
 		append_payload(out, payload);
 	}
 }

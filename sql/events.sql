@@ -1,0 +1,247 @@
+--
+-- The ten events: when they happen, and when they do not.
+--
+\getenv abs_srcdir PG_ABS_SRCDIR
+\set tables :abs_srcdir '/test/featul.sql'
+SET client_min_messages = warning;
+CREATE EXTENSION IF NOT EXISTS featul_integrations;
+CREATE SCHEMA events_test;
+SET search_path = events_test, public;
+\set ECHO none
+\i :tables
+\set ECHO all
+INSERT INTO "user" (id, name, email)
+SELECT lower(n), n, lower(n) || '@example.com' FROM unnest('{Olivia,Adam,Maya,Vic,Zoe}'::text[]) n;
+INSERT INTO workspace (id, name, slug, plan, owner_id) VALUES
+	('ev1', 'Acme', 'acme', 'professional', 'olivia'),
+	('ev2', 'Free', 'free', 'free', 'olivia'),
+	('ev3', 'Quiet', 'quiet', 'starter', 'olivia');
+INSERT INTO workspace_member (workspace_id, user_id, role, is_active) VALUES
+	('ev1', 'adam', 'admin', NULL), ('ev1', 'maya', 'member', true), ('ev1', 'vic', 'viewer', false);
+INSERT INTO board (id, workspace_id, name, slug, is_system) VALUES
+	('ideas', 'ev1', 'Ideas', 'ideas', NULL), ('system', 'ev1', 'Changelog', 'changelog', true),
+	('free', 'ev2', 'Free', 'free', false), ('quiet', 'ev3', 'Quiet', 'quiet', false);
+SELECT * FROM integration_attach('events_test');
+SET featul_integrations.operator = on;
+SELECT message FROM integration_connect('acme', 'webhook', 'https://example.com/');
+-- an integration on a plan that lost it
+UPDATE workspace SET plan = 'starter' WHERE id = 'ev2';
+SELECT message FROM integration_connect('free', 'webhook', 'https://example.com/');
+UPDATE workspace SET plan = 'free' WHERE id = 'ev2';
+
+DELETE FROM featul_integrations.mark;
+
+-- what was captured since the last look: the payload without workspace and post
+CREATE TEMP TABLE seen (id bigint);
+INSERT INTO seen SELECT coalesce(max(id), 0) FROM featul_integrations.event;
+CREATE FUNCTION pg_temp.news() RETURNS TABLE (event text, post text, adds text) LANGUAGE plpgsql AS $$
+BEGIN
+	RETURN QUERY
+		SELECT e.name, e.post_id, nullif((e.payload::jsonb - 'event' - 'workspace' - 'post' #- '{comment,createdAt}')::text, '{}')
+		FROM featul_integrations.event e, seen WHERE e.id > seen.id ORDER BY e.id;
+	UPDATE seen SET id = (SELECT max(e.id) FROM featul_integrations.event e);
+END
+$$;
+
+-- post.created: inserted visible, or the first change to visible; once per post
+INSERT INTO post (id, board_id, title, content, author_id) VALUES ('p1', 'ideas', 'One', 'c', 'adam');
+INSERT INTO post (id, board_id, title, content, status) VALUES
+	('p2', 'ideas', 'Two', 'c', 'draft'), ('p3', 'ideas', 'Three', 'c', NULL),
+	('p4', 'ideas', 'Four', 'c', 'pending_approval'), ('p5', 'ideas', 'Five', 'c', 'published');
+SELECT * FROM pg_temp.news();
+UPDATE post SET status = 'published' WHERE id IN ('p2', 'p3');
+UPDATE post SET status = 'archived' WHERE id = 'p1';
+UPDATE post SET status = 'published' WHERE id = 'p1';
+UPDATE post SET status = 'spam' WHERE id = 'p2';
+UPDATE post SET status = 'published' WHERE id = 'p2';
+SELECT * FROM pg_temp.news();
+-- not on system boards, not on a free plan, not where nobody listens
+INSERT INTO post (id, board_id, title, content) VALUES
+	('s1', 'system', 'S', 'c'), ('f1', 'free', 'F', 'c'), ('q1', 'quiet', 'Q', 'c');
+UPDATE post SET roadmap_status = 'planned', is_pinned = true, upvotes = 10 WHERE id IN ('s1', 'f1', 'q1');
+INSERT INTO vote (post_id, user_id) VALUES ('s1', 'vic'), ('f1', 'vic'), ('q1', 'vic');
+INSERT INTO comment (id, post_id, content) VALUES ('sc', 's1', 'c'), ('fc', 'f1', 'c'), ('qc', 'q1', 'c');
+INSERT INTO comment_mention (comment_id, mentioned_user_id, mentioned_by) VALUES ('sc', 'vic', 'zoe'), ('fc', 'vic', 'zoe');
+INSERT INTO comment_reaction (comment_id, user_id, type) VALUES ('sc', 'vic', 'upvote'), ('qc', 'vic', 'upvote');
+SELECT * FROM pg_temp.news();
+-- visible before attaching counts as announced
+SELECT integration_detach();
+INSERT INTO post (id, board_id, title, content) VALUES ('p0', 'ideas', 'Old', 'c');
+SELECT count(*) FROM integration_attach('events_test');
+UPDATE post SET status = 'draft' WHERE id = 'p0';
+UPDATE post SET status = 'published' WHERE id = 'p0';
+SELECT * FROM pg_temp.news();
+-- visible while nobody listened counts as well, and so does a change that was left out
+UPDATE post SET status = 'draft' WHERE id = 'q1';
+SELECT message FROM integration_connect('quiet', 'webhook', 'https://example.com/');
+UPDATE post SET status = 'published' WHERE id = 'q1';
+BEGIN;
+SET LOCAL featul_integrations.capture = off;
+INSERT INTO post (id, board_id, title, content) VALUES ('p6', 'ideas', 'Imported', 'c');
+UPDATE post SET status = 'draft' WHERE id = 'p6';
+COMMIT;
+UPDATE post SET status = 'published' WHERE id = 'p6';
+SELECT * FROM pg_temp.news();
+SELECT message FROM integration_disconnect('quiet', 'webhook');
+
+-- post.status_changed: of a visible post, from and to NULL too
+UPDATE post SET roadmap_status = 'planned' WHERE id = 'p1';
+UPDATE post SET roadmap_status = 'planned', title = 'One!' WHERE id = 'p1';
+UPDATE post SET roadmap_status = NULL WHERE id = 'p1';
+UPDATE post SET roadmap_status = 'completed' WHERE id = 'p1';
+UPDATE post SET roadmap_status = 'planned' WHERE id = 'p4';
+SELECT * FROM pg_temp.news();
+
+-- post.pinned, featured, locked: from false or NULL to true
+UPDATE post SET is_pinned = NULL, is_featured = NULL WHERE id = 'p1';
+UPDATE post SET is_pinned = true, is_featured = true, is_locked = true WHERE id IN ('p1', 'p4');
+UPDATE post SET is_pinned = true, is_featured = false WHERE id = 'p1';
+UPDATE post SET is_locked = false, is_featured = true WHERE id = 'p1';
+SELECT * FROM pg_temp.news();
+
+-- visibility and other changes in one UPDATE are one post.created
+UPDATE post SET status = 'published', roadmap_status = 'planned', is_pinned = true, upvotes = 100 WHERE id = 'p4';
+-- several changes of a visible one are several events
+UPDATE post SET roadmap_status = 'closed', is_featured = NOT is_featured, upvotes = 12 WHERE id IN ('p4', 'p5');
+SELECT * FROM pg_temp.news();
+
+-- post.milestone: crossed upwards, the highest of a jump, once for ever
+INSERT INTO post (id, board_id, title, content, upvotes) VALUES
+	('m1', 'ideas', 'M', 'c', NULL), ('m2', 'ideas', 'M', 'c', 60), ('m3', 'ideas', 'M', 'c', 0);
+UPDATE post SET upvotes = 9 WHERE id = 'm1';
+UPDATE post SET upvotes = 10 WHERE id = 'm1';
+UPDATE post SET upvotes = 5 WHERE id = 'm1';
+UPDATE post SET upvotes = 11 WHERE id = 'm1';
+UPDATE post SET upvotes = 120 WHERE id = 'm1';
+UPDATE post SET upvotes = 0 WHERE id = 'm1';
+UPDATE post SET upvotes = 55 WHERE id = 'm1';
+UPDATE post SET upvotes = 101 WHERE id = 'm1';
+UPDATE post SET upvotes = 99 WHERE id = 'm2';
+UPDATE post SET upvotes = upvotes + 100 WHERE id LIKE 'm_';
+SELECT * FROM pg_temp.news();
+
+-- post.upvoted: not one's own; of a comment: not at all; given again: again; moved: not
+INSERT INTO post (id, board_id, title, content, author_id, is_anonymous, metadata) VALUES
+	('v1', 'ideas', 'V', 'c', 'adam', false, '{"fingerprint": "f1"}'),
+	('v2', 'ideas', 'V', 'c', NULL, true, '{"fingerprint": "f2"}'),
+	('v3', 'ideas', 'V', 'c', 'adam', true, '{"fingerprint": "f3"}'),
+	('v4', 'ideas', 'V', 'c', NULL, NULL, NULL);
+INSERT INTO comment (id, post_id, content, status) VALUES ('v1c', 'v1', 'c', 'pending');
+SELECT count(*) FROM pg_temp.news();
+INSERT INTO vote (id, post_id, user_id, fingerprint) VALUES
+	('v1 author', 'v1', 'adam', NULL), ('v1 fingerprint', 'v1', NULL, 'f1'), ('v1 vic', 'v1', 'vic', 'f1'),
+	('v2 author', 'v2', NULL, 'f2'), ('v2 other', 'v2', NULL, 'f3'), ('v2 zoe', 'v2', 'zoe', NULL),
+	('v3 author', 'v3', 'adam', 'x'), ('v3 fingerprint', 'v3', NULL, 'f3'), ('v3 maya', 'v3', 'maya', 'x'),
+	('v4 nobody', 'v4', NULL, NULL);
+INSERT INTO vote (comment_id, user_id) VALUES ('v1c', 'vic');
+SELECT * FROM pg_temp.news();
+DELETE FROM vote WHERE id = 'v1 vic';
+INSERT INTO vote (post_id, user_id) VALUES ('v1', 'vic');
+UPDATE vote SET post_id = 'v4' WHERE user_id = 'vic' AND post_id = 'v1';
+INSERT INTO vote (post_id, user_id) VALUES ('v4', 'vic') ON CONFLICT (post_id, user_id) DO NOTHING;
+INSERT INTO vote (post_id, user_id) VALUES ('v4', 'vic'), ('v4', 'zoe') ON CONFLICT (post_id, user_id) DO UPDATE SET fingerprint = 'f';
+SELECT * FROM pg_temp.news();
+
+-- comment.created: visible and not internal for the first time, on a visible post
+INSERT INTO comment (id, post_id, content, author_id, author_name, status, is_internal) VALUES
+	('c1', 'p1', 'by an admin', 'adam', NULL, 'published', NULL),
+	('c2', 'p1', 'pending', 'maya', NULL, 'pending', false),
+	('c3', 'p1', 'internal', 'maya', NULL, 'published', true),
+	('c4', 'p1', 'by the owner', 'olivia', NULL, 'published', false),
+	('c5', 'p1', 'no member any more', 'vic', NULL, 'published', false),
+	('c6', 'p1', 'by a guest', NULL, 'Gus', 'published', false);
+SELECT * FROM pg_temp.news();
+UPDATE comment SET status = 'published' WHERE id = 'c2';
+UPDATE comment SET is_internal = false WHERE id = 'c3';
+UPDATE comment SET status = 'hidden' WHERE id IN ('c1', 'c2');
+UPDATE comment SET status = 'published' WHERE id IN ('c1', 'c2');
+UPDATE comment SET is_internal = true WHERE id = 'c3';
+UPDATE comment SET is_internal = false, content = 'edited' WHERE id = 'c3';
+UPDATE comment SET post_id = 'p2' WHERE id = 'c4';
+SELECT * FROM pg_temp.news();
+-- on an invisible post, and not made up later
+UPDATE post SET status = 'draft' WHERE id = 'p5';
+INSERT INTO comment (id, post_id, content, author_id) VALUES ('c7', 'p5', 'too early', 'maya');
+UPDATE post SET status = 'published' WHERE id = 'p5';
+UPDATE comment SET content = 'edited' WHERE id = 'c7';
+SELECT * FROM pg_temp.news();
+
+-- comment.mention: in a public comment, not of oneself
+INSERT INTO comment (id, post_id, content, author_id, status, is_internal) VALUES
+	('d1', 'p1', 'd', 'maya', 'published', false), ('d2', 'p1', 'd', 'maya', 'pending', false),
+	('d3', 'p1', 'd', 'maya', 'published', true), ('d4', 's1', 'd', 'maya', 'published', false);
+SELECT count(*) FROM pg_temp.news();
+INSERT INTO comment_mention (comment_id, mentioned_user_id, mentioned_by) VALUES
+	('d1', 'vic', 'maya'), ('d1', 'maya', 'adam'), ('d1', 'adam', 'adam'), ('d1', 'zoe', 'adam'),
+	('d2', 'vic', 'maya'), ('d3', 'vic', 'maya'), ('d4', 'vic', 'maya');
+SELECT * FROM pg_temp.news();
+
+-- comment.reaction: on a public comment, or a change of its type; not one's own
+INSERT INTO comment_reaction (comment_id, user_id, type) VALUES
+	('d1', 'vic', 'upvote'), ('d1', 'maya', 'upvote'), ('d1', NULL, 'downvote'),
+	('d2', 'vic', 'upvote'), ('d3', 'vic', 'upvote'), ('d4', 'vic', 'upvote');
+UPDATE comment_reaction SET type = 'downvote';
+UPDATE comment_reaction SET type = 'downvote', user_id = user_id;
+INSERT INTO comment_reaction (comment_id, user_id, type) VALUES ('d1', 'vic', 'upvote')
+ON CONFLICT (comment_id, user_id) DO UPDATE SET type = excluded.type;
+SELECT * FROM pg_temp.news();
+
+-- filters: events, boards, rule; what nobody wants is not written
+INSERT INTO board (id, workspace_id, name, slug) VALUES ('bugs', 'ev1', 'Bugs', 'bugs');
+SELECT message FROM integration_connect('acme', 'webhook', 'https://example.com/', events => '{post.created}', boards => '{bugs}');
+SELECT message FROM integration_connect('acme', 'slack', 'https://hooks.slack.com/services/T/B/x', rule => '$.post.upvotes >= 10 && $.event != "post.upvoted"');
+INSERT INTO post (id, board_id, title, content, upvotes) VALUES
+	('r1', 'bugs', 'R', 'c', 3), ('r2', 'ideas', 'R', 'c', 30), ('r3', 'bugs', 'R', 'c', 30), ('r4', 'ideas', 'R', 'c', 3);
+INSERT INTO vote (post_id, user_id) VALUES ('r1', 'vic'), ('r2', 'vic');
+UPDATE post SET is_pinned = true WHERE id LIKE 'r_';
+SELECT e.post_id, e.name, i.type, e.context FROM featul_integrations.event e
+JOIN featul_integrations.queue q ON q.event_id = e.id JOIN featul_integrations.integration i ON i.id = q.integration_id, seen
+WHERE e.id > seen.id ORDER BY q.id;
+SELECT * FROM pg_temp.news();
+-- names of statuses for chat messages, as the board lists them
+UPDATE board SET roadmap_statuses = '[1, {"id": "done"}, {"id": "wip", "name": "In \"progress\""}, {"id": "new", "name": "New"}]' WHERE id = 'ideas';
+UPDATE post SET roadmap_status = 'new' WHERE id = 'r2';
+UPDATE post SET roadmap_status = 'wip' WHERE id = 'r2';
+UPDATE post SET roadmap_status = 'done' WHERE id = 'r2';
+UPDATE board SET roadmap_statuses = '{"id": "\u0000"}' WHERE id = 'ideas';
+UPDATE post SET roadmap_status = 'new' WHERE id = 'r2';
+SELECT e.context FROM featul_integrations.event e, seen WHERE e.id > seen.id ORDER BY e.id;
+SELECT event, adds FROM pg_temp.news();
+
+-- an inactive integration, and one of another database, get nothing
+UPDATE featul_integrations.integration SET is_active = false WHERE workspace_id = 'ev1' AND type = 'slack';
+UPDATE featul_integrations.health SET database = 0 WHERE integration_id = (SELECT id FROM featul_integrations.integration WHERE workspace_id = 'ev1' AND type = 'webhook');
+UPDATE featul_integrations.integration SET events = NULL, boards = NULL WHERE workspace_id = 'ev1';
+INSERT INTO post (board_id, title, content, upvotes) VALUES ('bugs', 'I', 'c', 30);
+SELECT * FROM pg_temp.news();
+
+-- the context of each row: a board that moves to another workspace, a workspace that pays
+UPDATE featul_integrations.health SET database = (SELECT oid FROM pg_database WHERE datname = current_database());
+UPDATE featul_integrations.integration SET is_active = true WHERE workspace_id = 'ev1';
+INSERT INTO post (id, board_id, title, content) VALUES ('t1', 'quiet', 'T', 'c');
+UPDATE board SET workspace_id = 'ev1' WHERE id = 'quiet';
+INSERT INTO post (id, board_id, title, content) VALUES ('t2', 'quiet', 'T', 'c');
+UPDATE workspace SET plan = 'starter' WHERE id = 'ev2';
+INSERT INTO post (id, board_id, title, content) VALUES ('t3', 'free', 'T', 'c');
+ALTER TABLE workspace DROP CONSTRAINT workspace_plan_check;
+UPDATE workspace SET plan = 'enterprise' WHERE id = 'ev2';
+INSERT INTO post (id, board_id, title, content) VALUES ('t4', 'free', 'T', 'c');
+UPDATE workspace SET plan = NULL WHERE id = 'ev2';
+INSERT INTO post (id, board_id, title, content) VALUES ('t5', 'free', 'T', 'c');
+SELECT * FROM pg_temp.news();
+
+-- deleting a workspace removes its integrations; so does TRUNCATE
+DELETE FROM workspace WHERE id = 'ev2';
+SELECT DISTINCT workspace_id FROM featul_integrations.integration WHERE workspace_id LIKE 'ev_' ORDER BY 1;
+BEGIN;
+TRUNCATE workspace CASCADE;
+SELECT DISTINCT workspace_id FROM featul_integrations.integration WHERE workspace_id LIKE 'ev_' ORDER BY 1;
+ROLLBACK;
+SELECT DISTINCT workspace_id FROM featul_integrations.integration WHERE workspace_id LIKE 'ev_' ORDER BY 1;
+DELETE FROM workspace;
+SELECT count(*) FROM featul_integrations.integration WHERE workspace_id LIKE 'ev_';
+
+DELETE FROM featul_integrations.mark;
+SELECT integration_detach();
+SET client_min_messages = error;
+DROP SCHEMA events_test CASCADE;
