@@ -623,3 +623,13 @@ REVOKE ALL ON FUNCTION featul_integrations.report() FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION featul_integrations.report() TO pg_monitor;
 COMMENT ON FUNCTION featul_integrations.report() IS
 'The last 24 hours of every integration on one screen of psql: attempts per hour as bars (a cross: most failed), success rate, 95th percentile of durations, what waits, the most frequent errors. The worst come first.';
+
+-- The library is loaded by now; this setting exists only where it was preloaded.
+DO $$
+BEGIN
+	IF NOT EXISTS (SELECT FROM pg_settings WHERE name = 'featul_integrations.workers') THEN
+		RAISE WARNING 'featul_integrations is not preloaded: events queue, and nothing is delivered'
+			USING HINT = 'Add featul_integrations to shared_preload_libraries and restart the server.';
+	END IF;
+END
+$$;

@@ -20,7 +20,6 @@
 #include "fmgr.h"
 #include "funcapi.h"
 #include "miscadmin.h"
-#include "nodes/makefuncs.h"
 #include "utils/acl.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
@@ -31,6 +30,7 @@
 #include "utils/rel.h"
 #include "utils/ruleutils.h"
 #include "utils/syscache.h"
+#include "utils/varlena.h"
 
 #include "attach.h"
 #include "binding.h"
@@ -250,25 +250,32 @@ is_permanent_table(Oid relid)
 		   get_rel_persistence(relid) != RELPERSISTENCE_TEMP;
 }
 
+/* The table of a name as SQL writes it, in the application's schema unless it names another. */
+static Oid
+find_qualified_table(const Attachment *attachment, const char *name)
+{
+	Oid	  namespace = attachment->namespace;
+	List *parts;
+
+	if (!SplitIdentifierString(pstrdup(name), '.', &parts) || list_length(parts) < 1 ||
+		list_length(parts) > 2)
+		bad_bindings(psprintf("\"%s\" is not the name of a table", name));
+	if (list_length(parts) == 2)
+		namespace = get_namespace_oid(linitial(parts), true);
+	return OidIsValid(namespace) ? get_relname_relid(llast(parts), namespace)
+								 : InvalidOid;
+}
+
 /* The table that a binding names: as it stands in the schema, else as SQL would read it. */
 static Oid
 find_given_table(const Attachment *attachment, const char *name)
 {
-	Oid		  relid = InvalidOid;
-	List	 *parts;
-	RangeVar *range;
+	Oid relid = InvalidOid;
 
 	if (OidIsValid(attachment->namespace))
 		relid = get_relname_relid(name, attachment->namespace);
 	if (!OidIsValid(relid))
-	{
-		parts = compat_qualified_name_list(name);
-		range = makeRangeVarFromNameList(parts);
-		if (range->schemaname)
-			relid = RangeVarGetRelid(range, NoLock, true);
-		else if (OidIsValid(attachment->namespace))
-			relid = get_relname_relid(range->relname, attachment->namespace);
-	}
+		relid = find_qualified_table(attachment, name);
 	if (OidIsValid(relid) && !is_permanent_table(relid))
 		ereport(
 			ERROR,

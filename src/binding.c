@@ -156,6 +156,7 @@ static HTAB *bound_relations = NULL;
 
 static uint64 generation = 1;
 static uint64 versions = 0;
+static uint64 epoch = 0;
 
 /* CachedExpressions to be freed at the end of the transaction */
 static List *retired_expressions = NIL;
@@ -265,6 +266,13 @@ binding_generation(void)
 	return generation;
 }
 
+/* See binding.h. */
+uint64
+binding_epoch(void)
+{
+	return epoch;
+}
+
 /* Frees a context of the cache, but not before the transaction's end. */
 static void
 discard(MemoryContext context)
@@ -320,6 +328,7 @@ load_bindings(void)
 		elog(ERROR, "featul_integrations.binding does not exist");
 	table = table_open(bindings.table, AccessShareLock);
 	bindings.valid = true; /* a message from now on makes it false again */
+	epoch++;
 	snapshot = RegisterSnapshot(GetLatestSnapshot());
 	scan = table_beginscan(table, snapshot, 0, NULL);
 	slot = table_slot_create(table, NULL);
@@ -565,7 +574,7 @@ binding_parse(Relation relation, Source source, int column, const char *expressi
 	addNSItemToQuery(pstate, item, true, true, true);
 	node = transformExpr(pstate, node, EXPR_KIND_OTHER);
 	if (pstate->p_hasSubLinks || pstate->p_hasAggs || pstate->p_hasWindowFuncs ||
-		pstate->p_hasTargetSRFs)
+		expression_returns_set(node))
 		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 						errmsg("a binding cannot use subqueries, aggregates, window or "
 							   "set-returning functions")));
@@ -740,6 +749,25 @@ compile_columns(BoundRelation *bound, Relation relation)
 	AtEOXact_GUC(true, nest);
 }
 
+/* 55000 for a relation that its binding does not fit: what compile() found out. */
+static void
+report_broken(const BoundRelation *bound)
+{
+	ereport(ERROR, (errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+					errmsg("%s", bound->problem),
+					bound->detail ? errdetail("%s", bound->detail) : 0,
+					errhint("The extension's owner runs integration_attach() again.")));
+}
+
+/* Notes why the relation is broken, for as long as it is, and raises that. */
+static void
+set_broken(BoundRelation *bound, const char *problem, const char *detail)
+{
+	bound->problem = MemoryContextStrdup(bound->context, problem);
+	bound->detail = detail ? MemoryContextStrdup(bound->context, detail) : NULL;
+	report_broken(bound);
+}
+
 /*
  * Compiles, or raises 55000 and leaves the relation marked as broken.  Valid
  * is set first: an invalidation that arrives meanwhile makes it false again.
@@ -748,31 +776,26 @@ static void
 compile(BoundRelation *bound)
 {
 	MemoryContext caller = CurrentMemoryContext;
+	const char	 *source = source_definitions[bound->source].name;
 	Relation	  relation;
 
 	reset_bound_relation(bound);
 	bound->context = AllocSetContextCreate(
 		TopMemoryContext, "featul_integrations relation", ALLOCSET_SMALL_SIZES);
 	bound->version = ++versions;
-	bound->version = ++versions;
 	bound->valid = true;
 	bound->broken = true;
 	bound->unsafe_functions = false;
 	relation = try_relation_open(bound->relid, AccessShareLock);
 	if (relation == NULL)
-		ereport(ERROR,
-				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
-				 errmsg("the table bound as \"%s\" does not exist any more",
-						source_definitions[bound->source].name),
-				 errhint("The extension's owner runs integration_attach() again.")));
+		set_broken(bound,
+				   psprintf("the table bound as \"%s\" does not exist any more", source),
+				   NULL);
 	/* until 15 its owner can make an empty table a view, whose functions we would run */
 	if (relation->rd_rel->relkind != RELKIND_RELATION &&
 		relation->rd_rel->relkind != RELKIND_PARTITIONED_TABLE)
-		ereport(ERROR,
-				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
-				 errmsg("what is bound as \"%s\" is no table any more",
-						source_definitions[bound->source].name),
-				 errhint("The extension's owner runs integration_attach() again.")));
+		set_broken(bound, psprintf("what is bound as \"%s\" is no table any more", source),
+				   NULL);
 	PG_TRY ()
 		;
 	{
@@ -791,12 +814,10 @@ compile(BoundRelation *bound)
 			PG_RE_THROW();
 		}
 		FlushErrorState();
-		ereport(ERROR,
-				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
-				 errmsg("the binding of \"%s\" does not fit its table any more",
-						source_definitions[bound->source].name),
-				 errdetail("%s", error->message),
-				 errhint("The extension's owner runs integration_attach() again.")));
+		set_broken(
+			bound,
+			psprintf("the binding of \"%s\" does not fit its table any more", source),
+			error->message);
 	}
 	PG_END_TRY();
 	find_id_index(bound, relation);
@@ -851,11 +872,7 @@ binding_of(Source source, Oid relid)
 	if (bound == NULL && !stands_for(source, relid))
 		return NULL;
 	if (bound)
-		ereport(ERROR,
-				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
-				 errmsg("the binding of \"%s\" does not fit its table any more",
-						source_definitions[source].name),
-				 errhint("The extension's owner runs integration_attach() again.")));
+		report_broken(bound);
 	bound = hash_search(bound_relations, &relid, HASH_ENTER, &found);
 	if (!found)
 		memset((char *) bound + sizeof(Oid), 0, sizeof(BoundRelation) - sizeof(Oid));

@@ -181,6 +181,8 @@ typedef struct BoundRelation
 	uint64		  version;			/* another with each compilation */
 	bool		  valid;			/* else it is compiled again when next asked for */
 	bool		  broken;			/* the binding does not fit the table any more */
+	const char	 *problem;			/* if broken: why, as a message and its detail */
+	const char	 *detail;			/* or NULL */
 	bool		  unsafe_functions; /* an expression calls more than built-in functions */
 	const char	 *qualified_name;	/* SQL */
 	const char	 *alias;			/* SQL: its own name, for whole-row references */
@@ -241,5 +243,8 @@ extern int binding_safe_search_path(void);
 
 /* Goes up whenever this process notices a change of a binding or a bound table. */
 extern uint64 binding_generation(void);
+
+/* Goes up whenever this process has read the bindings anew: attach was run. */
+extern uint64 binding_epoch(void);
 
 #endif /* FEATUL_BINDING_H */

@@ -108,7 +108,10 @@ must_propagate(const ErrorData *error)
 		   error->sqlerrcode == ERRCODE_DISK_FULL || error->elevel > ERROR;
 }
 
-/* True the first time in this session that this source fails in this way. */
+/*
+ * True the first time in this session, since attach was run, that this source
+ * fails in this way.
+ */
 static bool
 is_new_failure(Source source, int sqlstate)
 {
@@ -117,8 +120,12 @@ is_new_failure(Source source, int sqlstate)
 		Source source;
 		int	   sqlstate;
 	} known[64];
-	static int n_known = 0;
+	static int	  n_known = 0;
+	static uint64 epoch = 0;
 
+	if (epoch != binding_epoch())
+		n_known = 0;
+	epoch = binding_epoch();
 	for (int i = 0; i < n_known; i++)
 		if (known[i].source == source && known[i].sqlstate == sqlstate)
 			return false;

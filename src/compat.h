@@ -105,14 +105,6 @@ compat_base64_decode(const char *text, int length, uint8 *out, int out_size)
 	ExecInsertIndexTuples(relation, slot, state, false, false, NULL, NIL)
 #endif
 
-/* A qualified name's parts; may report errors softly since 16. */
-#include "utils/regproc.h"
-#if PG_VERSION_NUM >= 160000
-#define compat_qualified_name_list(name) stringToQualifiedNameList(name, NULL)
-#else
-#define compat_qualified_name_list(name) stringToQualifiedNameList(name)
-#endif
-
 /*
  * An expression over a relation's rows with its virtual generated columns
  * (new in 18) replaced by what generates them: a trigger's rows lack them.

@@ -19,6 +19,7 @@
 
 #include "access.h"
 #include "api.h"
+#include "attach.h"
 #include "binding.h"
 #include "compat.h"
 #include "query.h"
@@ -190,8 +191,10 @@ featul_integration_import(PG_FUNCTION_ARGS)
 {
 	ReturnSetInfo *result = (ReturnSetInfo *) fcinfo->resultinfo;
 	ListCell	  *cell;
-	char		  *schema = api_text(fcinfo, 0, "app_schema");
+	char		  *schema;
 
+	attach_require_owner();
+	schema = api_text(fcinfo, 0, "app_schema");
 	InitMaterializedSRF(fcinfo, 0);
 	api_spi_connect();
 	binding_require();

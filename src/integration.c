@@ -272,10 +272,6 @@ featul_integration_connect(PG_FUNCTION_ARGS)
 	char				*slug;
 	bool				 inserted;
 
-	ErrorContextCallback callback = { .previous = error_context_stack,
-									  .callback = hide_statement };
-
-	error_context_stack = &callback;
 	error_context_stack = &hiding;
 	access_authenticate();
 	slug = api_text(fcinfo, 0, "workspace_slug");
