@@ -124,7 +124,8 @@ sub install_packages
 {
 	local $ENV{HOME} = $dir;
 	copy("$Featul::test_dir/examples/$_", $dir) foreach qw(package.json package-lock.json);
-	return IPC::Run::run([ 'npm', 'ci', '--prefix', $dir, '--no-audit', '--no-fund', '--ignore-scripts' ],
+	return IPC::Run::run([ 'npm', 'ci', '--prefix', $dir, '--no-audit', '--no-fund', '--ignore-scripts',
+			'--fetch-retries=1', '--fetch-timeout=20000' ],
 		'>', \my $out, '2>&1');
 }
 
