@@ -31,7 +31,7 @@ my $log = '';
 my $running = IPC::Run::start(
 	[
 		$exporter, "--web.listen-address=127.0.0.1:$port", '--disable-default-metrics',
-		'--disable-settings-metrics', "--extend.query-path=$Featul::test_dir/../prometheus/queries.yaml"
+		'--disable-settings-metrics', "--extend.query-path=$Featul::test_dir/../docs/prometheus.yaml"
 	],
 	'>', \$log, '2>&1');
 
@@ -43,12 +43,10 @@ Featul::wait_for(
 		my $answer = HTTP::Tiny->new(timeout => 20)->get("http://127.0.0.1:$port/metrics");
 		%metrics = ($answer->{content} // '') =~ /^([^#\s]\S*(?: [^\s\}]*\})?) (\S+)$/mg;
 		# the counters follow the settlement by a moment
-		($metrics{'featul_integrations_deliveries_delivered{database="postgres",server="'
-				  . server() . '",type="webhook"}'} // 0) > 0;
+		value('featul_integrations_deliveries_delivered', type => 'webhook') eq '1'
+		  && value('featul_integrations_deliveries_failed', type => 'discord') eq '1';
 	},
 	sub { "the exporter: $log" });
-
-sub server { return $featul->node->host . ':' . $featul->node->port }
 
 # value($metric, %labels): of the one metric with these labels
 sub value
