@@ -44,10 +44,12 @@ ALTER SYSTEM SET featul_integrations.post_url = 'https://example.com/a b/{post}'
 ALTER SYSTEM SET featul_integrations.post_url = '';
 
 -- bounds
+\set VERBOSITY sqlstate
 ALTER SYSTEM SET featul_integrations.request_timeout = 0;
 ALTER SYSTEM SET featul_integrations.max_attempts = 0;
 ALTER SYSTEM SET featul_integrations.max_in_flight = 0;
 ALTER SYSTEM SET featul_integrations.retention = '1s';
+\set VERBOSITY default
 
 -- what is fine (none of it takes effect: nothing is reloaded)
 ALTER SYSTEM SET featul_integrations.allowed_networks = '10.0.0.0/8, fd00::/8,127.0.0.1';
