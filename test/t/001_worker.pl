@@ -9,7 +9,7 @@ use Featul;
 use PostgreSQL::Test::Utils;
 use Test::More;
 
-my $featul = Featul->new(connect => ['webhook'], conf => 'max_prepared_transactions = 5');
+my $featul = Featul->new(connect => ['webhook'], conf => "max_prepared_transactions = 5\nrestart_after_crash = on");
 my $node = $featul->node;
 my @requests;
 
@@ -209,8 +209,9 @@ $featul->script({ 'hook.example.com/' => [ { until => 'later' } ] });
 $featul->post(title => "survives $_") foreach 1 .. 20;
 $featul->wait_for_sql('SELECT in_flight = 8 FROM featul_integrations.stat_worker');
 my $pid = $featul->sql('SELECT pid FROM featul_integrations.stat_worker');
+my $log_start = -s $node->logfile;
 kill 'KILL', $pid;
-$node->poll_query_until('postgres', "SELECT count(*) = 1 FROM featul_integrations.stat_worker WHERE pid <> $pid");
+$node->wait_for_log(qr/database system is ready to accept connections/, $log_start);
 $featul->script({});
 $featul->release('later');
 $featul->wait_until_settled;

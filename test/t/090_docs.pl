@@ -208,9 +208,10 @@ END
 }
 
 # ---------------------------------------------------------------------------
-# docs/application.md: bulk work, and the calls as PostgREST makes them
+# docs/application.md: filters, bulk work, and the calls as PostgREST makes them
 # ---------------------------------------------------------------------------
 
+like($featul->sql_as('olivia', $file{filters}), qr/^Webhook integration (connected|updated)$/, 'the filters');
 $featul->wait_until_settled;
 my $events = $featul->sql('SELECT count(*) FROM featul_integrations.event');
 $featul->sql($file{import});
