@@ -172,7 +172,7 @@ foreach my $arguments (
 {
 	my ($status) = $node->psql('postgres', "$as_olivia SELECT * FROM integration_connect($arguments)");
 	isnt($status, 0, "refused: $arguments");
-	$node->psql('postgres', "$as_olivia DO \$\$BEGIN PERFORM integration_connect($arguments); END\$\$");
+	$node->psql('postgres', "SET log_min_messages = log; $as_olivia DO \$\$BEGIN PERFORM integration_connect($arguments); END\$\$");
 }
 # auto_explain logs the caller's statement, but not the values within ours
 $node->safe_psql('postgres', "CREATE TABLE url AS SELECT 'https://hooks.slack.com/services/T0/B0/slacksecret' AS url");
