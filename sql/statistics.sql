@@ -9,6 +9,8 @@ RESET client_min_messages;
 BEGIN;
 DELETE FROM featul_integrations.integration;
 DELETE FROM featul_integrations.health;
+DELETE FROM featul_integrations.queue;
+DELETE FROM featul_integrations.event;
 DELETE FROM featul_integrations.total;
 INSERT INTO featul_integrations.integration (id, workspace_id, type, webhook_url, is_active) VALUES
 	('00000000-0000-0000-0000-00000000000a', 'w1', 'slack', 'https://hooks.slack.com/services/secret', true),
