@@ -3,11 +3,12 @@
  *		Which network addresses may be reached.
  *
  * The filter is a table of the ranges that are not public, after IANA's IPv4
- * and IPv6 Special-Purpose Address Registries (RFC 6890 and successors) and
- * the multicast registries.  An IPv4-mapped IPv6 address is judged as the IPv4
- * address it carries; the other forms that carry one (compatible, 6to4, NAT64,
- * Teredo) are refused whole: no public service is reached only through them,
- * and each would hide an address from this table.
+ * and IPv6 Special-Purpose Address Registries (RFC 6890 and successors) and the
+ * multicast registry; of IPv6, only global unicast is public at all.  An
+ * IPv4-mapped IPv6 address is judged as the IPv4 address it carries; the other
+ * forms that carry one (compatible, translated, 6to4, NAT64, Teredo) are refused
+ * whole: no public service is reached only through them, and each would hide an
+ * address from this table.
  */
 #include "postgres.h"
 
@@ -50,21 +51,11 @@ static const char *const special_networks[] = {
 	"203.0.113.0/24",			/* documentation, RFC 5737 */
 	"224.0.0.0/4",				/* multicast, RFC 5771 */
 	"240.0.0.0/4",				/* reserved and broadcast, RFC 1112, RFC 919 */
-	"::/96",					/* unspecified, loopback, compatible, RFC 4291 */
-	"64:ff9b::/96",				/* NAT64, RFC 6052 */
-	"64:ff9b:1::/48",			/* local-use NAT64, RFC 8215 */
-	"100::/64",					/* discard, RFC 6666 */
-	"100:0:0:1::/64",			/* dummy prefix, RFC 9780 */
 	"2001::/23",				/* IETF assignments (Teredo, ORCHID, ...), RFC 2928 */
 	"2001:db8::/32",			/* documentation, RFC 3849 */
 	"2002::/16",				/* 6to4, RFC 3056 */
 	"2620:4f:8000::/48",		/* AS112, RFC 7534 */
 	"3fff::/20",				/* documentation, RFC 9637 */
-	"5f00::/16",				/* segment routing, RFC 9602 */
-	"fc00::/7",					/* unique local, RFC 4193 */
-	"fe80::/10",				/* link local, RFC 4291 */
-	"fec0::/10",				/* site local, RFC 3879 */
-	"ff00::/8",					/* multicast, RFC 4291 */
 };
 
 static const unsigned char mapped_prefix[12] = { 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xFF, 0xFF };
@@ -163,6 +154,19 @@ special_ranges(void)
 	return ranges;
 }
 
+/*
+ * True if this is IPv6 outside of 2000::/3, all that IANA has assigned as global
+ * unicast: unspecified, loopback, compatible, translated, NAT64, discard,
+ * segment routing, unique local, link local, site local, multicast and what
+ * nobody has been given yet.
+ */
+static bool
+outside_global_unicast(const unsigned char *address)
+{
+	return memcmp(address, mapped_prefix, sizeof(mapped_prefix)) != 0 &&
+		(address[0] & 0xE0) != 0x20;
+}
+
 static bool
 bytes_allowed(const unsigned char *address)
 {
@@ -171,6 +175,8 @@ bytes_allowed(const unsigned char *address)
 	for (int i = 0; i < n_allowed_networks; i++)
 		if (network_contains(&allowed_networks[i], address))
 			return true;
+	if (outside_global_unicast(address))
+		return false;
 	for (int i = 0; i < lengthof(special_networks); i++)
 		if (network_contains(&special[i], address))
 			return false;
