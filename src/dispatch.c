@@ -971,6 +971,25 @@ lane_recover(Lane *lane)
 	lane->blocked_until = 0;
 }
 
+/* What failed or was put off before is to be tried at once. */
+static void
+lane_hurry(Lane *lane)
+{
+	HASH_SEQ_STATUS sequence;
+	Post		   *post;
+	dlist_iter		iter;
+
+	hash_seq_init(&sequence, posts);
+	while ((post = hash_seq_search(&sequence)) != NULL)
+	{
+		if (post->key.lane != lane)
+			continue;
+		dlist_foreach (iter, &post->waiting)
+			dlist_container(Delivery, node, iter.cur)->next_attempt_at = 0;
+		post_update(post);
+	}
+}
+
 /* Takes over what an integration's row says. */
 static void
 lane_configure(Lane *lane, const Integration *row, bool is_new)
@@ -995,6 +1014,7 @@ lane_configure(Lane *lane, const Integration *row, bool is_new)
 	{
 		/* connected again, or somebody has tested it with success */
 		lane_recover(lane);
+		lane_hurry(lane);
 		lane->saved_failures = 0;
 		lane->saved_hold_until = 0;
 		if (reconnected)
