@@ -40,8 +40,14 @@
 /* Events kept with deliveries to be sent soon, over all lanes (bytes). */
 #define MAX_LOADED_BYTES (4 * 1024 * 1024)
 
+/* So many deliveries about one post have to wait before they become one message. */
+#define MERGE_MINIMUM 10
+
 /* Rows read at once while looking beyond a full window. */
 #define LOOK_AHEAD 1000
+
+/* The service measures where requests arrive, we where they start. */
+#define PACE_MARGIN 1.05
 
 /* A request under way for longer makes its lane suspect (ms). */
 #define SLOW_MS 1000
@@ -152,10 +158,13 @@ struct Delivery
 	bool		  slow;		   /* under way for longer than SLOW_MS */
 	TimestampTz	  next_attempt_at;
 	TimestampTz	  started_at;
-	Event		 *event;	  /* WAITING: kept early; or NULL */
-	Post		 *post;		  /* NULL once done */
-	dlist_node	  node;		  /* WAITING: in post's; FLYING: in the lane's */
-	dlist_node	  fresh_node; /* FLYING and not slow: by start */
+	Event		 *event;	   /* WAITING: kept early; or NULL */
+	int			  n_merged;	   /* others that go out with it */
+	Delivery	 *merged;	   /* the first of them */
+	Delivery	 *next_merged; /* of one that goes out with another */
+	Post		 *post;		   /* NULL once done */
+	dlist_node	  node;		   /* WAITING: in post's; FLYING: in the lane's */
+	dlist_node	  fresh_node;  /* FLYING and not slow: by start */
 };
 
 struct Lane
@@ -748,6 +757,21 @@ lane_take_new(Lane *lane, const QueueRow *row)
 		take_ahead(lane, row);
 }
 
+/* Takes one of those that go out with a delivery; NULL if there is none left. */
+static Delivery *
+take_merged(Delivery *delivery)
+{
+	Delivery *merged = delivery->merged;
+
+	if (merged)
+	{
+		delivery->merged = merged->next_merged;
+		delivery->n_merged--;
+		merged->next_merged = NULL;
+	}
+	return merged;
+}
+
 /* ------------------------------------------------------------------------
  * The end of a lane
  * ------------------------------------------------------------------------ */
@@ -793,6 +817,10 @@ lane_empty(Lane *lane)
 		{
 			Delivery *delivery = post->flying;
 
+			Delivery *merged;
+
+			while ((merged = take_merged(delivery)) != NULL)
+				delivery_done(merged);
 			end_request(delivery);
 			dlist_push_tail(&aborts, &delivery->node);
 		}
@@ -1274,7 +1302,7 @@ dispatch_next(TimestampTz now)
 	if (lane->channel->pace_ms > 0)
 		lane->blocked_until =
 			Max(lane->blocked_until,
-				TimestampTzPlusMilliseconds(now, lane->channel->pace_ms));
+				TimestampTzPlusMilliseconds(now, lane->channel->pace_ms * PACE_MARGIN));
 	dlist_push_tail(&lane->flying, &delivery->node);
 	dlist_push_tail(&fresh, &delivery->fresh_node);
 	lane->in_flight++;
@@ -1292,9 +1320,12 @@ dispatch_next(TimestampTz now)
 void
 dispatch_put_back(Delivery *delivery)
 {
-	Post *post = delivery->post;
+	Post	 *post = delivery->post;
+	Delivery *merged;
 
 	end_request(delivery);
+	while ((merged = take_merged(delivery)) != NULL)
+		post_insert(post, merged);
 	post_insert(post, delivery);
 	post_update(post);
 	lane_update(delivery->key.lane);
@@ -1399,6 +1430,56 @@ Event *
 dispatch_loaded(Delivery *delivery)
 {
 	return take_event(delivery);
+}
+
+/* See dispatch.h. */
+int
+dispatch_mergeable(const Delivery *delivery, EventKey *keys, int limit)
+{
+	int		   count = 0;
+	dlist_iter iter;
+
+	if (!delivery->key.lane->channel->merges || delivery->n_merged > 0)
+		return 0;
+	keys[0] = dispatch_event(delivery);
+	dlist_foreach (iter, &delivery->post->waiting)
+	{
+		const Delivery *next = dlist_container(Delivery, node, iter.cur);
+
+		if (count == limit || next->next_attempt_at > present)
+			break;
+		keys[++count] = dispatch_event(next);
+	}
+	return count >= MERGE_MINIMUM ? count : 0;
+}
+
+/* See dispatch.h. */
+void
+dispatch_merge(Delivery *delivery, int count)
+{
+	Delivery **end = &delivery->merged;
+
+	if (count < MERGE_MINIMUM)
+		return;
+	for (int i = 0; i < count; i++)
+	{
+		Delivery *merged = dlist_container(Delivery, node,
+										   dlist_pop_head_node(&delivery->post->waiting));
+
+		merged->state = DELIVERY_FLYING;
+		merged->probe = delivery->probe;
+		*end = merged;
+		end = &merged->next_merged;
+	}
+	*end = NULL;
+	delivery->n_merged = count;
+}
+
+/* See dispatch.h. */
+int
+dispatch_merged(const Delivery *delivery)
+{
+	return 1 + delivery->n_merged;
 }
 
 /* See dispatch.h. */
@@ -1570,9 +1651,9 @@ settle_begin(Delivery *delivery, Settlement *settlement)
 	settlement->at = present;
 }
 
-/* Lets the delivery, its post and its lane go on as the settlement says. */
+/* Lets the delivery and, if it is the last, its post and lane go on as the settlement says. */
 static void
-settle_finish(Delivery *delivery, Settlement *settlement)
+settle_finish(Delivery *delivery, Settlement *settlement, bool last)
 {
 	Lane *lane = delivery->key.lane;
 	Post *post = delivery->post;
@@ -1586,9 +1667,13 @@ settle_finish(Delivery *delivery, Settlement *settlement)
 		delivery->next_attempt_at = settlement->next_attempt_at;
 		post_insert(post, delivery);
 	}
-	post_update(post);
-	lane_dirty(lane);
-	lane_update(lane);
+	/* not before those that went out with it are settled as well */
+	if (last)
+	{
+		post_update(post);
+		lane_dirty(lane);
+		lane_update(lane);
+	}
 }
 
 /* See dispatch.h. */
@@ -1645,7 +1730,67 @@ dispatch_result(Delivery *delivery, const Verdict *verdict, TimestampTz now,
 	if (verdict->pace_ms > 0)
 		lane->blocked_until =
 			Max(lane->blocked_until, TimestampTzPlusMilliseconds(now, verdict->pace_ms));
-	settle_finish(delivery, settlement);
+	settle_finish(delivery, settlement, delivery->merged == NULL);
+}
+
+/* A failed attempt of one that went out with another. */
+static void
+settle_merged_failure(Delivery *delivery, const Settlement *leader,
+					  Settlement *settlement)
+{
+	Lane *lane = delivery->key.lane;
+
+	if (!delivery->probe && ++delivery->attempts >= setting_max_attempts)
+	{
+		lane->failed++;
+		settle_end(settlement, "failed");
+		return;
+	}
+	lane->retried++;
+	settle_wait(settlement,
+				leader->ends ? TimestampTzPlusMilliseconds(
+								   present, backoff(delivery->attempts - 1, MAX_RETRY_MS))
+							 : leader->next_attempt_at);
+}
+
+/* See dispatch.h. */
+bool
+dispatch_merged_result(const Settlement *leader, const Verdict *verdict,
+					   Settlement *settlement)
+{
+	Delivery *delivery = take_merged(leader->delivery);
+
+	if (delivery == NULL)
+		return false;
+	settle_begin(delivery, settlement);
+	settlement->http_status = leader->http_status;
+	settlement->error = leader->error;
+	settlement->response = leader->response;
+	settlement->duration_ms = leader->duration_ms;
+	switch (verdict->kind)
+	{
+		case VERDICT_DELIVERED:
+			delivery->attempts++;
+			delivery->key.lane->delivered++;
+			settle_end(settlement, "delivered");
+			break;
+		case VERDICT_REJECTED:
+		case VERDICT_GONE:
+			settle_refused(delivery, settlement);
+			break;
+		case VERDICT_HOLD:
+			if (!leader->ends && leader->next_attempt_at == 0)
+			{
+				settle_wait(settlement, 0);
+				break;
+			}
+			/* FALLTHROUGH */
+		case VERDICT_RETRY:
+			settle_merged_failure(delivery, leader, settlement);
+			break;
+	}
+	settle_finish(delivery, settlement, leader->delivery->merged == NULL);
+	return true;
 }
 
 /* See dispatch.h. */
@@ -1653,15 +1798,19 @@ void
 dispatch_unsendable(Delivery *delivery, char *error, TimestampTz now,
 					Settlement *settlement)
 {
+	Delivery *merged;
+
 	present = now;
 	settle_begin(delivery, settlement);
+	while ((merged = take_merged(delivery)) != NULL)
+		post_insert(delivery->post, merged);
 	end_request(delivery);
 	settle_refused(delivery, settlement);
 	settlement->http_status = 0;
 	settlement->error = error;
 	settlement->response = NULL;
 	settlement->duration_ms = -1;
-	settle_finish(delivery, settlement);
+	settle_finish(delivery, settlement, true);
 }
 
 /* See dispatch.h. */

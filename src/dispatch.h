@@ -79,6 +79,19 @@ extern void dispatch_load(Delivery *delivery, const Event *event);
 /* The event kept with a delivery, the caller's to pfree from now on; or NULL. */
 extern Event *dispatch_loaded(Delivery *delivery);
 
+/*
+ * How many of the deliveries after this one, about the same post, could go out
+ * in one message with it, and where the events of them are, its own first (so
+ * keys has room for limit + 1).  0 if they are too few to matter.
+ */
+extern int dispatch_mergeable(const Delivery *delivery, EventKey *keys, int limit);
+
+/* So many of them go out with it. */
+extern void dispatch_merge(Delivery *delivery, int count);
+
+/* How many deliveries its request stands for. */
+extern int dispatch_merged(const Delivery *delivery);
+
 /* Where it goes; valid until the next dispatch_integrations(). */
 extern void dispatch_endpoint(const Delivery *delivery, TimestampTz now,
 							  Endpoint *endpoint);
@@ -98,6 +111,13 @@ extern Delivery *dispatch_next_abort(void);
  */
 extern void dispatch_result(Delivery *delivery, const Verdict *verdict, TimestampTz now,
 							Settlement *settlement);
+
+/*
+ * After that, until it returns false: the settlement of the next of those that
+ * went out with it, which is like its own.
+ */
+extern bool dispatch_merged_result(const Settlement *leader, const Verdict *verdict,
+								   Settlement *settlement);
 
 /* It cannot even be tried: failed, at once. */
 extern void dispatch_unsendable(Delivery *delivery, char *error, TimestampTz now,

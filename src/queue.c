@@ -668,6 +668,34 @@ queue_events(const EventKey *keys, int											count,
 	SPI_freetuptable(table);
 }
 
+/* See queue.h. */
+char **
+queue_event_names(const EventKey *keys, int count)
+{
+	static const Oid types[] = { INT2OID, INT8OID };
+	static Statement select = {
+		"SELECT k.n::integer, e.name"
+		" FROM unnest($1, $2) WITH ORDINALITY k (slot, id, n)"
+		" JOIN featul_integrations.event e ON e.slot = k.slot AND e.id = k.id",
+		2,
+		{ INT2ARRAYOID, INT8ARRAYOID }
+	};
+	Columns columns;
+	char  **names = MemoryContextAllocZero(result_context, count * sizeof(char *));
+
+	columns_init(&columns, 2, count);
+	for (int i = 0; i < count; i++)
+	{
+		columns.values[0][i] = Int16GetDatum(keys[i].slot);
+		columns.values[1][i] = Int64GetDatum(keys[i].id);
+	}
+	execute_columns(&select, &columns, types, SPI_OK_SELECT);
+	for (int i = 0; i < SPI_processed; i++)
+		names[DatumGetInt32(column(i, 1, NULL)) - 1] = text_column(i, 2);
+	SPI_freetuptable(SPI_tuptable);
+	return names;
+}
+
 /* ------------------------------------------------------------------------
  * Results
  * ------------------------------------------------------------------------ */

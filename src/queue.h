@@ -165,6 +165,12 @@ extern void queue_events(const EventKey *keys, int count,
 						 void (*take)(int index, const Event *event, void *argument),
 						 void *argument);
 
+/*
+ * The names of events, in the order of the keys; NULL for one that is not kept
+ * any more.
+ */
+extern char **queue_event_names(const EventKey *keys, int count);
+
 /* Records results: the log, and the rows' end or new state. */
 extern void queue_settle(Settlement *const *settlements, int count);
 

@@ -48,6 +48,9 @@
 /* Events read with one statement: of those being started, then of those to come. */
 #define EVENT_BATCH 256
 
+/* Deliveries that one message to people stands for, itself not counted. */
+#define MERGE_LIMIT 499
+
 /* Results are recorded when there are so many, or when the oldest is so old (ms). */
 #define SETTLE_BATCH 256
 #define SETTLE_MS 20
@@ -81,7 +84,8 @@ static bool must_read = false;		/* read what is new */
 static bool must_start_over = true; /* nothing has been read yet */
 
 /* Results to be recorded, oldest first, and what they point to. */
-static Settlement	*unsettled[MAX_UNSETTLED + START_BATCH + SETTING_MAX_IN_FLIGHT_BOUND];
+static Settlement  **unsettled = NULL;
+static int			 unsettled_room = 0;
 static int			 n_unsettled = 0;
 static TimestampTz	 unsettled_since = 0;
 static MemoryContext settlement_context = NULL;
@@ -320,6 +324,23 @@ read_lanes(void)
  * Results
  * ------------------------------------------------------------------------ */
 
+/* Adds a settlement to those that are to be recorded. */
+static void
+add_unsettled(Settlement *settlement)
+{
+	if (n_unsettled == unsettled_room)
+	{
+		int room = Max(2 * unsettled_room, MAX_UNSETTLED);
+
+		unsettled =
+			unsettled_room == 0
+				? MemoryContextAlloc(TopMemoryContext, room * sizeof(Settlement *))
+				: repalloc(unsettled, room * sizeof(Settlement *));
+		unsettled_room = room;
+	}
+	unsettled[n_unsettled++] = settlement;
+}
+
 /* A settlement to be recorded, zeroed; its texts go to settlement_context. */
 static Settlement *
 new_settlement(void)
@@ -330,6 +351,20 @@ new_settlement(void)
 	if (n_unsettled == 0)
 		unsettled_since = GetCurrentTimestamp();
 	return settlement;
+}
+
+/* What came of the deliveries that went out with another. */
+static void
+take_merged_results(const Settlement *leader, const Verdict *verdict)
+{
+	for (;;)
+	{
+		Settlement *settlement = new_settlement();
+
+		if (!dispatch_merged_result(leader, verdict, settlement))
+			return;
+		add_unsettled(settlement);
+	}
 }
 
 /* What came of one transfer. */
@@ -351,7 +386,8 @@ take_result(HttpResult *result)
 	if (result->body_length > 0)
 		settlement->response = channel_response_excerpt(result, RESPONSE_CHARACTERS);
 	dispatch_result(delivery, &verdict, now, settlement);
-	unsettled[n_unsettled++] = settlement;
+	add_unsettled(settlement);
+	take_merged_results(settlement, &verdict);
 	MemoryContextSwitchTo(old_context);
 }
 
@@ -390,7 +426,8 @@ judging_failed(void)
 	settlement->duration_ms = judging->duration_ms;
 	settlement->error = verdict.error = error->message;
 	dispatch_result(delivery, &verdict, GetCurrentTimestamp(), settlement);
-	unsettled[n_unsettled++] = settlement;
+	add_unsettled(settlement);
+	take_merged_results(settlement, &verdict);
 	http_release(http, judging);
 	judging = NULL;
 }
@@ -642,13 +679,39 @@ start_delivery(int index, const Event *event)
 	Endpoint	endpoint;
 	HttpRequest request;
 
+	Event merged = *event;
+
 	rendering = index;
+	merged.count = dispatch_merged(delivery);
 	dispatch_endpoint(delivery, GetCurrentTimestamp(), &endpoint);
-	channel_request(&endpoint, event, &request);
+	channel_request(&endpoint, &merged, &request);
 	request.tag = delivery;
 	http_start(http, &request);
 	starting[index] = NULL;
 	rendering = -1;
+}
+
+/*
+ * Lets deliveries to people go out as one message where many are waiting: those
+ * that come next about the same post, as long as they are the same event.
+ */
+static void
+merge_waiting(Delivery *delivery)
+{
+	EventKey keys[MERGE_LIMIT + 1];
+	int		 count = dispatch_mergeable(delivery, keys, MERGE_LIMIT);
+	int		 same = 0;
+	char   **names;
+
+	if (count == 0)
+		return;
+	names = queue_event_names(keys, count + 1);
+	if (names[0] == NULL || (strcmp(names[0], "post.upvoted") != 0 &&
+							 strcmp(names[0], "comment.reaction") != 0))
+		return;
+	while (same < count && names[same + 1] && strcmp(names[same + 1], names[0]) == 0)
+		same++;
+	dispatch_merge(delivery, same);
 }
 
 /* Sends those whose events are here already; the others are to be loaded. */
@@ -705,6 +768,9 @@ start_deliveries(void)
 	EventKey keys[EVENT_BATCH];
 
 	queue_begin("sending");
+	for (int i = 0; i < n_starting; i++)
+		if (starting[i])
+			merge_waiting(starting[i]);
 	start_loaded();
 	if (n_loading > 0)
 	{
@@ -724,7 +790,7 @@ fail_starting(int index, const char *error)
 
 	dispatch_unsendable(starting[index], MemoryContextStrdup(settlement_context, error),
 						GetCurrentTimestamp(), settlement);
-	unsettled[n_unsettled++] = settlement;
+	add_unsettled(settlement);
 	starting[index] = NULL;
 }
 

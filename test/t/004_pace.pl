@@ -1,0 +1,134 @@
+# Pacing, messages that stand for many, and what happens when an endpoint fails for long.
+
+use strict;
+use warnings;
+
+use FindBin;
+use lib "$FindBin::RealBin/../lib";
+use Featul;
+use PostgreSQL::Test::Utils;
+use Test::More;
+use Time::HiRes qw(time);
+
+my $featul = Featul->new(connect => [qw(slack discord)], conf => "featul_integrations.retry_delay = '20ms'");
+my $node = $featul->node;
+my @requests;
+
+sub states
+{
+	my ($type) = @_;
+
+	return $featul->sql(<<END);
+SELECT coalesce(string_agg(state || ' ' || n, ', ' ORDER BY state), '')
+FROM (SELECT state, count(*) AS n FROM featul_integrations.deliveries WHERE type = '$type' GROUP BY 1) s
+END
+}
+
+# A burst of votes, to services that enforce a rate; another tenant does not notice
+$featul->post(id => 'popular', title => 'Popular');
+$featul->wait_until_settled;
+$featul->forget;
+$featul->script(
+	{
+		'hooks.slack.com/' => [ { limit => { count => 1, seconds => 1 } } ],
+		'discord.com/' => [ { limit => { count => 5, seconds => 2, discord => JSON::PP::true } } ],
+	});
+$featul->workspace('other', webhook => 'https://other.example.com/');
+$featul->sql("INSERT INTO vote (post_id, fingerprint) VALUES ('popular', 'voter $_')") foreach 1 .. 20;
+$featul->sql("INSERT INTO vote (post_id, fingerprint) SELECT 'popular', 'voter ' || g FROM generate_series(21, 500) g");
+my $start = time;
+$featul->sql("INSERT INTO post (board_id, title, content) SELECT 'other-ideas', 'post ' || g, 'x' FROM generate_series(1, 200) g");
+$featul->wait_for_requests(200, host => 'other.example.com');
+cmp_ok(time - $start, '<', 2, 'other integrations run at full speed');
+$featul->wait_until_settled;
+is(states('slack'), 'delivered 501', 'a burst reaches Slack without a delivery lost');
+is(states('discord'), 'delivered 501', 'and Discord');
+foreach my $host ('hooks.slack.com', 'discord.com')
+{
+	@requests = $featul->requests(host => $host);
+	cmp_ok(scalar(grep { $_->{status} == 429 } @requests), '<=', 5, "$host: hardly any 429");
+	my @merged = grep { $_->{body} =~ /\d+ new upvotes/ } grep { $_->{status} < 300 } @requests;
+	cmp_ok(scalar(@merged), '>=', 1, "$host: many votes became one message");
+	my $told = grep { $_->{status} < 300 && $_->{body} !~ /\d+ new upvotes/ } @requests;
+	$told += ($_->{body} =~ /(\d+) new upvotes/)[0] foreach @merged;
+	is($told, 500, "$host: that says how many");
+}
+
+# Other events in between keep their place
+$featul->forget;
+$featul->script({});
+$featul->set('delivery', 'off');
+$featul->wait_for_sql('SELECT config_loaded_at > pg_conf_load_time() FROM featul_integrations.stat_worker');
+$featul->sql("INSERT INTO vote (post_id, fingerprint) SELECT 'popular', 'more ' || g FROM generate_series(1, 12) g");
+$featul->sql("INSERT INTO comment (post_id, content, author_id) VALUES ('popular', 'in between', 'mina')");
+$featul->sql("INSERT INTO vote (post_id, fingerprint) SELECT 'popular', 'few ' || g FROM generate_series(1, 9) g");
+$featul->set('delivery', 'on');
+$featul->wait_until_settled;
+@requests = $featul->requests(host => 'discord.com');
+is(scalar(@requests), 11, 'twelve votes are one message, nine are nine');
+like($requests[0]{body}, qr/12 new upvotes/, 'the twelve first');
+like($requests[1]{body}, qr/in between/, 'then what came next');
+
+# An endpoint that is down: after ten failures in a row only probes go out, and
+# nothing more is given up
+$featul->sql_as('olivia', "SELECT integration_disconnect('acme', t) FROM unnest('{slack,discord}'::text[]) t");
+$featul->connect('webhook');
+$featul->forget;
+$featul->script({ 'hook.example.com/' => [ { status => 500 } ] });
+$featul->sql("INSERT INTO post (board_id, title, content) SELECT 'ideas', 'down ' || g, 'x' FROM generate_series(1, 40) g");
+$featul->wait_for_sql("SELECT failures >= 14 FROM featul_integrations.health JOIN featul_integrations.integration i ON i.id = integration_id WHERE workspace_id = 'acme'");
+my $failed = $featul->sql("SELECT count(*) FROM featul_integrations.deliveries WHERE type = 'webhook' AND workspace_id = 'acme' AND state = 'failed'");
+cmp_ok($failed, '<', 10, 'an endpoint that is down does not use up everything that waits for it');
+@requests = $featul->requests(host => 'hook.example.com');
+cmp_ok($requests[-1]{time} - $requests[-2]{time}, '>', $requests[-3]{time} - $requests[-4]{time},
+	'the probes have growing pauses');
+$featul->script({});
+$featul->wait_until_settled;
+is($featul->sql("SELECT count(*) FROM featul_integrations.deliveries WHERE type = 'webhook' AND workspace_id = 'acme' AND state = 'delivered'"),
+	40 - $failed, 'the first success lets everything go on');
+
+# Connecting again, or a successful test, ends the waiting at once
+foreach my $call ("integration_connect('acme', 'webhook', '$Featul::url{webhook}')", "integration_test('acme', 'webhook')")
+{
+	$featul->set('retry_delay', '20ms');
+	$featul->wait_for_sql('SELECT config_loaded_at > pg_conf_load_time() FROM featul_integrations.stat_worker');
+	$featul->script({ 'hook.example.com/' => [ { status => 500 } ] });
+	$featul->sql("INSERT INTO post (board_id, title, content) SELECT 'ideas', 'down ' || g, 'x' FROM generate_series(1, 40) g");
+	$featul->wait_for_sql("SELECT failures >= 10 FROM featul_integrations.health JOIN featul_integrations.integration i ON i.id = integration_id WHERE workspace_id = 'acme'");
+	$featul->set('retry_delay', '10min');
+	$featul->wait_for_sql('SELECT config_loaded_at > pg_conf_load_time() FROM featul_integrations.stat_worker');
+	my $count = () = $featul->requests(host => 'hook.example.com');
+	$featul->wait_for_requests($count + 1, host => 'hook.example.com');
+	$featul->script({});
+	$featul->sql_as('olivia', "SELECT * FROM $call");
+	$featul->sql("UPDATE featul_integrations.queue SET next_attempt_at = NULL");
+	$featul->wait_for_sql("SELECT count(*) < 10 FROM featul_integrations.queue");
+	pass("$call lets everything go on");
+	$featul->sql("SELECT pg_terminate_backend(pid) FROM featul_integrations.stat_worker");
+	$featul->wait_until_settled;
+}
+
+# Failing for five days
+$featul->set('retry_delay', '20ms');
+$featul->script({ 'hook.example.com/' => [ { status => 500 } ] });
+$featul->post(title => 'the last straw');
+$featul->wait_until_settled;
+$node->stop;
+$node->start;
+$featul->sql("UPDATE featul_integrations.health SET failing_since = now() - interval '5 days 1 minute' WHERE failures > 0");
+$featul->sql("SELECT pg_terminate_backend(pid) FROM featul_integrations.stat_worker");
+$featul->post(title => "too much $_") foreach 1 .. 3;
+$featul->wait_until_settled;
+is($featul->sql_as('olivia', "SELECT status, status_reason FROM integration_list('acme')"),
+	'inactive|every delivery has failed for five days', 'failing for five days makes an integration inactive');
+like($featul->sql("SELECT string_agg(DISTINCT state, ',') FROM featul_integrations.deliveries WHERE payload #>> '{post,title}' LIKE 'too much%'"),
+	qr/cancelled/, 'what waited for it is cancelled');
+$featul->script({});
+$featul->sql_as('olivia', "SELECT * FROM integration_test('acme', 'webhook')");
+is($featul->sql_as('olivia', "SELECT status FROM integration_list('acme')"), 'active', 'a successful test ends that too');
+$featul->post(title => 'after all');
+$featul->wait_until_settled;
+is(scalar(grep { ($_->{json}{post}{title} // '') eq 'after all' } $featul->requests(status => 200)), 1, 'and it delivers');
+$node->stop;
+
+done_testing();
