@@ -31,10 +31,10 @@ FROM (VALUES
 INSERT INTO featul_integrations.total VALUES (:here, 'slack', 11, 2, 3, '{1,0,0,0,0,0,0,0,0,0,1}', 20000);
 
 INSERT INTO featul_integrations.event (slot, id, name, workspace_id, post_id, payload, created_at)
-SELECT 0, n, 'post.created', 'w1', 'p', '{}', timestamptz '2026-01-01 00:00:00+00' + n * interval '1 hour'
+SELECT 0, 1000000000 + n, 'post.created', 'w1', 'p', '{}', timestamptz '2026-01-01 00:00:00+00' + n * interval '1 hour'
 FROM generate_series(1, 3) n;
 INSERT INTO featul_integrations.queue (integration_id, event_slot, event_id, post_id)
-SELECT i::uuid, 0, n, 'p'
+SELECT i::uuid, 0, 1000000000 + n, 'p'
 FROM unnest(ARRAY['00000000-0000-0000-0000-00000000000b', '00000000-0000-0000-0000-00000000000c']) i, generate_series(2, 3) n;
 
 SELECT workspace_id, type, status, pending, oldest_pending_at AT TIME ZONE 'UTC' AS oldest, delivered, failed,

@@ -484,7 +484,7 @@ process_batch(Capture *capture)
 	do
 	{
 		/* a row that cannot be read is behind us then; anything else would loop */
-		rows = capture->rows;
+		rows = capture->rows - (capture->at_row ? 1 : 0);
 		if (attempt(capture, read_batch))
 			break;
 		capture->reader = row_reader(capture->bound); /* an expression was interrupted */

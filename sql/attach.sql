@@ -1,0 +1,167 @@
+--
+-- integration_attach() and integration_detach()
+--
+\getenv abs_srcdir PG_ABS_SRCDIR
+\set tables :abs_srcdir '/test/featul.sql'
+SET client_min_messages = warning;
+CREATE EXTENSION IF NOT EXISTS featul_integrations;
+\pset null '-'
+
+CREATE FUNCTION pg_temp.said(call text) RETURNS text LANGUAGE plpgsql AS $$
+DECLARE
+	detail text;
+	hint text;
+BEGIN
+	EXECUTE 'SELECT ' || call;
+	RETURN 'ok';
+EXCEPTION WHEN OTHERS THEN
+	GET STACKED DIAGNOSTICS detail = PG_EXCEPTION_DETAIL, hint = PG_EXCEPTION_HINT;
+	RETURN concat_ws(' / ', SQLSTATE || ': ' || SQLERRM, nullif(detail, ''), nullif(hint, ''));
+END
+$$;
+CREATE VIEW pg_temp.triggers AS
+SELECT tgrelid::regclass AS relation, string_agg(replace(tgname, 'featul_integrations_', ''), ' ' ORDER BY tgname) AS triggers
+FROM pg_trigger WHERE tgname LIKE 'featul_integrations_%' GROUP BY tgrelid ORDER BY tgrelid::regclass::text;
+
+-- nothing there, or not all of it: one error that names all
+CREATE SCHEMA attach_test;
+SET search_path = attach_test, public;
+SELECT pg_temp.said($$integration_attach('no_such_schema')$$);
+SELECT pg_temp.said($$integration_attach('attach_test')$$);
+SELECT pg_temp.said($$integration_attach(NULL)$$);
+SELECT pg_temp.said($$integration_attach('attach_test', NULL)$$);
+\set ECHO none
+\i :tables
+\set ECHO all
+ALTER TABLE post RENAME TO ideas;
+ALTER TABLE board DROP COLUMN workspace_id, DROP COLUMN name;
+SELECT pg_temp.said($$integration_attach('attach_test')$$);
+SELECT pg_temp.said($$integration_attach('attach_test', '{"post": {"table": "ideas", "columns": {"title": "headline", "image": "a + b"}}, "vote": {"table": "ballots"}}')$$);
+SELECT pg_temp.said($$integration_attach('attach_test', '{"post": {"table": "ideas", "columns": {"title": "headline", "image": "a + b"}}}')$$);
+SELECT count(*) FROM pg_temp.triggers;
+ALTER TABLE ideas RENAME TO post;
+ALTER TABLE board ADD workspace_id text, ADD name text;
+
+-- featul's own tables without any argument (but the schema)
+SELECT * FROM integration_attach('attach_test');
+SELECT * FROM pg_temp.triggers;
+SELECT DISTINCT pg_get_triggerdef(oid) FROM pg_trigger WHERE tgrelid = 'comment'::regclass AND tgname LIKE 'featul%' ORDER BY 1;
+SELECT source, relation, columns FROM featul_integrations.binding WHERE source IN ('board', 'post', 'mention') ORDER BY source;
+-- again: the same
+SELECT count(*) FROM integration_attach('attach_test');
+SELECT * FROM pg_temp.triggers;
+
+-- bad bindings
+SELECT b AS binding, pg_temp.said(format('integration_attach(%L, %L)', 'attach_test', b)) FROM unnest(ARRAY[
+	'[]', '1', '{"posts": {}}', '{"post": 1}', '{"post": []}', '{"post": {"tables": "x"}}', '{"post": {"table": 1}}',
+	'{"post": {"table": ""}}', '{"post": {"table": "a.b.c.d"}}', '{"post": {"table": "pg_class"}}', '{"post": {"table": "pg_catalog.pg_stat_activity"}}',
+	'{"post": {"columns": "x"}}', '{"post": {"columns": {"headline": "title"}}}', '{"post": {"columns": {"title": null}}}',
+	'{"post": {"columns": {"title": ""}}}', '{"post": {"columns": {"title": "title ||"}}}', '{"post": {"columns": {"title": "title, slug"}}}',
+	'{"post": {"columns": {"title": "title FROM post"}}}', '{"post": {"columns": {"title": "title AS t"}}}', '{"post": {"columns": {"title": "title; DROP TABLE post"}}}',
+	'{"post": {"columns": {"title": "title) -- "}}}', '{"post": {"columns": {"title": "(SELECT name FROM board LIMIT 1)"}}}',
+	'{"post": {"columns": {"title": "max(title)"}}}', '{"post": {"columns": {"title": "lag(title) OVER ()"}}}', '{"post": {"columns": {"title": "unnest(ARRAY[title])"}}}',
+	'{"post": {"columns": {"title": "$1"}}}', '{"post": {"columns": {"title": "DEFAULT"}}}', '{"post": {"columns": {"title": "ctid"}}}', '{"post": {"columns": {"title": "no_such_function(title)"}}}',
+	'{"post": {"columns": {"visible": "status"}}}', '{"post": {"columns": {"visible": "1"}}}', '{"post": {"columns": {"upvotes": "title"}}}', '{"post": {"columns": {"created_at": "upvotes"}}}',
+	'{"post": {"columns": {"created_at": "''yesterday-ish''"}}}', '{"post": {"columns": {"visible": "NULL", "upvotes": "NULL", "created_at": "NULL", "image": "NULL"}}}'
+]) AS b;
+-- a cast that somebody could define
+CREATE TYPE mood AS ENUM ('ok', 'bad');
+CREATE FUNCTION mood_text(mood) RETURNS text LANGUAGE sql AS $$SELECT 'cast'$$;
+CREATE CAST (mood AS text) WITH FUNCTION mood_text(mood);
+CREATE DOMAIN word AS text CHECK (VALUE <> '');
+ALTER TABLE post ADD mood mood, ADD word word;
+SELECT pg_temp.said($$integration_attach('attach_test', '{"post": {"columns": {"image": "mood::text"}}}')$$);
+SELECT pg_temp.said($$integration_attach('attach_test', '{"post": {"columns": {"image": "title::attach_test.word"}}}')$$);
+-- as they stand in the table, they are read as PostgreSQL writes them
+SELECT pg_temp.said($$integration_attach('attach_test', '{"post": {"columns": {"image": "mood", "status": "word"}}}')$$);
+
+-- expressions are read in the caller's search_path, and mean the same in any other
+CREATE FUNCTION attach_test.shout(text) RETURNS text LANGUAGE sql IMMUTABLE AS $$SELECT upper($1) || '!'$$;
+CREATE OPERATOR attach_test.<~> (LEFTARG = text, RIGHTARG = text, FUNCTION = pg_catalog.texteq);
+SELECT count(*) FROM integration_attach('attach_test', '{"post": {"columns": {"title": "shout(title)", "visible": "status <~> ''published''", "content": "post::text"}}}');
+SELECT columns ->> 'title', columns ->> 'visible', columns ->> 'content' FROM featul_integrations.binding WHERE source = 'post';
+
+-- plural names; the singular wins; what is absent only switches off its events
+CREATE SCHEMA attach_plural;
+CREATE TABLE attach_plural.workspaces (id bigint PRIMARY KEY, name text, slug text, plan text, owner_id bigint);
+CREATE TABLE attach_plural.workspace_members (workspace_id bigint, user_id bigint, role text);
+CREATE TABLE attach_plural.boards (id bigint PRIMARY KEY, workspace_id bigint, name text);
+CREATE TABLE attach_plural.posts (id bigint PRIMARY KEY, board_id bigint, title text, content text);
+CREATE TABLE attach_plural.votes (id bigint, user_id bigint);
+SELECT * FROM integration_attach('attach_plural');
+SELECT * FROM pg_temp.triggers;
+CREATE TABLE attach_plural.post (LIKE attach_plural.posts);
+ALTER TABLE attach_plural.votes ADD post_id bigint;
+SELECT * FROM integration_attach('attach_plural') WHERE source IN ('post', 'vote');
+SELECT columns FROM featul_integrations.binding WHERE source = 'post';
+
+-- any other schema; a bound status column is not taken for visibility as well
+CREATE SCHEMA attach_other;
+CREATE TABLE attach_other."Team" (id uuid PRIMARY KEY, name text, slug text, tier int, "ownerId" uuid);
+CREATE TABLE attach_other."TeamMember" (team uuid, "user" uuid, admin bool);
+CREATE TABLE attach_other.topics (id uuid PRIMARY KEY, team uuid, name text, visible bool);
+CREATE TABLE attach_other.ideas (id uuid PRIMARY KEY, topic uuid, headline varchar(80), body text, state text, status text, score numeric, at date);
+SELECT source, relation, events FROM integration_attach('attach_other', '{
+	"workspace": {"table": "Team", "columns": {"plan": "CASE tier WHEN 1 THEN ''starter'' WHEN 2 THEN ''professional'' END", "owner_id": "ownerId"}},
+	"member": {"table": "attach_other.\"TeamMember\"", "columns": {"workspace_id": "team", "user_id": "user", "role": "CASE WHEN admin THEN ''admin'' ELSE ''member'' END"}},
+	"board": {"table": "attach_other.topics", "columns": {"workspace_id": "team"}},
+	"post": {"table": "ideas", "columns": {"board_id": "topic", "title": "headline", "content": "body", "status": "status", "upvotes": "score", "created_at": "at"}}}');
+SELECT source, relation, columns FROM featul_integrations.binding ORDER BY source;
+SELECT count(*) FROM integration_attach('attach_other', '{
+	"workspace": {"table": "Team", "columns": {"plan": "''starter''", "owner_id": "ownerId"}},
+	"member": {"table": "attach_other.\"TeamMember\"", "columns": {"workspace_id": "team", "user_id": "user", "role": "''member''"}},
+	"board": {"table": "topics", "columns": {"workspace_id": "team"}},
+	"post": {"table": "ideas", "columns": {"board_id": "topic", "title": "headline", "content": "body", "visible": "state <> ''draft''"}}}');
+SELECT columns ->> 'visible' AS visible, columns ->> 'status' AS status FROM featul_integrations.binding WHERE source = 'post';
+
+-- another schema replaces the first
+SELECT count(*) FROM integration_attach('attach_test');
+SELECT * FROM pg_temp.triggers;
+
+-- detach removes the triggers and keeps everything else
+SELECT integration_detach();
+SELECT * FROM pg_temp.triggers;
+SELECT count(*) FROM featul_integrations.binding;
+SELECT integration_detach();
+
+-- for the owner alone
+CREATE ROLE attach_app;
+GRANT EXECUTE ON FUNCTION integration_attach, integration_detach TO attach_app;
+GRANT ALL ON SCHEMA attach_test TO attach_app;
+GRANT ALL ON ALL TABLES IN SCHEMA attach_test TO attach_app;
+SET ROLE attach_app;
+SELECT pg_temp.said($$integration_attach('attach_test')$$);
+SELECT pg_temp.said($$integration_detach()$$);
+RESET ROLE;
+DROP OWNED BY attach_app;
+DROP ROLE attach_app;
+
+-- before the first attach
+BEGIN;
+TRUNCATE featul_integrations.binding;
+SELECT count(*) FROM integration_attach('attach_test');
+DELETE FROM featul_integrations.binding;
+ROLLBACK;
+SELECT count(*) FROM integration_attach('attach_test');
+
+-- migrations are never blocked
+ALTER TABLE post DROP COLUMN is_pinned, ALTER title TYPE varchar(100), ALTER upvotes TYPE bigint, ADD extra int;
+ALTER TABLE post RENAME COLUMN slug TO path;
+ALTER TABLE comment ALTER created_at TYPE timestamptz;
+ALTER TABLE comment_reaction RENAME TO reactions;
+ALTER TABLE reactions SET SCHEMA public;
+DROP TABLE public.reactions, comment_mention, vote;
+SELECT * FROM integration_attach('attach_test');
+
+-- DROP EXTENSION needs no CASCADE and leaves the tables usable
+BEGIN;
+DROP EXTENSION featul_integrations;
+SELECT count(*) FROM pg_trigger WHERE tgname LIKE 'featul%';
+INSERT INTO "user" (id, name, email) VALUES ('u', 'U', 'u@example.com');
+INSERT INTO workspace (id, name, slug, owner_id) VALUES ('w', 'W', 'w', 'u');
+DELETE FROM workspace;
+ROLLBACK;
+
+SELECT integration_detach();
+SET client_min_messages = error;
+DROP SCHEMA attach_test, attach_plural, attach_other CASCADE;

@@ -1,0 +1,148 @@
+--
+-- Capture never breaks the application's statement on account of data or of a
+-- changed table: a WARNING once a session, the events of others go on.
+--
+\getenv abs_srcdir PG_ABS_SRCDIR
+\set tables :abs_srcdir '/test/featul.sql'
+SET client_min_messages = warning;
+CREATE EXTENSION IF NOT EXISTS featul_integrations;
+CREATE SCHEMA failures_test;
+SET search_path = failures_test, public;
+\set ECHO none
+\i :tables
+\set ECHO all
+INSERT INTO "user" (id, name, email) SELECT u, u, u || '@example.com' FROM unnest('{adam,maya}'::text[]) u;
+INSERT INTO workspace (id, name, slug, plan, owner_id) VALUES ('fa1', 'Acme', 'acme', 'starter', 'adam');
+INSERT INTO board (id, workspace_id, name, slug) VALUES ('b', 'fa1', 'Ideas', 'ideas');
+ALTER TABLE post ADD score text DEFAULT '0';
+SELECT count(*) FROM integration_attach('failures_test', '{"post": {"columns": {"upvotes": "score::bigint"}}}');
+SET featul_integrations.operator = on;
+SELECT message FROM integration_connect('acme', 'webhook', 'https://example.com/');
+DELETE FROM featul_integrations.mark;
+CREATE TEMP TABLE seen (id bigint);
+INSERT INTO seen SELECT coalesce(max(id), 0) FROM featul_integrations.event;
+CREATE FUNCTION pg_temp.news() RETURNS TABLE (event text, posts text) LANGUAGE plpgsql AS $$
+BEGIN
+	RETURN QUERY SELECT e.name, string_agg(e.post_id, ' ' ORDER BY e.id)
+		FROM featul_integrations.event e, seen WHERE e.id > seen.id GROUP BY 1 ORDER BY min(e.id);
+	UPDATE seen SET id = (SELECT max(e.id) FROM featul_integrations.event e);
+END
+$$;
+
+-- a row that an expression cannot digest is left out, its fellows are not
+INSERT INTO post (id, board_id, title, content, score) VALUES
+	('a1', 'b', 'T', 'c', '1'), ('a2', 'b', 'T', 'c', 'many'), ('a3', 'b', 'T', 'c', '3'), ('a4', 'b', 'T', 'c', 'more');
+SELECT * FROM pg_temp.news();
+-- the same again: no second warning
+INSERT INTO post (id, board_id, title, content, score) VALUES ('a5', 'b', 'T', 'c', 'many');
+UPDATE post SET score = 'x' WHERE id = 'a1';
+SELECT * FROM pg_temp.news();
+-- another cause is another warning
+UPDATE post SET score = '99999999999999999999' WHERE id = 'a3';
+-- what is looked up can fail as well: then every row is tried on its own
+INSERT INTO vote (post_id, user_id) VALUES ('a5', 'adam'), ('a4', 'adam');
+UPDATE post SET score = '7' WHERE id = 'a4';
+INSERT INTO vote (post_id, user_id) VALUES ('a5', 'maya'), ('a4', 'maya'), ('a1', 'maya');
+SELECT * FROM pg_temp.news();
+SELECT count(*) FROM post;
+
+-- a function of the binding that fails, or ends the statement on purpose
+CREATE FUNCTION moody(text) RETURNS text LANGUAGE plpgsql AS $$
+BEGIN
+	CASE $1
+		WHEN 'fail' THEN RAISE EXCEPTION 'moody' USING DETAIL = 'a detail', HINT = 'a hint';
+		WHEN 'serialize' THEN RAISE EXCEPTION 'try again' USING ERRCODE = 'serialization_failure';
+		WHEN 'cancel' THEN RAISE EXCEPTION 'cancelled' USING ERRCODE = 'query_canceled';
+		WHEN 'assert' THEN ASSERT false;
+		ELSE RETURN $1;
+	END CASE;
+END
+$$;
+SELECT count(*) FROM integration_attach('failures_test', '{"post": {"columns": {"title": "failures_test.moody(title)"}}}');
+INSERT INTO post (id, board_id, title, content) VALUES ('m1', 'b', 'fail', 'c'), ('m2', 'b', 'fine', 'c'), ('m3', 'b', 'assert', 'c');
+INSERT INTO post (id, board_id, title, content) VALUES ('m4', 'b', 'serialize', 'c');
+INSERT INTO post (id, board_id, title, content) VALUES ('m5', 'b', 'cancel', 'c');
+SELECT * FROM pg_temp.news();
+-- a function that writes to the application's tables
+CREATE OR REPLACE FUNCTION moody(text) RETURNS text LANGUAGE plpgsql AS $$
+BEGIN
+	IF $1 NOT LIKE 'copy%' THEN
+		INSERT INTO failures_test.post (id, board_id, title, content) VALUES ('copy of ' || $1, 'b', 'copy', 'c');
+		ALTER TABLE failures_test."user" ADD COLUMN IF NOT EXISTS extra int;
+	END IF;
+	RETURN $1;
+END
+$$;
+INSERT INTO post (id, board_id, title, content, author_id) VALUES ('m6', 'b', 'm6', 'c', 'adam');
+SELECT * FROM pg_temp.news();
+-- a function that is gone
+SELECT count(*) FROM integration_attach('failures_test', '{"post": {"columns": {"title": "failures_test.moody(title)"}}}');
+DROP FUNCTION moody(text);
+\c
+SET search_path = failures_test, public;
+SET client_min_messages = warning;
+INSERT INTO post (id, board_id, title, content) VALUES ('m7', 'b', 'T', 'c');
+INSERT INTO post (id, board_id, title, content) VALUES ('m8', 'b', 'T', 'c');
+SELECT id FROM post WHERE id IN ('m7', 'm8') ORDER BY 1;
+SELECT count(*) FROM integration_attach('failures_test');
+CREATE TEMP TABLE seen (id bigint);
+INSERT INTO seen SELECT max(id) FROM featul_integrations.event;
+CREATE FUNCTION pg_temp.news() RETURNS TABLE (event text, posts text) LANGUAGE plpgsql AS $$
+BEGIN
+	RETURN QUERY SELECT e.name, string_agg(e.post_id, ' ' ORDER BY e.id)
+		FROM featul_integrations.event e, seen WHERE e.id > seen.id GROUP BY 1 ORDER BY min(e.id);
+	UPDATE seen SET id = (SELECT max(e.id) FROM featul_integrations.event e);
+END
+$$;
+
+-- a column that is dropped, renamed or retyped: paused, and noticed when it is back
+INSERT INTO post (id, board_id, title, content) VALUES ('t1', 'b', 'T', 'c');
+ALTER TABLE post RENAME COLUMN title TO headline;
+INSERT INTO post (id, board_id, headline, content) VALUES ('t2', 'b', 'T', 'c');
+INSERT INTO post (id, board_id, headline, content) VALUES ('t3', 'b', 'T', 'c');
+UPDATE post SET is_pinned = true, status = 'draft' WHERE id = 't1';
+ALTER TABLE post RENAME COLUMN headline TO title;
+INSERT INTO post (id, board_id, title, content) VALUES ('t4', 'b', 'T', 'c');
+SELECT * FROM pg_temp.news();
+ALTER TABLE post ALTER is_pinned TYPE text;
+UPDATE post SET is_pinned = 'yes' WHERE id = 't4';
+ALTER TABLE post ALTER is_pinned DROP DEFAULT, ALTER is_pinned TYPE boolean USING is_pinned = 'yes';
+UPDATE post SET is_pinned = NOT is_pinned WHERE id = 't4';
+UPDATE post SET is_pinned = NOT is_pinned WHERE id = 't4';
+ALTER TABLE post ALTER upvotes TYPE numeric, ALTER created_at TYPE timestamptz, ALTER title TYPE varchar(50), ALTER id TYPE varchar(40);
+INSERT INTO post (id, board_id, title, content) VALUES ('t5', 'b', 'T', 'c');
+UPDATE post SET upvotes = 10.4 WHERE id = 't5';
+SELECT * FROM pg_temp.news();
+-- in the tables around it
+ALTER TABLE "user" RENAME TO people;
+INSERT INTO post (id, board_id, title, content, author_id) VALUES ('t6', 'b', 'T', 'c', 'adam');
+ALTER TABLE people DROP COLUMN email;
+INSERT INTO post (id, board_id, title, content, author_id) VALUES ('t7', 'b', 'T', 'c', 'adam');
+SELECT count(*) FROM integration_attach('failures_test', '{"user": {"table": "people"}}');
+INSERT INTO post (id, board_id, title, content, author_id) VALUES ('t8', 'b', 'T', 'c', 'adam');
+SELECT e.payload -> 'post' -> 'author' AS author FROM featul_integrations.event e WHERE post_id = 't8';
+SELECT * FROM pg_temp.news();
+-- a table that is gone
+ALTER TABLE post DROP CONSTRAINT post_board_id_fkey;
+ALTER TABLE board RENAME TO old_board;
+CREATE TABLE board AS SELECT * FROM old_board;
+DROP TABLE old_board;
+INSERT INTO post (id, board_id, title, content) VALUES ('t9', 'b', 'T', 'c');
+INSERT INTO post (id, board_id, title, content) VALUES ('t0', 'b', 'T', 'c');
+SELECT count(*) FROM integration_attach('failures_test', '{"user": {"table": "people"}}');
+INSERT INTO post (id, board_id, title, content) VALUES ('u1', 'b', 'T', 'c');
+SELECT * FROM pg_temp.news();
+-- one that the extension's owner may not read is read all the same; row security is not in the way
+CREATE ROLE failures_app;
+ALTER TABLE board OWNER TO failures_app;
+ALTER TABLE board ENABLE ROW LEVEL SECURITY;
+ALTER TABLE board FORCE ROW LEVEL SECURITY;
+INSERT INTO post (id, board_id, title, content) VALUES ('u2', 'b', 'T', 'c');
+SELECT * FROM pg_temp.news();
+
+DELETE FROM featul_integrations.integration WHERE workspace_id = 'fa1';
+DELETE FROM featul_integrations.mark;
+SELECT integration_detach();
+SET client_min_messages = error;
+DROP SCHEMA failures_test CASCADE;
+DROP ROLE failures_app;

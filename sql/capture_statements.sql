@@ -1,0 +1,241 @@
+--
+-- Whatever statement changes a row, capture sees it as a PostgreSQL user expects.
+--
+\getenv abs_srcdir PG_ABS_SRCDIR
+\set tables :abs_srcdir '/test/featul.sql'
+SET client_min_messages = warning;
+CREATE EXTENSION IF NOT EXISTS featul_integrations;
+CREATE SCHEMA statements_test;
+SET search_path = statements_test, public;
+\set ECHO none
+\i :tables
+\set ECHO all
+INSERT INTO "user" (id, name, email) SELECT u, u, u || '@example.com' FROM unnest('{adam,maya}'::text[]) u;
+INSERT INTO workspace (id, name, slug, plan, owner_id) VALUES ('st1', 'Acme', 'acme', 'starter', 'adam');
+INSERT INTO board (id, workspace_id, name, slug) VALUES ('b', 'st1', 'Ideas', 'ideas');
+SELECT count(*) FROM integration_attach('statements_test');
+SET featul_integrations.operator = on;
+SELECT message FROM integration_connect('acme', 'webhook', 'https://example.com/');
+DELETE FROM featul_integrations.mark;
+CREATE TEMP TABLE seen (id bigint);
+INSERT INTO seen SELECT coalesce(max(id), 0) FROM featul_integrations.event;
+CREATE FUNCTION pg_temp.news() RETURNS TABLE (event text, posts text) LANGUAGE plpgsql AS $$
+BEGIN
+	RETURN QUERY SELECT e.name, string_agg(e.post_id, ' ' ORDER BY e.id)
+		FROM featul_integrations.event e, seen WHERE e.id > seen.id GROUP BY 1 ORDER BY min(e.id);
+	UPDATE seen SET id = (SELECT max(e.id) FROM featul_integrations.event e);
+END
+$$;
+
+-- many rows, COPY, no row at all
+INSERT INTO post (id, board_id, title, content) SELECT 'i' || n, 'b', 'T', 'c' FROM generate_series(1, 3) n;
+COPY post (id, board_id, title, content) FROM stdin;
+c1	b	T	c
+c2	b	T	c
+\.
+INSERT INTO post (board_id, title, content) SELECT 'b', 'T', 'c' WHERE false;
+SELECT * FROM pg_temp.news();
+-- more than a batch, in order
+INSERT INTO post (id, board_id, title, content) SELECT 'm' || n, 'b', 'T', 'c' FROM generate_series(1, 1200) n;
+SELECT count(*), min(n), max(n), bool_and(n = right(post_id, -1)::int) AS in_order FROM (
+	SELECT row_number() OVER (ORDER BY e.id) AS n, e.post_id FROM featul_integrations.event e, seen WHERE e.id > seen.id) s;
+SELECT count(*) FROM pg_temp.news();
+UPDATE post SET is_pinned = true WHERE id LIKE 'm%';
+SELECT count(*) FROM featul_integrations.event e, seen WHERE e.id > seen.id AND name = 'post.pinned';
+SELECT count(*) FROM pg_temp.news();
+UPDATE post SET status = 'draft' WHERE id LIKE 'm%';
+UPDATE post SET status = 'published' WHERE id LIKE 'm%';
+SELECT * FROM pg_temp.news();
+
+-- ON CONFLICT, MERGE, writes in WITH
+INSERT INTO post (id, board_id, title, content) VALUES ('i1', 'b', 'T', 'c'), ('o1', 'b', 'T', 'c')
+ON CONFLICT (id) DO UPDATE SET is_pinned = true;
+INSERT INTO post (id, board_id, title, content) VALUES ('i1', 'b', 'T', 'c') ON CONFLICT DO NOTHING;
+SELECT * FROM pg_temp.news();
+MERGE INTO post p USING (VALUES ('i2'), ('g1'), ('c1')) AS v (id) ON p.id = v.id
+WHEN MATCHED AND p.id = 'c1' THEN DELETE
+WHEN MATCHED THEN UPDATE SET is_locked = true
+WHEN NOT MATCHED THEN INSERT (id, board_id, title, content) VALUES (v.id, 'b', 'T', 'c');
+SELECT * FROM pg_temp.news();
+WITH p AS (INSERT INTO post (id, board_id, title, content) VALUES ('w1', 'b', 'T', 'c') RETURNING id),
+c AS (INSERT INTO comment (id, post_id, content, author_id) SELECT 'w1c', id, 'c', 'maya' FROM p RETURNING id)
+INSERT INTO comment_mention (comment_id, mentioned_user_id, mentioned_by) SELECT id, 'adam', 'maya' FROM c;
+SELECT * FROM pg_temp.news();
+
+-- cascades
+UPDATE workspace SET id = id;
+CREATE TABLE switch (id int PRIMARY KEY);
+INSERT INTO switch VALUES (1);
+ALTER TABLE post ADD switch int DEFAULT 1 REFERENCES switch ON UPDATE CASCADE ON DELETE SET NULL;
+ALTER TABLE post ALTER switch DROP DEFAULT;
+UPDATE switch SET id = 2;
+DELETE FROM switch;
+SELECT * FROM pg_temp.news();
+INSERT INTO vote (post_id, user_id) VALUES ('i3', 'maya');
+DELETE FROM post WHERE id = 'i3';
+SELECT * FROM pg_temp.news();
+
+-- the application's own triggers have their say first
+CREATE FUNCTION moderate() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+	IF NEW.title = 'refused' THEN
+		RETURN NULL;
+	END IF;
+	IF NEW.title = 'spam' THEN
+		NEW.status := 'spam';
+	END IF;
+	RETURN NEW;
+END
+$$;
+CREATE TRIGGER moderate BEFORE INSERT OR UPDATE ON post FOR EACH ROW EXECUTE FUNCTION moderate();
+INSERT INTO post (id, board_id, title, content) VALUES ('a1', 'b', 'refused', 'c'), ('a2', 'b', 'spam', 'c'), ('a3', 'b', 'fine', 'c');
+UPDATE post SET is_pinned = true, title = CASE id WHEN 'i1' THEN 'refused' ELSE title END WHERE id IN ('a3', 'i1', 'i2');
+SELECT * FROM pg_temp.news();
+DROP TRIGGER moderate ON post;
+-- an AFTER trigger that writes again
+CREATE FUNCTION vote_for_it() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+	INSERT INTO vote (post_id, user_id) VALUES (NEW.id, 'maya');
+	RETURN NULL;
+END
+$$;
+CREATE TRIGGER a_vote AFTER INSERT ON post FOR EACH ROW EXECUTE FUNCTION vote_for_it();
+INSERT INTO post (id, board_id, title, content, author_id) VALUES ('n1', 'b', 'T', 'c', 'adam');
+SELECT * FROM pg_temp.news();
+DROP TRIGGER a_vote ON post;
+
+-- transactions: rolled back as a whole, in part, or prepared
+BEGIN;
+INSERT INTO post (id, board_id, title, content) VALUES ('x1', 'b', 'T', 'c');
+ROLLBACK;
+BEGIN;
+INSERT INTO post (id, board_id, title, content) VALUES ('x2', 'b', 'T', 'c');
+SAVEPOINT s;
+INSERT INTO post (id, board_id, title, content) VALUES ('x3', 'b', 'T', 'c');
+ROLLBACK TO s;
+INSERT INTO post (id, board_id, title, content) VALUES ('x4', 'b', 'T', 'c');
+RELEASE s;
+COMMIT;
+SELECT * FROM pg_temp.news();
+DO $$
+BEGIN
+	FOR n IN 1..3 LOOP
+		BEGIN
+			INSERT INTO post (id, board_id, title, content) VALUES ('x' || 4 + n, 'b', 'T', 'c');
+			IF n = 2 THEN
+				RAISE division_by_zero;
+			END IF;
+		EXCEPTION WHEN division_by_zero THEN
+		END;
+	END LOOP;
+END
+$$;
+SELECT * FROM pg_temp.news();
+-- connecting and disconnecting inside one, too
+BEGIN;
+SELECT message FROM integration_disconnect('acme', 'webhook');
+INSERT INTO post (id, board_id, title, content) VALUES ('y1', 'b', 'T', 'c');
+SAVEPOINT s;
+SELECT message FROM integration_connect('acme', 'webhook', 'https://example.com/');
+INSERT INTO post (id, board_id, title, content) VALUES ('y2', 'b', 'T', 'c');
+ROLLBACK TO s;
+INSERT INTO post (id, board_id, title, content) VALUES ('y3', 'b', 'T', 'c');
+SELECT message FROM integration_connect('acme', 'webhook', 'https://example.com/');
+INSERT INTO post (id, board_id, title, content) VALUES ('y4', 'b', 'T', 'c');
+SELECT * FROM pg_temp.news();
+ROLLBACK;
+INSERT INTO post (id, board_id, title, content) VALUES ('y5', 'b', 'T', 'c');
+BEGIN ISOLATION LEVEL SERIALIZABLE;
+INSERT INTO post (id, board_id, title, content) VALUES ('y6', 'b', 'T', 'c');
+SELECT message FROM integration_disconnect('acme', 'webhook');
+INSERT INTO post (id, board_id, title, content) VALUES ('y7', 'b', 'T', 'c');
+ROLLBACK;
+BEGIN ISOLATION LEVEL REPEATABLE READ;
+INSERT INTO post (id, board_id, title, content) VALUES ('y8', 'b', 'T', 'c');
+COMMIT;
+SELECT * FROM pg_temp.news();
+
+-- capture = off, for a transaction or a session; session_replication_role
+BEGIN;
+SET LOCAL featul_integrations.capture = off;
+INSERT INTO post (id, board_id, title, content) VALUES ('z1', 'b', 'T', 'c');
+COMMIT;
+SET session_replication_role = replica;
+INSERT INTO post (id, board_id, title, content) VALUES ('z2', 'b', 'T', 'c');
+RESET session_replication_role;
+ALTER TABLE post DISABLE TRIGGER featul_integrations_post_insert;
+INSERT INTO post (id, board_id, title, content) VALUES ('z3', 'b', 'T', 'c');
+ALTER TABLE post ENABLE TRIGGER featul_integrations_post_insert;
+INSERT INTO post (id, board_id, title, content) VALUES ('z4', 'b', 'T', 'c');
+SELECT * FROM pg_temp.news();
+
+-- partitions: through the parent or directly, once; rows that move are updates
+CREATE SCHEMA partitions_test;
+CREATE TABLE partitions_test.workspace (LIKE workspace);
+CREATE TABLE partitions_test.workspace_member (LIKE workspace_member);
+CREATE TABLE partitions_test.board (LIKE board);
+CREATE TABLE partitions_test.post (id int, board_id text, title text, content text, status text, is_pinned bool) PARTITION BY LIST (board_id);
+CREATE TABLE partitions_test.post_a PARTITION OF partitions_test.post FOR VALUES IN ('b');
+CREATE TABLE partitions_test.post_b (is_pinned bool, dropped int, status text, content text, title text, id int, board_id text);
+ALTER TABLE partitions_test.post_b DROP COLUMN dropped;
+ALTER TABLE partitions_test.post ATTACH PARTITION partitions_test.post_b FOR VALUES IN ('c');
+INSERT INTO partitions_test.workspace SELECT * FROM workspace;
+INSERT INTO partitions_test.board (id, workspace_id, name, slug) SELECT n, 'st1', n, n FROM unnest('{b,c,d}'::text[]) n;
+SELECT count(*) FROM integration_attach('partitions_test');
+INSERT INTO partitions_test.post VALUES (1, 'b', 'T', 'c', 'published', false), (2, 'c', 'T', 'c', 'published', false);
+INSERT INTO partitions_test.post_a VALUES (3, 'b', 'T', 'c', 'published', false);
+INSERT INTO partitions_test.post_b (id, board_id, title, status) VALUES (4, 'c', 'T', 'published');
+COPY partitions_test.post_b (id, board_id, title, status) FROM stdin;
+5	c	T	published
+\.
+SELECT * FROM pg_temp.news();
+UPDATE partitions_test.post SET board_id = CASE board_id WHEN 'b' THEN 'c' ELSE 'b' END, is_pinned = true;
+UPDATE partitions_test.post_a SET is_pinned = NULL;
+UPDATE partitions_test.post_b SET is_pinned = false, status = 'draft' WHERE id = 1;
+UPDATE partitions_test.post SET is_pinned = true, status = 'published' WHERE id IN (1, 2);
+SELECT * FROM pg_temp.news();
+-- a row that is refused on its way to another partition leaves its fellows paired
+CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NULL; END';
+CREATE TRIGGER refuse BEFORE INSERT ON partitions_test.post_b FOR EACH ROW EXECUTE FUNCTION refuse();
+UPDATE partitions_test.post SET is_pinned = false WHERE board_id = 'b';
+SELECT id, board_id FROM partitions_test.post WHERE board_id = 'b' ORDER BY id;
+UPDATE partitions_test.post SET is_pinned = true, board_id = CASE id WHEN 4 THEN 'c' ELSE 'b' END WHERE board_id = 'b';
+SELECT * FROM pg_temp.news();
+-- a new partition is captured through the parent, and directly after attaching again
+CREATE TABLE partitions_test.post_d PARTITION OF partitions_test.post FOR VALUES IN ('d');
+INSERT INTO partitions_test.post VALUES (6, 'd', 'T', 'c', 'published');
+INSERT INTO partitions_test.post_d VALUES (7, 'd', 'T', 'c', 'published');
+SELECT count(*) FROM integration_attach('partitions_test');
+INSERT INTO partitions_test.post_d VALUES (8, 'd', 'T', 'c', 'published');
+-- one that is detached is none of ours any more
+ALTER TABLE partitions_test.post DETACH PARTITION partitions_test.post_d;
+INSERT INTO partitions_test.post_d VALUES (9, 'd', 'T', 'c', 'published');
+SELECT * FROM pg_temp.news();
+
+-- keys of other types
+CREATE SCHEMA keys_test;
+CREATE TABLE keys_test.workspace (id uuid PRIMARY KEY, name text, slug text, plan text, owner_id int);
+CREATE TABLE keys_test.workspace_member (workspace_id uuid, user_id bigint, role text);
+CREATE TABLE keys_test."user" (id bigint PRIMARY KEY, name text, email text);
+CREATE TABLE keys_test.board (id int PRIMARY KEY, workspace_id uuid, name text);
+CREATE TABLE keys_test.post (id uuid PRIMARY KEY, board_id bigint, title text, content text, author_id text);
+CREATE TABLE keys_test.comment (id text, post_id text, content text, author_id int, created_at timestamptz);
+CREATE TABLE keys_test.vote (post_id uuid, user_id bigint);
+INSERT INTO keys_test.workspace VALUES ('00000000-0000-0000-0000-00000000000A', 'Keys', 'keys', 'professional', 1);
+INSERT INTO keys_test.workspace_member VALUES ('00000000-0000-0000-0000-00000000000A', 2, 'admin');
+INSERT INTO keys_test."user" VALUES (1, 'One', 'one@example.com'), (2, 'Two', 'two@example.com');
+INSERT INTO keys_test.board VALUES (7, '00000000-0000-0000-0000-00000000000A', 'Seven');
+SELECT count(*) FROM integration_attach('keys_test');
+SELECT message FROM integration_connect('keys', 'webhook', 'https://example.com/', boards => NULL);
+INSERT INTO keys_test.post VALUES ('00000000-0000-0000-0000-00000000000B', 7, 'T', 'c', '1');
+INSERT INTO keys_test.post VALUES ('00000000-0000-0000-0000-00000000000C', 99999999999, 'T', 'c', 'x');
+INSERT INTO keys_test.comment VALUES ('k', '00000000-0000-0000-0000-00000000000b', 'c', 2, '2026-01-15 12:00+02');
+INSERT INTO keys_test.vote VALUES ('00000000-0000-0000-0000-00000000000B', 2), ('00000000-0000-0000-0000-00000000000B', 1);
+SELECT e.payload FROM featul_integrations.event e, seen WHERE e.id > seen.id ORDER BY e.id;
+SELECT * FROM pg_temp.news();
+
+DELETE FROM featul_integrations.integration WHERE workspace_id IN ('st1', '00000000-0000-0000-0000-00000000000a');
+DELETE FROM featul_integrations.mark;
+SELECT integration_detach();
+SET client_min_messages = error;
+DROP SCHEMA statements_test, partitions_test, keys_test CASCADE;
