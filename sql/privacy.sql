@@ -13,7 +13,8 @@ SET search_path = privacy_test, public;
 INSERT INTO "user" (id, name, email) VALUES
 	('olivia', 'Olivia', 'olivia@example.com'), ('adam', 'Adam "A" Smith', 'adam@example.com'),
 	('maya', 'maya@example.com', 'maya@example.com'), ('vic', '', 'vic.secret@example.com'),
-	('zoe', 'zoe @ home', 'zoe@example.com'), ('at', '@', 'at@example.com');
+	('zoe', 'zoe @ home', 'zoe@example.com'), ('at', '@', 'at@example.com'),
+	('pad', E'\t pad@example.com \n', 'pad@example.com');
 INSERT INTO workspace (id, name, slug, plan, owner_id) VALUES
 	('pr1', E'Acme \\ "Co"\n', 'acme', 'professional', 'olivia'), ('pr2', 'Bare', 'bare', 'starter', 'olivia');
 INSERT INTO workspace_member (workspace_id, user_id, role) VALUES ('pr1', 'adam', 'admin'), ('pr1', 'maya', 'member');
@@ -58,6 +59,7 @@ INSERT INTO post (board_id, title, content, author_id, is_anonymous, metadata) V
 	('open', 'none', 'c', NULL, false, NULL), ('open', 'anonymous', 'c', 'adam', true, '{"fingerprint": "print-9"}'),
 	('open', 'not said', 'c', 'adam', NULL, NULL), ('open', 'e-mail', 'c', 'maya', false, NULL),
 	('open', 'no name', 'c', 'vic', false, NULL), ('open', 'spaces', 'c', 'zoe', false, NULL), ('open', 'at', 'c', 'at', false, NULL),
+	('open', 'padded', 'c', 'pad', false, NULL),
 	('hidden', 'hidden', 'c', 'adam', false, NULL), ('hidden', 'hidden anonymous', 'c', NULL, true, NULL);
 SELECT n #>> '{post,title}' AS title, n #> '{post,author}' AS author FROM pg_temp.news() n;
 

@@ -10,6 +10,7 @@
 
 #include "access/detoast.h"
 #include "mb/pg_wchar.h"
+#include "parser/scansup.h"
 #include "utils/builtins.h"
 #include "utils/json.h"
 #include "utils/timestamp.h"
@@ -103,6 +104,34 @@ append_key(StringInfo out, const char *key, Text text)
 	append_text(out, text);
 }
 
+/* Without white space around it. */
+static Text
+text_trimmed(Text text)
+{
+	while (text.length > 0 && scanner_isspace(text.data[0]))
+	{
+		text.data++;
+		text.length--;
+	}
+	while (text.length > 0 && scanner_isspace(text.data[text.length - 1]))
+		text.length--;
+	return text;
+}
+
+/* An e-mail address is cut to the part before the @; any other name stays as it is. */
+static Text
+name_without_domain(Text name)
+{
+	Text		address = text_trimmed(name);
+	const char *at = memchr(address.data, '@', address.length);
+
+	if (at == NULL || at == address.data || at == address.data + address.length - 1 ||
+		memchr(address.data, ' ', address.length) != NULL)
+		return name;
+	address.length = at - address.data;
+	return address;
+}
+
 /*
  * The name shown for a person: "Member" on a board that hides identities,
  * "Anonymous" when missing or anonymous; never a whole e-mail address.
@@ -110,8 +139,7 @@ append_key(StringInfo out, const char *key, Text text)
 static Text
 person_name(const Person *person, bool hides_identity)
 {
-	Text		name = person->name;
-	const char *at;
+	Text name = person->name;
 
 	if (hides_identity)
 		return text_of("Member");
@@ -121,11 +149,7 @@ person_name(const Person *person, bool hides_identity)
 		name = person->email;
 	if (name.data == NULL || name.length == 0)
 		return text_of("Anonymous");
-	at = memchr(name.data, '@', name.length);
-	if (at != NULL && at > name.data && at < name.data + name.length - 1 &&
-		memchr(name.data, ' ', name.length) == NULL)
-		name.length = at - name.data;
-	return name;
+	return name_without_domain(name);
 }
 
 /* Appends the slug, percent-encoded as UTF-8 (RFC 3986: unreserved kept). */
