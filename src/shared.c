@@ -71,6 +71,7 @@ typedef struct WorkerSlot
 	PGPROC			*proc;	 /* RUNNING only */
 	int				 pid;	 /* RUNNING only */
 	pg_atomic_uint32 signals;
+	pg_atomic_uint32 naps; /* looks for SIGNAL_WAKE by itself: leave its latch alone */
 	WorkerOutcome	 outcome;
 	bool			 was_ready;
 
@@ -162,7 +163,10 @@ start_shared_memory(void)
 		shared->lock = &(GetNamedLWLockTranche("featul_integrations"))->lock;
 		shared->n_slots = max_worker_processes;
 		for (int i = 0; i < shared->n_slots; i++)
+		{
 			pg_atomic_init_u32(&shared->slots[i].signals, 0);
+			pg_atomic_init_u32(&shared->slots[i].naps, 0);
+		}
 	}
 	databases = ShmemInitHash("featul_integrations databases", MAX_DATABASES,
 							  MAX_DATABASES, &info, HASH_ELEM | HASH_BLOBS);
@@ -229,17 +233,27 @@ my_database(void)
  * Wake-ups
  * ------------------------------------------------------------------------ */
 
-/* Signals the running workers of a database.  The caller holds the lock. */
+/*
+ * Signals the running workers of a database.  The caller holds the lock.
+ *
+ * Setting the latch of a process that sleeps is a system call, and not a cheap
+ * one; so it is left out where the worker is sure to look anyway: it has not
+ * taken the last wake-up yet, or it naps (see shared_nap()).
+ */
 static void
 signal_workers(Oid database, uint32 signals)
 {
 	for (int i = 0; i < shared->n_slots; i++)
 	{
 		WorkerSlot *slot = &shared->slots[i];
+		uint32		before;
 
 		if (slot->database != database || slot->state != SLOT_RUNNING)
 			continue;
-		pg_atomic_fetch_or_u32(&slot->signals, signals);
+		before = pg_atomic_fetch_or_u32(&slot->signals, signals);
+		if (signals == SIGNAL_WAKE &&
+			((before & SIGNAL_WAKE) || pg_atomic_read_u32(&slot->naps)))
+			continue;
 		SetLatch(&slot->proc->procLatch);
 	}
 }
@@ -744,6 +758,7 @@ shared_attach_worker(uint64 key, Oid *database, int *number)
 		/* a block that came while this process was being started */
 		entry = hash_search(databases, &slot->database, HASH_FIND, NULL);
 		pg_atomic_write_u32(&slot->signals, entry && entry->blocks > 0 ? SIGNAL_STOP : 0);
+		pg_atomic_write_u32(&slot->naps, 0);
 	}
 	LWLockRelease(shared->lock);
 	if (attached)
@@ -761,6 +776,18 @@ shared_take_signals(void)
 	if (pg_atomic_read_u32(&my_slot->signals) == 0)
 		return 0;
 	return pg_atomic_exchange_u32(&my_slot->signals, 0);
+}
+
+/* See shared.h. */
+bool
+shared_nap(bool naps)
+{
+	static bool announced = false;
+
+	if (naps != announced)
+		pg_atomic_exchange_u32(&my_slot->naps, naps); /* a full barrier */
+	announced = naps;
+	return pg_atomic_read_u32(&my_slot->signals) != 0;
 }
 
 /* See shared.h. */

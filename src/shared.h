@@ -121,6 +121,12 @@ extern bool shared_attach_worker(uint64 key, Oid *database, int *number);
 /* The signals since the last call, which it clears. */
 extern uint32 shared_take_signals(void);
 
+/*
+ * Before waiting: whether this worker looks for wake-ups by itself, so that who
+ * commits need not wake it.  True if there are signals now.
+ */
+extern bool shared_nap(bool naps);
+
 /* For the launcher and view stat_worker. */
 extern void shared_report_ready(void);
 extern void shared_report_outcome(WorkerOutcome outcome);

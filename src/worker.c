@@ -41,6 +41,12 @@
 /* New rows taken in one by one; of more only the integrations are noted. */
 #define MAX_NEW_ROWS 10000
 
+/*
+ * After reading what is new, the worker looks again by itself (ms), so that many
+ * small commits wake it no more often than that.
+ */
+#define NAP_MS 1
+
 /* Requests started, and lanes read, before the network gets its turn again. */
 #define START_BATCH 64
 #define READ_BATCH 16
@@ -82,6 +88,8 @@ static WaitEventSet *wait_events = NULL;
 static bool must_configure = false; /* read integrations */
 static bool must_read = false;		/* read what is new */
 static bool must_start_over = true; /* nothing has been read yet */
+
+static TimestampTz nap_until = 0; /* what is new is not read before */
 
 /* Results to be recorded, oldest first, and what they point to. */
 static Settlement  **unsettled = NULL;
@@ -295,6 +303,7 @@ read_new(void)
 	if (rows.count > 0 || marks.count > 0)
 		anything_new = true;
 	must_read = false;
+	nap_until = TimestampTzPlusMilliseconds(GetCurrentTimestamp(), NAP_MS);
 }
 
 /* Step: reads on in the lanes that have run low. */
@@ -923,18 +932,26 @@ take_signals(void)
 	if (signals & SIGNAL_RELOAD)
 		must_configure = true;
 	if (signals & SIGNAL_WAKE)
-		must_read = true;
+		must_read = anything_new = true;
+}
+
+/* True if what is new is not read yet; whatever the clock does, not for long. */
+static bool
+napping(TimestampTz now)
+{
+	return !setting_delivery ||
+		   (now < nap_until && nap_until - now <= NAP_MS * INT64CONST(1000));
 }
 
 /* Takes in what is new and what lanes need; false after an error. */
 static bool
-read_tables(void)
+read_tables(TimestampTz now)
 {
 	if (must_configure && !step(read_integrations))
 		return false;
 	if (must_start_over && !step(read_pending))
 		return false;
-	if (must_read && !step(read_new))
+	if (must_read && !napping(now) && !step(read_new))
 		return false;
 	return step(read_lanes);
 }
@@ -960,7 +977,7 @@ write_tables(TimestampTz now)
 static bool
 work_on_tables(TimestampTz now, bool *again)
 {
-	if (now < not_before || !read_tables())
+	if (now < not_before || !read_tables(now))
 		return false;
 	if (send_some(now))
 		*again = true;
@@ -1010,6 +1027,8 @@ time_to_wait(bool again, bool paused)
 	else
 	{
 		until = earlier(until, dispatch_due());
+		if (setting_delivery && napping(now))
+			until = earlier(until, nap_until);
 		if (worker_number == 0)
 			until = earlier(until, rotate_at);
 		if (n_unsettled > 0)
@@ -1049,6 +1068,10 @@ wait_for_something(long timeout)
 	WaitEvent events[3];
 	int		  n;
 
+	if (napping(GetCurrentTimestamp()))
+		(void) shared_nap(true);
+	else if (shared_nap(false))
+		timeout = 0;
 	report_waiting(timeout < 0);
 	n = WaitEventSetWait(wait_events, timeout, events, lengthof(events),
 						 PG_WAIT_EXTENSION);
