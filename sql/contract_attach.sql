@@ -162,6 +162,18 @@ ALTER TABLE post DETACH PARTITION post_1;
 INSERT INTO post_1 (id, board_id, title, content) VALUES (15, '1', 'a', 'c');
 SELECT * FROM pg_temp.events();
 
+-- attaching again leaves the triggers alone, but for those that are missing, disabled or not wanted any more
+CREATE TEMP TABLE before AS SELECT oid, tgname, tgrelid FROM pg_trigger WHERE tgname LIKE 'featul_integrations%';
+ALTER TABLE post DISABLE TRIGGER featul_integrations_post_update;
+DROP TRIGGER featul_integrations_post_insert ON post_2;
+SELECT count(*) FROM integration_attach('Contract Attach');
+SELECT coalesce(a.tgrelid, b.tgrelid)::regclass AS relation, coalesce(a.tgname, b.tgname) AS trigger,
+	b.oid IS NOT NULL AS was, a.oid IS NOT NULL AS is, a.tgenabled AS enabled
+FROM before b FULL JOIN (SELECT * FROM pg_trigger WHERE tgname LIKE 'featul_integrations%') a USING (oid)
+WHERE a.oid IS NULL OR b.oid IS NULL ORDER BY 1, 2, 3;
+INSERT INTO post_2 (id, board_id, title, content, status) VALUES (16, '2', 'b', 'c', 'published');
+SELECT * FROM pg_temp.events();
+
 -- a deleted workspace takes its integrations along, and what is pending for them
 BEGIN;
 INSERT INTO post (id, board_id, title, content) VALUES (5, '4', 'd', 'c');

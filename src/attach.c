@@ -16,6 +16,7 @@
 #include "catalog/pg_inherits.h"
 #include "catalog/pg_type.h"
 #include "commands/extension.h"
+#include "commands/trigger.h"
 #include "executor/spi.h"
 #include "fmgr.h"
 #include "funcapi.h"
@@ -577,14 +578,77 @@ qualified_relation(Oid relid)
 									  get_rel_name(relid));
 }
 
-/* Drops every trigger that calls capture(), on whatever table. */
+/* A trigger that there has to be. */
+typedef struct WantedTrigger
+{
+	const TriggerDefinition *definition;
+	Oid						 relid;
+	char					*name;
+	bool					 exists;
+} WantedTrigger;
+
+/*
+ * Triggers on the bound tables and on each of their partitions and children: a
+ * statement fires only those of the table that it names.
+ */
+static List *
+wanted_triggers(const Attachment *attachment)
+{
+	List *wanted = NIL;
+
+	for (int i = 0; i < lengthof(trigger_definitions); i++)
+	{
+		const TriggerDefinition *definition = &trigger_definitions[i];
+		Oid						 relid = attachment->resolved[definition->source].relid;
+		ListCell				*cell;
+
+		if (!OidIsValid(relid))
+			continue;
+		foreach (cell, find_all_inheritors(relid, AccessShareLock, NULL))
+		{
+			WantedTrigger *trigger = palloc0(sizeof(WantedTrigger));
+
+			if (!is_permanent_table(lfirst_oid(cell)))
+				continue;
+			trigger->definition = definition;
+			trigger->relid = lfirst_oid(cell);
+			trigger->name = psprintf("featul_integrations_%s_%s",
+									 source_definitions[definition->source].name,
+									 definition->event);
+			wanted = lappend(wanted, trigger);
+		}
+	}
+	return wanted;
+}
+
+/* Notes that a trigger exists; false if it is not wanted. */
+static bool
+keep_trigger(List *wanted, Oid relid, const char *name)
+{
+	ListCell *cell;
+
+	foreach (cell, wanted)
+	{
+		WantedTrigger *trigger = lfirst(cell);
+
+		if (trigger->relid == relid && strcmp(trigger->name, name) == 0)
+			return trigger->exists = true;
+	}
+	return false;
+}
+
+/*
+ * Drops every trigger that calls capture(), on whatever table, but those that
+ * are wanted and not disabled: dropping locks the table even against readers.
+ */
 static void
-drop_triggers(void)
+drop_other_triggers(List *wanted)
 {
 	SPITupleTable *rows;
 	uint64		   count;
 
-	execute("SELECT pg_catalog.format('DROP TRIGGER %I ON %s', t.tgname,"
+	execute("SELECT t.tgname, t.tgrelid, t.tgenabled,"
+			" pg_catalog.format('DROP TRIGGER %I ON %s', t.tgname,"
 			" t.tgrelid::pg_catalog.regclass)"
 			" FROM pg_catalog.pg_trigger t"
 			" WHERE t.tgfoid = 'featul_integrations.capture()'::pg_catalog.regprocedure"
@@ -593,43 +657,58 @@ drop_triggers(void)
 	rows = SPI_tuptable;
 	count = SPI_processed;
 	for (uint64 i = 0; i < count; i++)
-		execute(SPI_getvalue(rows->vals[i], rows->tupdesc, 1), SPI_OK_UTILITY);
+	{
+		bool isnull;
+		Oid	 relid =
+			DatumGetObjectId(SPI_getbinval(rows->vals[i], rows->tupdesc, 2, &isnull));
+		char state = DatumGetChar(SPI_getbinval(rows->vals[i], rows->tupdesc, 3, &isnull));
+
+		if (state == TRIGGER_DISABLED ||
+			!keep_trigger(wanted, relid, SPI_getvalue(rows->vals[i], rows->tupdesc, 1)))
+			execute(SPI_getvalue(rows->vals[i], rows->tupdesc, 4), SPI_OK_UTILITY);
+	}
 }
 
 static void
-create_trigger(const TriggerDefinition *definition, Oid relid)
+create_trigger(const WantedTrigger *trigger)
 {
-	const char *source = source_definitions[definition->source].name;
-	char	   *name = psprintf("featul_integrations_%s_%s", source, definition->event);
-	char	   *relation = qualified_relation(relid);
+	const TriggerDefinition *definition = trigger->definition;
+	char					*relation = qualified_relation(trigger->relid);
 
 	execute(psprintf("CREATE TRIGGER %s AFTER %s ON %s %s FOR EACH STATEMENT "
 					 "EXECUTE FUNCTION featul_integrations.capture('%s')",
-					 name, definition->event, relation, definition->transition, source),
+					 trigger->name, definition->event, relation, definition->transition,
+					 source_definitions[definition->source].name),
 			SPI_OK_UTILITY);
 	execute(psprintf("ALTER TRIGGER %s ON %s DEPENDS ON EXTENSION featul_integrations",
-					 name, relation),
+					 trigger->name, relation),
 			SPI_OK_UTILITY);
 }
 
-/*
- * Triggers on the bound table and on each of its partitions and children: a
- * statement fires only those of the table that it names.
- */
+/* Makes the wanted triggers those that there are. */
 static void
-create_triggers(const Attachment *attachment)
+set_triggers(List *wanted)
 {
-	for (int i = 0; i < lengthof(trigger_definitions); i++)
-	{
-		Oid		  relid = attachment->resolved[trigger_definitions[i].source].relid;
-		ListCell *cell;
+	ListCell *cell;
 
-		if (!OidIsValid(relid))
-			continue;
-		foreach (cell, find_all_inheritors(relid, ShareRowExclusiveLock, NULL))
-			if (is_permanent_table(lfirst_oid(cell)))
-				create_trigger(&trigger_definitions[i], lfirst_oid(cell));
+	drop_other_triggers(wanted);
+	foreach (cell, wanted)
+	{
+		const WantedTrigger *trigger = lfirst(cell);
+
+		if (!trigger->exists)
+			create_trigger(trigger);
 	}
+}
+
+/* One attach or detach at a time; reading bindings goes on. */
+static void
+lock_bindings(void)
+{
+	SPI_connect();
+	execute("LOCK TABLE featul_integrations.binding IN SHARE ROW EXCLUSIVE MODE",
+			SPI_OK_UTILITY);
+	SPI_finish();
 }
 
 /* ------------------------------------------------------------------------
@@ -691,6 +770,7 @@ featul_integration_attach(PG_FUNCTION_ARGS)
 	initStringInfo(&attachment->missing_tables);
 	initStringInfo(&attachment->missing_columns);
 	read_bindings(attachment, PG_GETARG_JSONB_P(1));
+	lock_bindings();
 	for (Source source = 0; source < SOURCE_COUNT; source++)
 		resolve_source(attachment, source);
 	report_missing(attachment);
@@ -698,8 +778,7 @@ featul_integration_attach(PG_FUNCTION_ARGS)
 	SPI_connect();
 	nest = binding_safe_search_path();
 	write_bindings(attachment);
-	drop_triggers();
-	create_triggers(attachment);
+	set_triggers(wanted_triggers(attachment));
 	AtEOXact_GUC(true, nest);
 	SPI_finish();
 	binding_changed();
@@ -716,9 +795,10 @@ featul_integration_detach(PG_FUNCTION_ARGS)
 	int nest;
 
 	attach_require_owner();
+	lock_bindings();
 	SPI_connect();
 	nest = binding_safe_search_path();
-	drop_triggers();
+	set_triggers(NIL);
 	AtEOXact_GUC(true, nest);
 	SPI_finish();
 	PG_RETURN_VOID();
