@@ -22,8 +22,7 @@
 #include "compat.h"
 #include "fetch.h"
 
-/* See fetch.h. */
-bool
+static bool
 fetch_possible(const BoundRelation *bound, bool as_text)
 {
 	return OidIsValid(bound->id_index.index) && !bound->unsafe_functions &&
@@ -64,29 +63,47 @@ fetch_row(IndexScanDesc scan, RowReader *reader, TupleTableSlot *slot, Text id,
 			   : NULL;
 }
 
-/* See fetch.h. */
-void
-fetch_rows(BoundRelation *bound, const Text *ids, int count, uint32 columns,
-		   const Row **rows)
+/* Fetches from a relation that is locked, and known as it is now. */
+static void
+scan_index(BoundRelation *bound, Relation relation, const Text *ids, int count,
+		   uint32 columns, const Row **rows)
 {
-	Relation		relation;
-	Relation		index;
-	IndexScanDesc	scan;
-	TupleTableSlot *slot;
 	RowReader	   *reader = row_reader(bound);
+	Relation		index = index_open(bound->id_index.index, AccessShareLock);
+	TupleTableSlot *slot = table_slot_create(relation, NULL);
+	IndexScanDesc	scan;
 
 	/* what this statement, and its triggers so far, have written is visible */
 	CommandCounterIncrement();
 	PushActiveSnapshot(GetTransactionSnapshot());
-	relation = table_open(bound->relid, AccessShareLock);
-	index = index_open(bound->id_index.index, AccessShareLock);
-	slot = table_slot_create(relation, NULL);
 	scan = compat_index_beginscan(relation, index, GetActiveSnapshot(), 1);
 	for (int i = 0; i < count; i++)
 		rows[i] = fetch_row(scan, reader, slot, ids[i], columns);
 	index_endscan(scan);
+	PopActiveSnapshot();
 	ExecDropSingleTupleTableSlot(slot);
 	index_close(index, AccessShareLock);
-	table_close(relation, AccessShareLock);
-	PopActiveSnapshot();
+}
+
+/* See fetch.h. */
+bool
+fetch_rows(BoundRelation *bound, const Text *ids, int count, bool as_text, uint32 columns,
+		   const Row **rows)
+{
+	Relation relation;
+	bool	 possible;
+
+	if (!fetch_possible(bound, as_text))
+		return false;
+
+	/* what changed before we had the lock is known now: the index may be another */
+	relation = try_table_open(bound->relid, AccessShareLock);
+	if (!bound->valid)
+		bound = binding_of(bound->source, bound->relid);
+	possible = relation != NULL && bound != NULL && fetch_possible(bound, as_text);
+	if (possible)
+		scan_index(bound, relation, ids, count, columns, rows);
+	if (relation)
+		table_close(relation, AccessShareLock);
+	return possible;
 }

@@ -10,16 +10,13 @@
 #include "row.h"
 
 /*
- * Whether there is such an index, and nothing about the relation that only a
- * plan would do right.  as_text: some ids come from a column of another type.
+ * Fetches the rows with these ids, by the present state of the transaction;
+ * NULL where there is none.  as_text: some ids come from a column of another
+ * type.  False if that needs a plan: there is no such index, or something about
+ * the relation that only a plan does right.  Raises what the relation's
+ * expressions raise.
  */
-extern bool fetch_possible(const BoundRelation *bound, bool as_text);
-
-/*
- * The rows with these ids, by the present state of the transaction; NULL where
- * there is none.  Raises what the relation's expressions raise.
- */
-extern void fetch_rows(BoundRelation *bound, const Text *ids, int count, uint32 columns,
-					   const Row **rows);
+extern bool fetch_rows(BoundRelation *bound, const Text *ids, int count, bool as_text,
+					   uint32 columns, const Row **rows);
 
 #endif /* FEATUL_FETCH_H */

@@ -312,15 +312,18 @@ needed_columns(Source source)
 	return ~(uint32) (source == SOURCE_POST ? COLUMN_BIT(POST_IMAGE) : 0);
 }
 
-/* Fetches what is wanted through the index on the ids. */
-static void
+/* Fetches what is wanted through the index on the ids; false if that cannot be. */
+static bool
 fetch_by_index(Wanted *wanted, BoundRelation *bound)
 {
 	const Row **rows = palloc(wanted->count * sizeof(Row *));
 
-	fetch_rows(bound, wanted->ids, wanted->count, needed_columns(bound->source), rows);
+	if (!fetch_rows(bound, wanted->ids, wanted->count, wanted->as_text,
+					needed_columns(bound->source), rows))
+		return false;
 	for (int i = 0; i < wanted->count; i++)
 		found_lookup(wanted->rows, wanted->ids[i])->row = rows[i];
+	return true;
 }
 
 /* Fetches what is wanted with a query. */
@@ -357,9 +360,7 @@ lookups_fetch(Lookups *lookups, Source source)
 	if (wanted->count == 0)
 		return;
 	bound = bound_relation(source);
-	if (fetch_possible(bound, wanted->as_text))
-		fetch_by_index(wanted, bound);
-	else
+	if (!fetch_by_index(wanted, bound))
 		fetch_by_query(wanted, bound);
 	wanted->count = 0;
 }
