@@ -184,9 +184,12 @@ render(const Event *event, StringInfo body)
 	char   *fallback;
 
 	message_compose(event, EXCERPT_CHARACTERS, &message);
-	fallback = message.title ? psprintf("%s: %s", message.headline, message.title)
-							 : psprintf("%s: %s", message.headline,
-										message.text ? message.text : message.footer);
+	if (message.title)
+		fallback = psprintf(event->count > 1 ? "%s on %s" : "%s: %s", message.headline,
+							message.title);
+	else
+		fallback = psprintf("%s: %s", message.headline,
+							message.text ? message.text : message.footer);
 	appendStringInfoString(body, "{\"text\":");
 	text_append_json(body, clipped(fallback, TEXT_MAX, true));
 	appendStringInfoString(body, ",\"blocks\":");
