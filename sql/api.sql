@@ -246,6 +246,20 @@ SELECT * FROM integration_connect('acme', 'webhook', 'https://example.com/new');
 SELECT * FROM integration_redeliver('acme', 900002);
 SELECT integration_id = (SELECT id FROM integration_list('acme') WHERE type = 'webhook') AS new_one
 FROM featul_integrations.queue WHERE id = 900002;
+
+-- disconnected while some wait: cancelled at once, though it is the worker that will say so in the log
+SELECT id AS old_hook FROM integration_list('acme') WHERE type = 'webhook' \gset
+INSERT INTO featul_integrations.queue (id, integration_id, event_slot, event_id, post_id) VALUES
+	(900005, :'old_hook', 0, 900005, 'p5'), (900006, :'old_hook', 0, 900006, 'p6');
+SELECT * FROM integration_disconnect('acme', 'webhook');
+SELECT id, type, state FROM integration_deliveries('acme');
+SELECT id, state FROM integration_deliveries('acme', state => 'cancelled');
+SELECT count(*) FROM integration_deliveries('acme', state => 'pending');
+SELECT count(*) FROM integration_deliveries('other');
+SELECT * FROM integration_connect('acme', 'webhook', 'https://example.com/newer');
+SELECT * FROM integration_redeliver('acme', 900006);
+SELECT * FROM integration_recover('acme', 'webhook', 'infinity');
+SELECT id, state FROM integration_deliveries('acme');
 ROLLBACK;
 
 -- preview: connected or not, for each type and event

@@ -74,6 +74,7 @@ SELECT pg_catalog.pg_extension_config_dump('featul_integrations.mark', '');
 CREATE TABLE featul_integrations.health (
 	integration_id uuid PRIMARY KEY,
 	database oid NOT NULL,
+	workspace_id text,
 	type text,
 	last_triggered_at timestamptz,
 	failures integer NOT NULL DEFAULT 0,
@@ -92,7 +93,9 @@ COMMENT ON TABLE featul_integrations.health IS
 'How each integration of this database fares. An integration without a row here, or whose row names another database, arrived by a restore or a template copy and is inactive until activate_restored() or a new connect.';
 COMMENT ON COLUMN featul_integrations.health.integration_id IS 'No foreign key: the worker must never wait for a lock that an open disconnect holds; it removes the row itself.';
 COMMENT ON COLUMN featul_integrations.health.database IS 'pg_database.oid of the database it was connected in (kept by pg_upgrade and rename, not by CREATE DATABASE ... TEMPLATE).';
-COMMENT ON COLUMN featul_integrations.health.type IS 'Copy of integration.type, for the log once the integration is gone.';
+CREATE INDEX health_workspace ON featul_integrations.health (workspace_id);
+COMMENT ON COLUMN featul_integrations.health.workspace_id IS 'Copy of integration.workspace_id, for the log once the integration is gone.';
+COMMENT ON COLUMN featul_integrations.health.type IS 'Copy of integration.type, likewise.';
 COMMENT ON COLUMN featul_integrations.health.failures IS 'Failed attempts in a row; 0 after a success.';
 COMMENT ON COLUMN featul_integrations.health.hold_until IS 'No delivery starts before this time (429 and 503 with Retry-After).';
 COMMENT ON COLUMN featul_integrations.health.held_since IS 'Start of the present unbroken series of 429/503 answers.';
@@ -361,8 +364,8 @@ BEGIN
 		'the integration came with a restored or copied database'
 	FROM gone g JOIN featul_integrations.integration i ON i.id = g.integration_id;
 
-	INSERT INTO featul_integrations.health AS h (integration_id, database, type)
-	SELECT i.id, here, i.type FROM featul_integrations.integration i WHERE i.id = ANY (foreign_ids)
+	INSERT INTO featul_integrations.health AS h (integration_id, database, workspace_id, type)
+	SELECT i.id, here, i.workspace_id, i.type FROM featul_integrations.integration i WHERE i.id = ANY (foreign_ids)
 	ON CONFLICT (integration_id) DO UPDATE SET database = here, failures = 0, failing_since = NULL,
 		held_since = NULL, hold_until = NULL, last_error = NULL;
 

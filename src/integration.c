@@ -237,8 +237,8 @@ api_claim_integration(const char *id)
 	query_add(&parameters, OIDOID, ObjectIdGetDatum(MyDatabaseId), false);
 	(void) query_write(
 		&parameters,
-		"INSERT INTO featul_integrations.health (integration_id, database, type)"
-		" SELECT i.id, $2, i.type FROM featul_integrations.integration i"
+		"INSERT INTO featul_integrations.health (integration_id, database, workspace_id, type)"
+		" SELECT i.id, $2, i.workspace_id, i.type FROM featul_integrations.integration i"
 		" WHERE i.id = $1::uuid ON CONFLICT DO NOTHING");
 	/* the worker's row is locked only where it is another database's */
 	(void) query_write(

@@ -212,9 +212,9 @@ queue_integrations(void)
 		1,
 		{ OIDOID }
 	};
-	/* the log needs the type when the integration itself is gone */
+	/* the log needs these when the integration itself is gone */
 	static Statement remember = {
-		"UPDATE featul_integrations.health h SET type = i.type"
+		"UPDATE featul_integrations.health h SET workspace_id = i.workspace_id, type = i.type"
 		" FROM featul_integrations.integration i"
 		" WHERE i.id = h.integration_id AND h.type IS NULL"
 		" AND h.integration_id IN (SELECT l.integration_id FROM featul_integrations.health l"

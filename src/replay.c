@@ -71,23 +71,36 @@ take_log_filter(FunctionCallInfo fcinfo, LogFilter *filter)
 }
 
 /*
+ * Whose rows in queue are the workspace's: its integrations, and those that were
+ * disconnected and whose rows the worker has not cancelled yet.
+ */
+#define QUEUES                                                                           \
+	"ARRAY(SELECT id FROM featul_integrations.integration WHERE workspace_id = $1 UNION" \
+	" SELECT integration_id FROM featul_integrations.health WHERE workspace_id = $1)"
+
+/*
  * What stands in queue, newest first: $1 workspace, $2 type, $3 state, $4 rows,
  * $5 this database.  Walks the primary key from its end, once per integration.
+ * A delivery sent again while its old row waits to be cancelled is pending.
  */
 #define PENDING_DELIVERIES                                                                                 \
-	"SELECT q.id, q.event_slot, q.event_id, i.type, s.state, q.attempts,"                                  \
+	"SELECT DISTINCT ON (q.id) q.id, q.event_slot, q.event_id, i.type, i.state, q.attempts,"               \
 	" l.http_status, l.error, l.duration_ms, l.response, l.at AS last_attempt_at,"                         \
-	" CASE WHEN s.state = 'pending' THEN greatest(q.next_attempt_at, h.hold_until) END AS next_attempt_at" \
+	" CASE WHEN i.state = 'pending' THEN greatest(q.next_attempt_at, i.hold_until) END AS next_attempt_at" \
+	" FROM (SELECT i.id, i.type, h.hold_until, CASE WHEN i.is_active"                                      \
+	" AND h.database IS NOT DISTINCT FROM $5 THEN 'pending' ELSE 'cancelled' END AS state"                 \
 	" FROM featul_integrations.integration i"                                                              \
-	" LEFT JOIN featul_integrations.health h ON h.integration_id = i.id"                                   \
-	" CROSS JOIN LATERAL (SELECT CASE WHEN i.is_active AND h.database IS NOT DISTINCT FROM $5"             \
-	" THEN 'pending' ELSE 'cancelled' END AS state) s"                                                     \
+	" LEFT JOIN featul_integrations.health h ON h.integration_id = i.id WHERE i.workspace_id = $1"         \
+	" UNION ALL SELECT h.integration_id, h.type, NULL, 'cancelled' FROM featul_integrations.health h"      \
+	" WHERE h.workspace_id = $1 AND NOT EXISTS (SELECT FROM featul_integrations.integration i"             \
+	" WHERE i.id = h.integration_id)) i"                                                                   \
 	" CROSS JOIN LATERAL (SELECT * FROM featul_integrations.queue"                                         \
 	" WHERE integration_id = i.id ORDER BY id DESC LIMIT $4) q"                                            \
 	" LEFT JOIN LATERAL (SELECT * FROM featul_integrations.attempt"                                        \
 	" WHERE workspace_id = $1 AND delivery_id = q.id AND state <> 'cancelled'"                             \
 	" ORDER BY at DESC LIMIT 1) l ON true"                                                                 \
-	" WHERE i.workspace_id = $1 AND ($2 IS NULL OR i.type = $2) AND ($3 IS NULL OR s.state = $3)"
+	" WHERE ($2 IS NULL OR i.type = $2) AND ($3 IS NULL OR i.state = $3)"                                  \
+	" ORDER BY q.id DESC, i.state = 'pending' DESC"
 
 /* The newest attempt of each delivery, by walking attempt_delivery from its end. */
 #define NEWEST_ATTEMPTS                                                                  \
@@ -126,7 +139,7 @@ append_settled(StringInfo sql, const LogFilter *filter)
 		" WHERE ($3 IS NULL OR $3 <> 'pending' AND s.state = $3) AND NOT EXISTS"
 		/* OFFSET keeps the planner from joining, and so from reading all of queue */
 		" (SELECT FROM featul_integrations.queue WHERE id = a.delivery_id AND integration_id = ANY"
-		" (ARRAY(SELECT id FROM featul_integrations.integration WHERE workspace_id = $1)) OFFSET 0)"
+		" (" QUEUES ") OFFSET 0)"
 		" ORDER BY a.delivery_id DESC LIMIT $4",
 		unsent ? NEWEST_UNSENT_ATTEMPTS : NEWEST_ATTEMPTS);
 }
@@ -215,9 +228,17 @@ is_pending(const Workspace *workspace, int64 delivery_id)
 		   0;
 }
 
-/* The type a settled delivery of the workspace went to; 404 if there is none. */
-static char *
-type_of_delivery(const Workspace *workspace, int64 delivery_id)
+/* A delivery that is not pending: what it went to, and what it says. */
+typedef struct OldDelivery
+{
+	char *type;
+	char *event_slot;
+	char *event_id;
+} OldDelivery;
+
+/* One of the workspace's, from the log or from what waits to be cancelled; else 404. */
+static void
+find_delivery(const Workspace *workspace, int64 delivery_id, OldDelivery *delivery)
 {
 	QueryParameters parameters = { 0 };
 
@@ -225,12 +246,18 @@ type_of_delivery(const Workspace *workspace, int64 delivery_id)
 	query_add(&parameters, INT8OID, Int64GetDatum(delivery_id), false);
 	if (query_read(
 			&parameters,
-			"SELECT type FROM featul_integrations.attempt"
-			" WHERE workspace_id = $1 AND delivery_id = $2 ORDER BY at DESC LIMIT 1") ==
-		0)
+			"SELECT type, event_slot, event_id, at FROM featul_integrations.attempt"
+			" WHERE workspace_id = $1 AND delivery_id = $2"
+			" UNION ALL SELECT h.type, q.event_slot, q.event_id, NULL"
+			" FROM featul_integrations.health h"
+			" JOIN featul_integrations.queue q ON q.integration_id = h.integration_id"
+			" WHERE h.workspace_id = $1 AND q.id = $2"
+			" ORDER BY at DESC NULLS LAST LIMIT 1") == 0)
 		delivery_not_found(
 			"It never was one of this workspace's, or is older than featul_integrations.retention.");
-	return query_result(0, 1);
+	delivery->type = query_result(0, 1);
+	delivery->event_slot = query_result(0, 2);
+	delivery->event_id = query_result(0, 3);
 }
 
 /* The id of the workspace's active integration of that type; else 404 or 400. */
@@ -255,17 +282,39 @@ active_integration(const Workspace *workspace, const Channel *channel)
 	return query_result(0, 1);
 }
 
+/* Queues it for that integration; 404 if its payload is gone, 400 if it is there already. */
+static void
+queue_again(int64 delivery_id, const OldDelivery *delivery, const char *integration_id)
+{
+	QueryParameters parameters = { 0 };
+
+	query_add_text(&parameters, delivery->event_slot);
+	query_add_text(&parameters, delivery->event_id);
+	/* reading the event's row also keeps its partition from being truncated */
+	if (query_read(&parameters, "SELECT FROM featul_integrations.event"
+								" WHERE slot = $1::smallint AND id = $2::bigint") == 0)
+		delivery_not_found("Its payload is older than featul_integrations.retention.");
+	query_add(&parameters, INT8OID, Int64GetDatum(delivery_id), false);
+	query_add_text(&parameters, integration_id);
+	if (query_write(
+			&parameters,
+			"INSERT INTO featul_integrations.queue (id, integration_id, event_slot, event_id, post_id)"
+			" SELECT $3, $4::uuid, slot, id, post_id FROM featul_integrations.event"
+			" WHERE slot = $1::smallint AND id = $2::bigint ON CONFLICT DO NOTHING") == 0)
+		delivery_pending();
+}
+
 FEATUL_FUNCTION(featul_integration_redeliver);
 
 /* integration_redeliver(workspace_slug, delivery_id): see the install script. */
 Datum
 featul_integration_redeliver(PG_FUNCTION_ARGS)
 {
-	QueryParameters parameters = { 0 };
-	const Channel  *channel;
-	Workspace	   *workspace;
-	char		   *slug;
-	int64			delivery_id;
+	const Channel *channel;
+	Workspace	  *workspace;
+	OldDelivery	   delivery;
+	char		  *slug;
+	int64		   delivery_id;
 
 	access_authenticate();
 	slug = api_text(fcinfo, 0, "workspace_slug");
@@ -275,28 +324,11 @@ featul_integration_redeliver(PG_FUNCTION_ARGS)
 	workspace = access_workspace(slug, PERMISSION_MANAGE, true);
 	if (is_pending(workspace, delivery_id))
 		delivery_pending();
-	channel = channel_find(type_of_delivery(workspace, delivery_id));
+	find_delivery(workspace, delivery_id, &delivery);
+	channel = delivery.type ? channel_find(delivery.type) : NULL;
 	if (channel == NULL)
 		delivery_not_found("Its type is no longer supported.");
-	query_add_text(&parameters, workspace->id);
-	query_add(&parameters, INT8OID, Int64GetDatum(delivery_id), false);
-	query_add_text(&parameters, active_integration(workspace, channel));
-	/* reading the event's row also keeps its partition from being truncated */
-	if (query_read(
-			&parameters,
-			"SELECT FROM featul_integrations.attempt a JOIN featul_integrations.event e"
-			" ON e.slot = a.event_slot AND e.id = a.event_id"
-			" WHERE a.workspace_id = $1 AND a.delivery_id = $2 LIMIT 1") == 0)
-		delivery_not_found("Its payload is older than featul_integrations.retention.");
-	if (query_write(
-			&parameters,
-			"INSERT INTO featul_integrations.queue (id, integration_id, event_slot, event_id, post_id)"
-			" SELECT a.delivery_id, $3::uuid, e.slot, e.id, e.post_id"
-			" FROM featul_integrations.attempt a JOIN featul_integrations.event e"
-			" ON e.slot = a.event_slot AND e.id = a.event_id"
-			" WHERE a.workspace_id = $1 AND a.delivery_id = $2 LIMIT 1"
-			" ON CONFLICT DO NOTHING") == 0)
-		delivery_pending();
+	queue_again(delivery_id, &delivery, active_integration(workspace, channel));
 	api_spi_finish();
 	shared_wake_workers_at_commit();
 	return api_success(fcinfo, "Delivery queued");
@@ -327,10 +359,16 @@ featul_integration_recover(PG_FUNCTION_ARGS)
 	count = query_write(
 		&parameters,
 		"INSERT INTO featul_integrations.queue (id, integration_id, event_slot, event_id, post_id)"
-		" SELECT a.delivery_id, $3::uuid, e.slot, e.id, e.post_id"
-		" FROM (" NEWEST_UNSENT_ATTEMPTS ") a"
+		" SELECT a.delivery_id, $3::uuid, e.slot, e.id, e.post_id FROM"
+		" (SELECT delivery_id, event_slot, event_id FROM (" NEWEST_UNSENT_ATTEMPTS
+		") u WHERE at >= $4"
+		/* what was disconnected this moment and is not in the log yet */
+		" UNION SELECT q.id, q.event_slot, q.event_id FROM featul_integrations.health h"
+		" JOIN featul_integrations.queue q ON q.integration_id = h.integration_id"
+		" WHERE h.workspace_id = $1 AND h.type = $2 AND NOT EXISTS"
+		" (SELECT FROM featul_integrations.integration i WHERE i.id = h.integration_id)) a"
 		" JOIN featul_integrations.event e ON e.slot = a.event_slot AND e.id = a.event_id"
-		" WHERE a.at >= $4 ORDER BY a.delivery_id ON CONFLICT DO NOTHING");
+		" ORDER BY a.delivery_id ON CONFLICT DO NOTHING");
 	api_spi_finish();
 	if (count > 0)
 		shared_wake_workers_at_commit();
