@@ -231,6 +231,7 @@ retry_after_ms(const char *retry_after)
 	return date == -1 ? -1 : bounded_hold(difftime(date, time(NULL)) * 1000.0);
 }
 
+/* Whether the answer asks the whole integration to wait. */
 static bool
 holds(const HttpResult *result)
 {

@@ -38,6 +38,7 @@
 	"Copy it from the channel's settings, Integrations, Webhooks: "                      \
 	"https://discord.com/api/webhooks/ID/TOKEN"
 
+/* discord.com and discordapp.com, also of the ptb and canary builds. */
 static bool
 host_known(const char *host)
 {
@@ -85,6 +86,7 @@ query_known(const char *query)
 	return query[10 + strspn(query + 10, "0123456789")] == '\0';
 }
 
+/* Channel.check_url: design 3's forms and no other. */
 static void
 check_url(const char *url)
 {
@@ -146,6 +148,7 @@ clipped(const char *utf8, int max_code_points, bool escaped)
 	return out.data;
 }
 
+/* Appends "key":"text". */
 static void
 append_key(StringInfo out, const char *key, const char *utf8)
 {
@@ -153,6 +156,7 @@ append_key(StringInfo out, const char *key, const char *utf8)
 	text_append_json(out, utf8);
 }
 
+/* Appends a field; none may be empty, so a dash stands for what is not known. */
 static void
 append_field(StringInfo out, const char *name, const char *value)
 {
@@ -204,6 +208,7 @@ iso_timestamp(TimestampTz timestamp)
 					tm.tm_hour, tm.tm_min, tm.tm_sec);
 }
 
+/* Appends the embed. */
 static void
 append_embed(StringInfo out, const Event *event, const Message *message)
 {
@@ -249,6 +254,7 @@ append_embed(StringInfo out, const Event *event, const Message *message)
 	appendStringInfoString(out, "}}");
 }
 
+/* Channel.render: one embed that pings nobody. */
 static void
 render(const Event *event, StringInfo body)
 {
@@ -352,6 +358,7 @@ judge_rate(const HttpResult *result, Verdict *verdict)
 		verdict->hold_ms = channel_seconds_to_ms(retry_after);
 }
 
+/* Channel.judge: rate limits and codes. */
 static bool
 judge(const HttpResult *result, Verdict *verdict)
 {

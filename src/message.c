@@ -72,6 +72,7 @@ status_name(Jsonb *context, const char *key, char *raw)
 	return name ? text_excerpt(name, NAME_CHARACTERS) : NULL;
 }
 
+/* From one status to another; either may be missing. */
 static char *
 status_headline(Jsonb *payload, Jsonb *context)
 {
@@ -88,6 +89,7 @@ status_headline(Jsonb *payload, Jsonb *context)
 	return "Status changed";
 }
 
+/* Who reacted, and how. */
 static char *
 reaction_headline(Jsonb *payload)
 {
@@ -101,6 +103,7 @@ reaction_headline(Jsonb *payload)
 	return psprintf("%s reacted to a comment", who);
 }
 
+/* What a single event is called. */
 static char *
 headline_of_one(const char *event, Jsonb *payload, Jsonb *context)
 {

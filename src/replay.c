@@ -41,6 +41,7 @@ typedef struct LogFilter
 	int	  max_rows;
 } LogFilter;
 
+/* PT400 unless there is such a state. */
 static void
 check_state(const char *state)
 {
@@ -54,6 +55,7 @@ check_state(const char *state)
 					errhint("States are pending, delivered, failed and cancelled.")));
 }
 
+/* The arguments but the workspace; PT400 for what is out of range. */
 static void
 take_log_filter(FunctionCallInfo fcinfo, LogFilter *filter)
 {
@@ -144,6 +146,7 @@ append_settled(StringInfo sql, const LogFilter *filter)
 		unsent ? NEWEST_UNSENT_ATTEMPTS : NEWEST_ATTEMPTS);
 }
 
+/* Appends the query: what waits and what is settled, newest first, with the events. */
 static void
 append_log_query(StringInfo sql, const LogFilter *filter)
 {
@@ -194,6 +197,7 @@ featul_integration_deliveries(PG_FUNCTION_ARGS)
  * integration_redeliver, integration_recover
  * ------------------------------------------------------------------------ */
 
+/* Raises PT404, with this hint. */
 static void
 delivery_not_found(const char *hint)
 {
@@ -201,6 +205,7 @@ delivery_not_found(const char *hint)
 					errhint("%s", hint)));
 }
 
+/* Raises PT400. */
 static void
 delivery_pending(void)
 {

@@ -48,6 +48,7 @@ char *setting_post_url = NULL;
  * Checks: each returns false, with a DETAIL, for a value that will not do
  * ------------------------------------------------------------------------ */
 
+/* Comma-separated CIDRs. */
 static bool
 check_allowed_networks(char **newval, void **extra, GucSource source)
 {
@@ -61,6 +62,7 @@ check_allowed_networks(char **newval, void **extra, GucSource source)
 	return false;
 }
 
+/* Makes them what address_allowed() consults. */
 static void
 assign_allowed_networks(const char *newval, void *extra)
 {
@@ -90,6 +92,7 @@ skip_host_and_port(const char *text)
 	return port >= 1 && port <= 65535 ? end : NULL;
 }
 
+/* HOST:PORT:HOST:PORT, as curl's --connect-to has it. */
 static bool
 connect_to_element_valid(const char *element)
 {
@@ -101,6 +104,7 @@ connect_to_element_valid(const char *element)
 	return rest != NULL && *rest == '\0';
 }
 
+/* Such elements, separated by commas. */
 static bool
 check_connect_to(char **newval, void **extra, GucSource source)
 {
@@ -142,6 +146,7 @@ holds_certificates(const char *path)
 	return loaded;
 }
 
+/* Empty, or a readable file with certificates. */
 static bool
 check_ca_file(char **newval, void **extra, GucSource source)
 {
@@ -184,6 +189,7 @@ url_valid(const char *url, unsigned int flags, const char *const *schemes)
 	return valid;
 }
 
+/* Empty, or what CURLOPT_PROXY understands. */
 static bool
 check_proxy(char **newval, void **extra, GucSource source)
 {
@@ -215,6 +221,7 @@ skip_placeholder(const char *text)
 	return NULL;
 }
 
+/* A URL with no other placeholders than those known. */
 static bool
 check_post_url(char **newval, void **extra, GucSource source)
 {

@@ -34,6 +34,7 @@
 	"Copy it from the Slack app's page \"Incoming Webhooks\": "                          \
 	"https://hooks.slack.com/services/..."
 
+/* Channel.check_url: design 3's forms and no other. */
 static void
 check_url(const char *url)
 {
@@ -113,6 +114,7 @@ clipped(const char *utf8, int max_units, bool escaped)
 	return out.data;
 }
 
+/* Appends a plain_text object, in which nothing has a meaning. */
 static void
 append_plain_text(StringInfo out, const char *utf8, int max_units)
 {
@@ -151,6 +153,7 @@ append_context(StringInfo out, const char *label, const char *value, int *count)
 	append_plain_text(out, psprintf("%s: %s", label, value), CONTEXT_MAX);
 }
 
+/* Appends the message's blocks. */
 static void
 append_blocks(StringInfo out, const Message *message)
 {
@@ -177,6 +180,7 @@ append_blocks(StringInfo out, const Message *message)
 	appendStringInfoString(out, "]}]");
 }
 
+/* Channel.render: blocks, and a text for notifications and old clients. */
 static void
 render(const Event *event, StringInfo body)
 {
@@ -226,6 +230,7 @@ static const struct
 	{ "too_many_attachments", NULL },
 };
 
+/* Channel.judge: codes; Slack's pace is known beforehand (pace_ms). */
 static bool
 judge(const HttpResult *result, Verdict *verdict)
 {

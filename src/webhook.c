@@ -10,6 +10,7 @@
 #include "text.h"
 #include "url.h"
 
+/* Channel.check_url: any public https URL. */
 static void
 check_url(const char *url)
 {
@@ -21,6 +22,7 @@ check_url(const char *url)
 		&parts);
 }
 
+/* Channel.render: the payload as it is. */
 static void
 render(const Event *event, StringInfo body)
 {
