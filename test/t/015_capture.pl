@@ -1,0 +1,142 @@
+# Capture where a regression test does not reach: prepared transactions, replication,
+# databases in other encodings, indexes rebuilt under load, very large texts.
+
+use strict;
+use warnings;
+
+use FindBin;
+use lib "$FindBin::RealBin/../lib";
+use Featul;
+use PostgreSQL::Test::Cluster;
+use PostgreSQL::Test::Utils;
+use Test::More;
+
+my $featul = Featul->new(
+	connect => ['webhook'],
+	conf => "max_prepared_transactions = 5\nwal_level = logical\nmax_wal_senders = 5\nmax_replication_slots = 5\nmax_worker_processes = 30");
+my $node = $featul->node;
+my $dbname = $featul->{dbname};
+
+sub titles
+{
+	return join(' ', sort map { $_->{json}{post}{title} } $featul->requests(@_));
+}
+
+# --- prepared transactions: sent when they commit, not before
+
+$featul->sql(<<'END');
+BEGIN;
+INSERT INTO post (board_id, title, content) VALUES ('ideas', 'prepared-1', 'c');
+PREPARE TRANSACTION 'one';
+BEGIN;
+INSERT INTO post (board_id, title, content) VALUES ('ideas', 'prepared-2', 'c');
+PREPARE TRANSACTION 'two';
+END
+$featul->post(title => 'before');
+$featul->wait_for_requests(1);
+is(titles(), 'before', 'nothing of a prepared transaction is sent');
+$featul->sql("ROLLBACK PREPARED 'two'");
+$featul->sql("COMMIT PREPARED 'one'");
+$featul->wait_for_requests(2);
+$featul->wait_until_settled;
+is(titles(), 'before prepared-1', 'what commits is sent, what rolls back is not');
+
+# --- logical replication: the publisher has said it, the subscriber says nothing
+
+$node->safe_psql($dbname, 'CREATE DATABASE publisher');
+my $tables = slurp_file("$Featul::test_dir/featul.sql");
+$node->safe_psql('publisher', $tables);
+$node->safe_psql('publisher', <<'END');
+INSERT INTO "user" (id, name, email) VALUES ('olivia', 'O', 'o@example.com');
+INSERT INTO workspace (id, name, slug, owner_id) VALUES ('acme', 'A', 'acme', 'olivia');
+INSERT INTO board (id, workspace_id, name, slug) VALUES ('ideas', 'acme', 'I', 'ideas');
+CREATE PUBLICATION posts FOR TABLE post;
+SELECT pg_create_logical_replication_slot('posts', 'pgoutput');
+END
+my $connection = $node->connstr('publisher');
+$featul->sql("CREATE SUBSCRIPTION posts CONNECTION \$\$$connection\$\$ PUBLICATION posts "
+	  . "WITH (create_slot = false, copy_data = false, slot_name = posts)");
+$featul->forget;
+$node->safe_psql('publisher',
+	"INSERT INTO post (id, board_id, title, content) VALUES ('replicated', 'ideas', 'replicated', 'c')");
+$featul->wait_for_sql("SELECT count(*) = 1 FROM post WHERE id = 'replicated'");
+$featul->post(title => 'local');
+$featul->wait_for_requests(1);
+$featul->wait_until_settled;
+is(titles(), 'local', 'applied changes are no events of the subscriber');
+$featul->sql('DROP SUBSCRIPTION posts');
+$node->safe_psql($dbname, 'DROP DATABASE publisher');
+
+# --- encodings: the statement never fails, the receiver gets valid UTF-8
+
+my %encodings = (
+	SQL_ASCII => [ q(E'\xff\xfe caf\xe9 \xf0\x9f\x98\x80 \xed\xa0\x80 ok'),
+		"\x{fffd}\x{fffd} caf\x{fffd} \x{1f600} \x{fffd}\x{fffd}\x{fffd} ok" ],
+	LATIN1 => [ q(E'caf\xe9 \xa0\xff'), "caf\x{e9} \x{a0}\x{ff}" ],
+	EUC_JP => [ q(E'\xc6\xfc\xcb\xdc'), "\x{65e5}\x{672c}" ],
+	EUC_KR => [ q(E'\xc7\xd1\xb1\xdb'), "\x{d55c}\x{ae00}" ]);
+
+foreach my $encoding (sort keys %encodings)
+{
+	my ($sql, $expected) = @{ $encodings{$encoding} };
+	my $database = lc $encoding;
+
+	$node->safe_psql($dbname,
+		"CREATE DATABASE $database ENCODING '$encoding' TEMPLATE template0 LC_COLLATE 'C' LC_CTYPE 'C'");
+	$featul->set_up_database($database);
+	local $featul->{dbname} = $database;
+	$featul->connect('webhook', url => "https://hook.example.com/$database");
+	# $sql has bytes of the database's encoding
+	$featul->sql("SET client_encoding = '$encoding'; INSERT INTO post (board_id, title, content, author_id) "
+		  . "VALUES ('ideas', $sql, repeat($sql, 20000), 'mina')");
+	$featul->sql("SET client_encoding = '$encoding'; INSERT INTO comment (post_id, content, author_name) "
+		  . "SELECT id, $sql, $sql FROM post");
+	my ($post, $comment) = $featul->wait_for_requests(2, path => "/$database");
+	is($post->{json}{post}{title}, $expected, "$encoding: a title arrives");
+	is($comment->{json}{comment}{author}{name}, $expected, "$encoding: a name arrives");
+	is(substr($post->{json}{post}{content}, 0, length $expected),
+		$expected, "$encoding: a long content arrives");
+	ok($post->{json}{post}{truncated}, "$encoding: and is cut");
+	$featul->wait_until_settled;
+}
+
+# --- indexes come and go under load, and no event is lost
+
+$featul->forget;
+$featul->sql('ALTER SYSTEM SET featul_integrations.delivery = off');
+$node->reload;
+my $script = $node->basedir . '/insert.sql';
+append_to_file($script,
+	"INSERT INTO post (board_id, title, content, author_id) VALUES ('ideas', 'load', 'c', 'mina');\n");
+my $before = -s $node->logfile;
+my $load = IPC::Run::start(
+	[ 'pgbench', '-n', '-c', 4, '-t', 4000, '-f', $script, '-h', $node->host, '-p', $node->port, $dbname ],
+	'>', '/dev/null', '2>&1');
+my $rebuilds = 0;
+while ($load->pumpable)
+{
+	$featul->sql("REINDEX INDEX CONCURRENTLY $_") foreach qw(board_pkey workspace_pkey user_pkey);
+	$featul->sql('ANALYZE board, workspace, "user", post');
+	$rebuilds++;
+	last if $featul->sql("SELECT count(*) FROM post WHERE title = 'load'") == 16000;
+}
+$load->finish;
+cmp_ok($rebuilds, '>', 0, "indexes were rebuilt ($rebuilds times)");
+is( $featul->sql("SELECT count(*) FROM featul_integrations.event WHERE payload #>> '{post,title}' = 'load'"),
+	$featul->sql("SELECT count(*) FROM post WHERE title = 'load'"),
+	'each of the posts is an event');
+unlike(slurp_file($node->logfile, $before), qr/could not capture/, 'without a warning');
+
+# --- texts of hundreds of megabytes are not even read as a whole
+
+my $result = $featul->sql(<<'END');
+SET client_min_messages = error;
+INSERT INTO post (id, board_id, title, content) SELECT 'huge', 'ideas', repeat('t', 1000), repeat('x', 300000000);
+UPDATE post SET is_pinned = true WHERE id = 'huge';
+INSERT INTO vote (post_id, user_id) VALUES ('huge', 'vera');
+SELECT string_agg(name, ' ' ORDER BY id) || ' ' || (max(length(payload::text)) BETWEEN 65000 AND 65536) FROM featul_integrations.event WHERE post_id = 'huge';
+END
+is($result, 'post.created post.pinned post.upvoted true', 'a text of 300 MB is cut to what can be sent');
+
+$node->stop;
+done_testing();
