@@ -31,14 +31,14 @@ UPDATE workspace SET plan = 'free' WHERE id = 'ev2';
 
 DELETE FROM featul_integrations.mark;
 
--- what was captured since the last look: the payload without workspace and post
+-- what was captured since the last look, by post and in order: the payload without workspace and post
 CREATE TEMP TABLE seen (id bigint);
 INSERT INTO seen SELECT coalesce(max(id), 0) FROM featul_integrations.event;
 CREATE FUNCTION pg_temp.news() RETURNS TABLE (event text, post text, adds text) LANGUAGE plpgsql AS $$
 BEGIN
 	RETURN QUERY
 		SELECT e.name, e.post_id, nullif((e.payload::jsonb - 'event' - 'workspace' - 'post' #- '{comment,createdAt}')::text, '{}')
-		FROM featul_integrations.event e, seen WHERE e.id > seen.id ORDER BY e.id;
+		FROM featul_integrations.event e, seen WHERE e.id > seen.id ORDER BY e.post_id COLLATE "C", e.id;
 	UPDATE seen SET id = (SELECT max(e.id) FROM featul_integrations.event e);
 END
 $$;
