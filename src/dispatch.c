@@ -9,12 +9,12 @@
  * of rows that must wait does the frontier run ahead of the position.  If a
  * skipped post runs out of rows, the frontier falls back to the position.
  *
- * Sharing the slots.  A lane is trusted if its last attempt succeeded and no
- * request of it has been under way for a second; else it is new (never tried)
- * or suspect.  New and suspect lanes together get half of max_in_flight,
- * suspect ones half of that; a new lane has one request until it has answered.
- * The upper half of the slots goes only to trusted lanes that have nothing
- * under way.  So endpoints that answer slowly or not at all, be they one or a
+ * Sharing the slots.  A lane is trusted if its last attempt succeeded within a
+ * second and no request of it has been under way for longer; else it is new
+ * (never tried) or suspect.  New and suspect lanes together get half of
+ * max_in_flight, suspect ones half of that; a new lane has one request until it
+ * has answered.  The upper half of the slots goes only to trusted lanes that have
+ * nothing under way.  So endpoints that answer slowly or not at all, be they one or a
  * thousand, leave half of the slots to the others, and cannot keep a new one
  * from being tried.
  */
@@ -202,7 +202,7 @@ struct Lane
 	/* sharing */
 	LaneClass class;
 	bool		tried;
-	bool		good; /* its last attempt succeeded */
+	bool		good; /* its last attempt succeeded, and quickly */
 	int			in_flight;
 	int			n_slow;
 	Queueing	queueing;
@@ -1506,10 +1506,11 @@ dispatch_in_flight(void)
  * Results
  * ------------------------------------------------------------------------ */
 
+/* An attempt succeeded; only a quick one makes the lane trusted. */
 static void
-lane_succeeded(Lane *lane)
+lane_succeeded(Lane *lane, bool quick)
 {
-	lane->good = true;
+	lane->good = quick;
 	lane_recover(lane);
 	lane->delivered++;
 	lane->triggered_at = present;
@@ -1682,6 +1683,7 @@ dispatch_result(Delivery *delivery, const Verdict *verdict, TimestampTz now,
 				Settlement *settlement)
 {
 	Lane *lane = delivery->key.lane;
+	bool  quick = now - delivery->started_at < SLOW_MS * INT64CONST(1000);
 
 	present = now;
 	settle_begin(delivery, settlement);
@@ -1696,7 +1698,7 @@ dispatch_result(Delivery *delivery, const Verdict *verdict, TimestampTz now,
 	{
 		case VERDICT_DELIVERED:
 			delivery->attempts++;
-			lane_succeeded(lane);
+			lane_succeeded(lane, quick);
 			settle_end(settlement, "delivered");
 			break;
 		case VERDICT_HOLD:
@@ -1711,7 +1713,7 @@ dispatch_result(Delivery *delivery, const Verdict *verdict, TimestampTz now,
 			break;
 		case VERDICT_REJECTED:
 			/* its own fault, so no reason to distrust the endpoint */
-			lane->good = true;
+			lane->good = quick;
 			lane->failures = Max(lane->failures, 1);
 			lane->holds = 0;
 			lane->held_since = 0;

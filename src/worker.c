@@ -15,6 +15,8 @@
  */
 #include "postgres.h"
 
+#include <sys/resource.h>
+
 #include "access/xact.h"
 #include "commands/dbcommands.h"
 #include "common/hashfn.h"
@@ -1129,6 +1131,22 @@ run(void)
 	PG_END_TRY();
 }
 
+/*
+ * A socket for each request, besides what PostgreSQL itself keeps open: the soft
+ * limit of many systems (1,024) is too low, and raising it is free.
+ */
+static void
+allow_descriptors(void)
+{
+	struct rlimit limit;
+	rlim_t		  wanted = 2 * SETTING_MAX_IN_FLIGHT_BOUND;
+
+	if (getrlimit(RLIMIT_NOFILE, &limit) != 0 || limit.rlim_cur >= wanted)
+		return;
+	limit.rlim_cur = Min(wanted, limit.rlim_max);
+	(void) setrlimit(RLIMIT_NOFILE, &limit);
+}
+
 /* Entry point of a worker process; its argument is the key of its slot. */
 void
 featul_integrations_worker_main(Datum key)
@@ -1141,6 +1159,7 @@ featul_integrations_worker_main(Datum key)
 	pqsignal(SIGTERM, die);
 	BackgroundWorkerUnblockSignals();
 	BackgroundWorkerInitializeConnectionByOid(database, InvalidOid, 0);
+	allow_descriptors();
 	cycle_context = AllocSetContextCreate(TopMemoryContext, "featul_integrations cycle",
 										  ALLOCSET_DEFAULT_SIZES);
 	settlement_context = AllocSetContextCreate(

@@ -76,7 +76,7 @@ $featul->connect('webhook');
 $featul->forget;
 $featul->script({ 'hook.example.com/' => [ { status => 500 } ] });
 $featul->sql("INSERT INTO post (board_id, title, content) SELECT 'ideas', 'down ' || g, 'x' FROM generate_series(1, 40) g");
-$featul->wait_for_sql("SELECT failures >= 14 FROM featul_integrations.health JOIN featul_integrations.integration i ON i.id = integration_id WHERE workspace_id = 'acme'");
+$featul->wait_for_sql("SELECT failures >= 14 FROM featul_integrations.health JOIN featul_integrations.integration i ON i.id = integration_id WHERE i.workspace_id = 'acme'");
 my $failed = $featul->sql("SELECT count(*) FROM featul_integrations.deliveries WHERE type = 'webhook' AND workspace_id = 'acme' AND state = 'failed'");
 cmp_ok($failed, '<', 10, 'an endpoint that is down does not use up everything that waits for it');
 @requests = $featul->requests(host => 'hook.example.com');
@@ -94,18 +94,14 @@ foreach my $call ("integration_connect('acme', 'webhook', '$Featul::url{webhook}
 	$featul->wait_for_sql('SELECT config_loaded_at > pg_conf_load_time() FROM featul_integrations.stat_worker');
 	$featul->script({ 'hook.example.com/' => [ { status => 500 } ] });
 	$featul->sql("INSERT INTO post (board_id, title, content) SELECT 'ideas', 'down ' || g, 'x' FROM generate_series(1, 40) g");
-	$featul->wait_for_sql("SELECT failures >= 10 FROM featul_integrations.health JOIN featul_integrations.integration i ON i.id = integration_id WHERE workspace_id = 'acme'");
+	$featul->wait_for_sql("SELECT failures >= 10 FROM featul_integrations.health JOIN featul_integrations.integration i ON i.id = integration_id WHERE i.workspace_id = 'acme'");
 	$featul->set('retry_delay', '10min');
 	$featul->wait_for_sql('SELECT config_loaded_at > pg_conf_load_time() FROM featul_integrations.stat_worker');
-	my $count = () = $featul->requests(host => 'hook.example.com');
-	$featul->wait_for_requests($count + 1, host => 'hook.example.com');
+	$featul->wait_for_sql("SELECT max(next_attempt_at) > now() + interval '1 minute' FROM featul_integrations.queue");
 	$featul->script({});
 	$featul->sql_as('olivia', "SELECT * FROM $call");
-	$featul->sql("UPDATE featul_integrations.queue SET next_attempt_at = NULL");
-	$featul->wait_for_sql("SELECT count(*) < 10 FROM featul_integrations.queue");
-	pass("$call lets everything go on");
-	$featul->sql("SELECT pg_terminate_backend(pid) FROM featul_integrations.stat_worker");
 	$featul->wait_until_settled;
+	pass("$call lets everything go on");
 }
 
 # Failing for five days
