@@ -7,9 +7,12 @@
  * running then and are not any more.  That is exact even if a lower id commits
  * later, and never reads the dead rows that an old snapshot keeps.
  *
- * Statements are prepared once and kept.  Those that change rows which a
- * session could hold locked (integration, health) skip what is locked; rows of
- * queue are the worker's own.
+ * Statements are prepared once and kept.  Each is written so that there is but
+ * one way to run it: through an index, from the few rows that are given (OFFSET 0
+ * keeps them outside, IS NOT DISTINCT FROM keeps the index on xid out of it),
+ * since statistics can be of a time when the tables were empty.  Those that change
+ * rows which a session could hold locked (integration, health) skip what is
+ * locked; rows of queue are the worker's own.
  */
 #include "postgres.h"
 
@@ -212,18 +215,9 @@ queue_integrations(void)
 		1,
 		{ OIDOID }
 	};
-	/* the log needs these when the integration itself is gone */
-	static Statement remember = {
-		"UPDATE featul_integrations.health h SET workspace_id = i.workspace_id, type = i.type"
-		" FROM featul_integrations.integration i"
-		" WHERE i.id = h.integration_id AND h.type IS NULL"
-		" AND h.integration_id IN (SELECT l.integration_id FROM featul_integrations.health l"
-		" WHERE l.type IS NULL FOR NO KEY UPDATE SKIP LOCKED)"
-	};
 	Datum		 values[1] = { ObjectIdGetDatum(MyDatabaseId) };
 	Integrations result;
 
-	execute(&remember, NULL, NULL, SPI_OK_UPDATE, 0);
 	execute(&select, values, NULL, SPI_OK_SELECT, 0);
 	result.count = SPI_processed;
 	result.rows =
@@ -474,7 +468,7 @@ queue_read_new(int limit, QueueMarks *marks)
 		"SELECT integration_id, min(id) FROM (SELECT integration_id, id"
 		" FROM featul_integrations.queue WHERE xid >= $1"
 		" UNION ALL SELECT integration_id, id FROM featul_integrations.queue"
-		" WHERE xid = ANY ($2)) q GROUP BY integration_id",
+		" WHERE xid = ANY ($2) OFFSET 0) q GROUP BY integration_id",
 		2,
 		{ XID8OID, XID8ARRAYOID }
 	};
@@ -613,8 +607,8 @@ queue_events(const EventKey *keys, int											count,
 	static const Oid types[] = { INT2OID, INT8OID };
 	static Statement select = {
 		"SELECT k.n::integer, e.name, e.webhook_id, e.payload, e.context, e.created_at"
-		" FROM unnest($1, $2) WITH ORDINALITY k (slot, id, n)"
-		" JOIN featul_integrations.event e ON e.slot = k.slot AND e.id = k.id",
+		" FROM unnest($1, $2) WITH ORDINALITY k (slot, id, n) CROSS JOIN LATERAL"
+		" (SELECT * FROM featul_integrations.event WHERE slot = k.slot AND id = k.id OFFSET 0) e",
 		2,
 		{ INT2ARRAYOID, INT8ARRAYOID }
 	};
@@ -675,8 +669,8 @@ queue_event_names(const EventKey *keys, int count)
 	static const Oid types[] = { INT2OID, INT8OID };
 	static Statement select = {
 		"SELECT k.n::integer, e.name"
-		" FROM unnest($1, $2) WITH ORDINALITY k (slot, id, n)"
-		" JOIN featul_integrations.event e ON e.slot = k.slot AND e.id = k.id",
+		" FROM unnest($1, $2) WITH ORDINALITY k (slot, id, n) CROSS JOIN LATERAL"
+		" (SELECT name FROM featul_integrations.event WHERE slot = k.slot AND id = k.id OFFSET 0) e",
 		2,
 		{ INT2ARRAYOID, INT8ARRAYOID }
 	};
@@ -779,8 +773,10 @@ delete_settled(Settlement *const *settlements, int count)
 {
 	static const Oid types[] = { UUIDOID, INT8OID, XID8OID };
 	static Statement delete = {
-		"DELETE FROM featul_integrations.queue q USING unnest($1, $2, $3) s (integration_id, id, xid)"
-		" WHERE q.integration_id = s.integration_id AND q.id = s.id AND q.xid = s.xid",
+		"DELETE FROM featul_integrations.queue WHERE ctid = ANY (ARRAY(SELECT r.ctid"
+		" FROM unnest($1, $2, $3) s (integration_id, id, xid) CROSS JOIN LATERAL"
+		" (SELECT q.ctid FROM featul_integrations.queue q WHERE q.integration_id = s.integration_id"
+		" AND q.id = s.id AND q.xid IS NOT DISTINCT FROM s.xid OFFSET 0) r))",
 		3,
 		{ UUIDARRAYOID, INT8ARRAYOID, XID8ARRAYOID }
 	};
@@ -806,33 +802,26 @@ delete_settled(Settlement *const *settlements, int count)
 static void
 update_waiting(Settlement *const *settlements, int count)
 {
-	static const Oid types[] = { UUIDOID, INT8OID, XID8OID, INT4OID, TIMESTAMPTZOID };
 	static Statement update = {
-		"UPDATE featul_integrations.queue q SET attempts = s.attempts,"
-		" next_attempt_at = s.next_attempt_at"
-		" FROM unnest($1, $2, $3, $4, $5) s (integration_id, id, xid, attempts, next_attempt_at)"
-		" WHERE q.integration_id = s.integration_id AND q.id = s.id AND q.xid = s.xid",
+		"UPDATE featul_integrations.queue SET attempts = $4, next_attempt_at = $5"
+		" WHERE integration_id = $1 AND id = $2 AND xid IS NOT DISTINCT FROM $3",
 		5,
-		{ UUIDARRAYOID, INT8ARRAYOID, XID8ARRAYOID, INT4ARRAYOID, TIMESTAMPTZARRAYOID }
+		{ UUIDOID, INT8OID, XID8OID, INT4OID, TIMESTAMPTZOID }
 	};
-	Columns columns;
-	int		n = 0;
 
-	columns_init(&columns, 5, count);
 	for (int i = 0; i < count; i++)
 	{
-		if (settlements[i]->ends)
-			continue;
-		columns.values[0][n] = UUIDPGetDatum(&settlements[i]->integration_id);
-		columns.values[1][n] = Int64GetDatum(settlements[i]->id);
-		columns.values[2][n] = UInt64GetDatum(settlements[i]->xid);
-		columns.values[3][n] = Int32GetDatum(settlements[i]->attempts);
-		set_time(&columns, 4, n, settlements[i]->next_attempt_at);
-		n++;
+		const Settlement *settlement = settlements[i];
+		Datum			  values[5] = { UUIDPGetDatum(&settlement->integration_id),
+										Int64GetDatum(settlement->id),
+										UInt64GetDatum(settlement->xid),
+										Int32GetDatum(settlement->attempts),
+										TimestampTzGetDatum(settlement->next_attempt_at) };
+
+		if (!settlement->ends)
+			execute(&update, values, settlement->next_attempt_at == 0 ? "    n" : NULL,
+					SPI_OK_UPDATE, 0);
 	}
-	columns.count = n;
-	if (n > 0)
-		execute_columns(&update, &columns, types, SPI_OK_UPDATE);
 }
 
 /* See queue.h. */
@@ -842,21 +831,6 @@ queue_settle(Settlement *const *settlements, int count)
 	log_attempts(settlements, count);
 	delete_settled(settlements, count);
 	update_waiting(settlements, count);
-}
-
-/* Sets saved on the changes whose integration_id the last result returned. */
-static void
-mark_saved(HealthChange *changes, int count)
-{
-	for (int i = 0; i < SPI_processed; i++)
-	{
-		pg_uuid_t id = uuid_column(i, 1);
-
-		for (int j = 0; j < count; j++)
-			if (memcmp(&changes[j].integration_id, &id, UUID_LEN) == 0)
-				changes[j].saved = true;
-	}
-	SPI_freetuptable(SPI_tuptable);
 }
 
 /* featul_integrations.latency_bounds() */
@@ -884,74 +858,63 @@ latency_text(const HealthChange *change)
 	return text.data;
 }
 
+/* Saves one; false if there is a row for it that somebody has locked. */
+static bool
+save_health(const HealthChange *change)
+{
+	static Statement update = {
+		"UPDATE featul_integrations.health SET"
+		" last_triggered_at = coalesce($2, last_triggered_at), failures = $3,"
+		" failing_since = $4, held_since = $5, hold_until = $6,"
+		" last_http_status = $7, last_error = $8, delivered = delivered + $9,"
+		" failed = failed + $10, retried = retried + $11,"
+		" latency = featul_integrations.latency_add(latency, $12::bigint[]),"
+		" latency_sum_ms = latency_sum_ms + $13"
+		" WHERE integration_id = (SELECT integration_id FROM featul_integrations.health"
+		" WHERE integration_id = $1 FOR NO KEY UPDATE SKIP LOCKED)",
+		13,
+		{ UUIDOID, TIMESTAMPTZOID, INT4OID, TIMESTAMPTZOID, TIMESTAMPTZOID,
+		  TIMESTAMPTZOID, INT4OID, TEXTOID, INT8OID, INT8OID, INT8OID, TEXTOID, INT8OID }
+	};
+	static Statement locked = {
+		"SELECT FROM featul_integrations.health WHERE integration_id = $1", 1, { UUIDOID }
+	};
+	Columns columns;
+	Datum	values[13];
+	char	nulls[13];
+
+	columns_init(&columns, 13, 1);
+	columns.values[0][0] = UUIDPGetDatum(&change->integration_id);
+	set_time(&columns, 1, 0, change->triggered_at);
+	columns.values[2][0] = Int32GetDatum(change->failures);
+	set_time(&columns, 3, 0, change->failing_since);
+	set_time(&columns, 4, 0, change->held_since);
+	set_time(&columns, 5, 0, change->hold_until);
+	set_int(&columns, 6, 0, change->http_status, 0);
+	set_text(&columns, 7, 0, change->error);
+	columns.values[8][0] = Int64GetDatum(change->delivered);
+	columns.values[9][0] = Int64GetDatum(change->failed);
+	columns.values[10][0] = Int64GetDatum(change->retried);
+	set_text(&columns, 11, 0, latency_text(change));
+	columns.values[12][0] = Int64GetDatum(change->latency_sum);
+	for (int i = 0; i < 13; i++)
+	{
+		values[i] = columns.values[i][0];
+		nulls[i] = columns.nulls[i][0] ? 'n' : ' ';
+	}
+	execute(&update, values, nulls, SPI_OK_UPDATE, 0);
+	if (SPI_processed > 0)
+		return true;
+	execute(&locked, values, NULL, SPI_OK_SELECT, 1);
+	return SPI_processed == 0;
+}
+
 /* See queue.h. */
 void
 queue_save_health(HealthChange *changes, int count)
 {
-	static const Oid types[] = { UUIDOID,		 TIMESTAMPTZOID, INT4OID, TIMESTAMPTZOID,
-								 TIMESTAMPTZOID, TIMESTAMPTZOID, INT4OID, TEXTOID,
-								 INT8OID,		 INT8OID,		 INT8OID, TEXTOID,
-								 INT8OID };
-	static Statement update = {
-		"UPDATE featul_integrations.health h SET"
-		" last_triggered_at = coalesce(s.triggered_at, h.last_triggered_at), failures = s.failures,"
-		" failing_since = s.failing_since, held_since = s.held_since, hold_until = s.hold_until,"
-		" last_http_status = s.http_status, last_error = s.error,"
-		" delivered = h.delivered + s.delivered, failed = h.failed + s.failed,"
-		" retried = h.retried + s.retried,"
-		" latency = featul_integrations.latency_add(h.latency, s.latency::bigint[]),"
-		" latency_sum_ms = h.latency_sum_ms + s.latency_sum_ms"
-		" FROM (SELECT u.* FROM unnest($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)"
-		" u (integration_id, triggered_at, failures, failing_since, held_since, hold_until,"
-		" http_status, error, delivered, failed, retried, latency, latency_sum_ms)"
-		" JOIN featul_integrations.health l ON l.integration_id = u.integration_id"
-		" FOR NO KEY UPDATE OF l SKIP LOCKED) s"
-		" WHERE h.integration_id = s.integration_id RETURNING h.integration_id",
-		13,
-		{ UUIDARRAYOID, TIMESTAMPTZARRAYOID, INT4ARRAYOID, TIMESTAMPTZARRAYOID,
-		  TIMESTAMPTZARRAYOID, TIMESTAMPTZARRAYOID, INT4ARRAYOID, TEXTARRAYOID,
-		  INT8ARRAYOID, INT8ARRAYOID, INT8ARRAYOID, TEXTARRAYOID, INT8ARRAYOID }
-	};
-	/* those whose row has gone have nothing left to save */
-	static Statement missing = {
-		"SELECT u.integration_id FROM unnest($1) u (integration_id) WHERE NOT EXISTS"
-		" (SELECT FROM featul_integrations.health h WHERE h.integration_id = u.integration_id)",
-		1,
-		{ UUIDARRAYOID }
-	};
-	Columns columns;
-
-	columns_init(&columns, 13, count);
 	for (int i = 0; i < count; i++)
-	{
-		HealthChange *change = &changes[i];
-
-		change->saved = false;
-		columns.values[0][i] = UUIDPGetDatum(&change->integration_id);
-		set_time(&columns, 1, i, change->triggered_at);
-		columns.values[2][i] = Int32GetDatum(change->failures);
-		set_time(&columns, 3, i, change->failing_since);
-		set_time(&columns, 4, i, change->held_since);
-		set_time(&columns, 5, i, change->hold_until);
-		set_int(&columns, 6, i, change->http_status, 0);
-		set_text(&columns, 7, i, change->error);
-		columns.values[8][i] = Int64GetDatum(change->delivered);
-		columns.values[9][i] = Int64GetDatum(change->failed);
-		columns.values[10][i] = Int64GetDatum(change->retried);
-		set_text(&columns, 11, i, latency_text(change));
-		columns.values[12][i] = Int64GetDatum(change->latency_sum);
-	}
-	execute_columns(&update, &columns, types, SPI_OK_UPDATE_RETURNING);
-	if (SPI_processed < count)
-	{
-		mark_saved(changes, count);
-		execute_columns(&missing, &columns, types, SPI_OK_SELECT);
-		mark_saved(changes, count);
-		return;
-	}
-	for (int i = 0; i < count; i++)
-		changes[i].saved = true;
-	SPI_freetuptable(SPI_tuptable);
+		changes[i].saved = save_health(&changes[i]);
 }
 
 /* See queue.h. */
@@ -959,13 +922,12 @@ int
 queue_cancel(const pg_uuid_t *integration_id, const char *reason, int limit)
 {
 	static Statement cancel = {
-		"WITH gone AS MATERIALIZED (SELECT q.id, q.xid FROM featul_integrations.queue q"
+		"WITH deleted AS (DELETE FROM featul_integrations.queue WHERE ctid = ANY (ARRAY("
+		"SELECT q.ctid FROM featul_integrations.queue q"
 		" WHERE q.integration_id = $1 AND NOT EXISTS (SELECT FROM featul_integrations.integration i"
 		" JOIN featul_integrations.health h ON h.integration_id = i.id"
 		" WHERE i.id = $1 AND i.is_active AND h.database = $2)"
-		" ORDER BY q.id LIMIT $4),"
-		" deleted AS (DELETE FROM featul_integrations.queue q USING gone"
-		" WHERE q.integration_id = $1 AND q.id = gone.id AND q.xid = gone.xid RETURNING q.*)"
+		" ORDER BY q.id LIMIT $4)) RETURNING *)"
 		" INSERT INTO featul_integrations.attempt (slot, workspace_id, delivery_id, integration_id,"
 		" type, event_slot, event_id, state, attempts, error)"
 		" SELECT (SELECT r.slot FROM featul_integrations.rotation r),"
