@@ -72,6 +72,7 @@ typedef struct Capture
 
 	/* the batch */
 	MemoryContext batch;
+	bool		  is_read; /* as far as it goes */
 	int			  n_changes;
 	Change		 *changes; /* up to BATCH_ROWS of each */
 	Datum		 *board_keys;
@@ -400,6 +401,7 @@ read_batch(Capture *capture)
 		capture->at_row = false;
 		read_change(capture);
 	}
+	capture->is_read = true;
 	MemoryContextSwitchTo(caller);
 }
 
@@ -431,23 +433,42 @@ remember_quiet_boards(Capture *capture, uint64 clock)
 								 clock);
 }
 
-/* Finds the batch's events: all at once, and row by row if that fails. */
+/* Step: both, for a whole batch. */
 static void
-process_changes(Capture *capture)
+read_and_compute(Capture *capture)
 {
-	uint64 clock = subscriptions_clock();
-
-	if (capture->n_changes == 0)
-		return;
+	read_batch(capture);
 	capture->first = 0;
 	capture->count = capture->n_changes;
-	if (!attempt(capture, compute_events) && capture->n_changes > 1)
+	if (capture->count > 0)
+		compute_events(capture);
+}
+
+/*
+ * After a failure: reads on behind the row that cannot be read, and finds the
+ * events row by row, so that each failure costs one row.
+ */
+static void
+process_row_by_row(Capture *capture)
+{
+	bool computed = capture->is_read;
+
+	while (!capture->is_read)
 	{
-		capture->count = 1;
-		for (; capture->first < capture->n_changes; capture->first++)
-			(void) attempt(capture, compute_events);
+		uint64 rows = capture->rows;
+
+		capture->reader = row_reader(capture->bound); /* an expression was interrupted */
+		if (!attempt(capture, read_batch) && capture->rows == rows)
+		{
+			capture->done = true; /* not a row's fault */
+			break;
+		}
 	}
-	remember_quiet_boards(capture, clock);
+	if (computed && capture->n_changes == 1)
+		return;
+	capture->count = 1;
+	for (capture->first = 0; capture->first < capture->n_changes; capture->first++)
+		(void) attempt(capture, compute_events);
 }
 
 static void
@@ -476,21 +497,15 @@ static void
 process_batch(Capture *capture)
 {
 	MemoryContext caller;
-	uint64		  rows;
+	uint64		  clock = subscriptions_clock();
 
 	capture->n_changes = 0;
 	capture->n_hidden = 0;
 	capture->records = NIL;
-	do
-	{
-		/* a row that cannot be read is behind us then; anything else would loop */
-		rows = capture->rows - (capture->at_row ? 1 : 0);
-		if (attempt(capture, read_batch))
-			break;
-		capture->reader = row_reader(capture->bound); /* an expression was interrupted */
-		capture->done = capture->done || capture->rows == rows;
-	} while (!capture->done);
-	process_changes(capture);
+	capture->is_read = false;
+	if (!attempt(capture, read_and_compute))
+		process_row_by_row(capture);
+	remember_quiet_boards(capture, clock);
 
 	caller = MemoryContextSwitchTo(capture->batch);
 	if (capture->n_hidden > 0)

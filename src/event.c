@@ -18,6 +18,7 @@
 #include "utils/jsonb.h"
 #include "utils/memutils.h"
 #include "utils/resowner.h"
+#include "utils/snapmgr.h"
 
 #include "capture.h"
 #include "event.h"
@@ -748,6 +749,17 @@ build_record(const Candidates *candidates, const Candidate *candidate, Source so
 	return record;
 }
 
+/* Joins the candidates with what stands around them, and drops what is no event. */
+static void
+join_all(Candidates *candidates, Source source)
+{
+	join_comments(candidates, source);
+	join_posts(candidates, source);
+	join_workspaces(candidates);
+	drop_marked(candidates, source);
+	join_people(candidates, source);
+}
+
 /* See event.h. */
 List *
 events_of(Source source, Change *changes, int count)
@@ -755,13 +767,12 @@ events_of(Source source, Change *changes, int count)
 	Candidates candidates = { .lookups = lookups_create() };
 	List	  *records = NIL;
 
+	/* what this statement, and the triggers so far, have written is visible */
+	CommandCounterIncrement();
+	PushActiveSnapshot(GetTransactionSnapshot());
 	for (int i = 0; i < count; i++)
 		add_change(&candidates, source, &changes[i]);
-	join_comments(&candidates, source);
-	join_posts(&candidates, source);
-	join_workspaces(&candidates);
-	drop_marked(&candidates, source);
-	join_people(&candidates, source);
+	join_all(&candidates, source);
 	for (int i = 0; i < candidates.count; i++)
 	{
 		Record *record = build_record(&candidates, &candidates.list[i], source);
@@ -769,6 +780,7 @@ events_of(Source source, Change *changes, int count)
 		if (record)
 			records = lappend(records, record);
 	}
+	PopActiveSnapshot();
 	return records;
 }
 

@@ -13,7 +13,6 @@
 #include "access/stratnum.h"
 #include "access/table.h"
 #include "access/tableam.h"
-#include "access/xact.h"
 #include "catalog/pg_type.h"
 #include "utils/builtins.h"
 #include "utils/fmgrprotos.h"
@@ -73,14 +72,10 @@ scan_index(BoundRelation *bound, Relation relation, const Text *ids, int count,
 	TupleTableSlot *slot = table_slot_create(relation, NULL);
 	IndexScanDesc	scan;
 
-	/* what this statement, and its triggers so far, have written is visible */
-	CommandCounterIncrement();
-	PushActiveSnapshot(GetTransactionSnapshot());
 	scan = compat_index_beginscan(relation, index, GetActiveSnapshot(), 1);
 	for (int i = 0; i < count; i++)
 		rows[i] = fetch_row(scan, reader, slot, ids[i], columns);
 	index_endscan(scan);
-	PopActiveSnapshot();
 	ExecDropSingleTupleTableSlot(slot);
 	index_close(index, AccessShareLock);
 }

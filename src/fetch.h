@@ -10,7 +10,7 @@
 #include "row.h"
 
 /*
- * Fetches the rows with these ids, by the present state of the transaction;
+ * Fetches the rows with these ids, by the active snapshot;
  * NULL where there is none.  as_text: some ids come from a column of another
  * type.  False if that needs a plan: there is no such index, or something about
  * the relation that only a plan does right.  Raises what the relation's
