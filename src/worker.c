@@ -41,7 +41,7 @@
 #include "worker.h"
 
 /* New rows taken in one by one; of more only the integrations are noted. */
-#define MAX_NEW_ROWS 10000
+#define MAX_NEW_ROWS 32768
 
 /*
  * After reading what is new, the worker looks again by itself (ms), so that many
@@ -1087,7 +1087,7 @@ wait_for_something(long timeout)
 		ProcessConfigFile(PGC_SIGHUP);
 		http_reconfigure(http);
 		dispatch_configure();
-		must_configure = true;
+		shared_report_config_loaded();
 		rotate_at = 0;
 		anything_new = true;
 	}
