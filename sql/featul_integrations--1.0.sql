@@ -340,6 +340,8 @@ COMMENT ON FUNCTION featul_integrations.integration_changed() IS
 CREATE TRIGGER integration_changed
 AFTER INSERT OR UPDATE OR DELETE OR TRUNCATE ON featul_integrations.integration
 FOR EACH STATEMENT EXECUTE FUNCTION featul_integrations.integration_changed();
+-- whatever changes the rows (session_replication_role = replica too), sessions and workers must know
+ALTER TABLE featul_integrations.integration ENABLE ALWAYS TRIGGER integration_changed;
 COMMENT ON TRIGGER integration_changed ON featul_integrations.integration IS
 'A change of integrations takes effect at commit.';
 
