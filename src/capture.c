@@ -30,7 +30,6 @@
 #include "utils/resowner.h"
 #include "utils/tuplestore.h"
 
-#include "capture.h"
 #include "compat.h"
 #include "event.h"
 #include "lookup.h"

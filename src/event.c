@@ -20,7 +20,6 @@
 #include "utils/resowner.h"
 #include "utils/snapmgr.h"
 
-#include "capture.h"
 #include "event.h"
 #include "lookup.h"
 #include "owner.h"
@@ -940,10 +939,9 @@ join_latest(Candidates *candidates, Source source, const Row *row)
 	return candidate->workspace != NULL;
 }
 
-/* See capture.h. */
+/* See event.h. */
 bool
-capture_latest(const char *event, const char *workspace_id, char **payload,
-			   char **context)
+event_latest(const char *event, const char *workspace_id, char **payload, char **context)
 {
 	EventKind  kind = payload_event_kind(event);
 	Source	   source = source_of_event(kind);

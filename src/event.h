@@ -54,4 +54,12 @@ extern bool event_hides(Source source, const Row *old, const Row *new);
  */
 extern List *events_of(Source source, Change *changes, int count);
 
+/*
+ * The payload (and context, or NULL) that the workspace's latest row matching
+ * this event would give now; false if there is none.  Both palloc'd.  Needs
+ * the owner's rights and an active snapshot.
+ */
+extern bool event_latest(const char *event, const char *workspace_id, char **payload,
+						 char **context);
+
 #endif /* FEATUL_EVENT_H */

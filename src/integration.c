@@ -26,9 +26,9 @@
 #include "access.h"
 #include "api.h"
 #include "binding.h"
-#include "capture.h"
 #include "channel.h"
 #include "compat.h"
+#include "event.h"
 #include "filter.h"
 #include "payload.h"
 #include "query.h"
@@ -500,7 +500,7 @@ preview_event(const char *name, const Workspace *workspace, Event *event)
 
 	if (strcmp(name, "integration.test") == 0)
 		payload = payload_test(workspace->id, workspace->name, workspace->slug);
-	else if (!capture_latest(name, workspace->id, &payload, &context))
+	else if (!event_latest(name, workspace->id, &payload, &context))
 		payload = payload_sample(name, workspace->id, workspace->name, workspace->slug);
 	event->name = name;
 	event->payload = payload;
