@@ -42,7 +42,9 @@ UPDATE post SET score = '99999999999999999999' WHERE id = 'a3';
 -- what is looked up can fail as well: then every row is tried on its own
 INSERT INTO vote (post_id, user_id) VALUES ('a5', 'adam'), ('a4', 'adam');
 UPDATE post SET score = '7' WHERE id = 'a4';
+SELECT failed AS failed_before FROM featul_integrations.stat_capture \gset
 INSERT INTO vote (post_id, user_id) VALUES ('a5', 'maya'), ('a4', 'maya'), ('a1', 'maya');
+SELECT failed - :failed_before AS failed FROM featul_integrations.stat_capture;
 SELECT * FROM pg_temp.news();
 SELECT count(*) FROM post;
 

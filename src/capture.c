@@ -148,9 +148,17 @@ report_failure(Source source, const ErrorData *error)
 						  error->hint ? errhint("%s", error->hint) : 0));
 }
 
+/* A batch that was read but failed as a whole is tried again: each row speaks for itself. */
+static bool
+is_tried_again(const Capture *capture)
+{
+	return capture->is_read && capture->count > 1;
+}
+
 /*
- * Runs a step in a subtransaction.  False if it failed; that has been reported,
- * and nothing of the step remains but what it left in *capture.
+ * Runs a step in a subtransaction.  False if it failed; that has been reported
+ * (unless it is tried again), and nothing of the step remains but what it left
+ * in *capture.
  */
 static bool
 attempt(Capture *capture, Step step)
@@ -180,7 +188,8 @@ attempt(Capture *capture, Step step)
 		CurrentResourceOwner = owner;
 		if (must_propagate(error))
 			ReThrowError(error);
-		report_failure(capture->source, error);
+		if (!is_tried_again(capture))
+			report_failure(capture->source, error);
 		FreeErrorData(error);
 	}
 	PG_END_TRY();
