@@ -817,8 +817,7 @@ http_perform(const HttpRequest *request, void (*take)(const HttpResult *, void *
 {
 	HttpClient *client = http_create();
 
-	PG_TRY ()
-		;
+	PG_TRY();
 	{
 		HttpResult *result;
 

@@ -80,7 +80,7 @@
 #define MAX_PAUSE 30000
 
 /* A failure that repeats is logged once in so long (ms). */
-#define LOG_PERIOD 300000
+#define LOG_PERIOD 60000
 
 static int			 worker_number = 0;
 static HttpClient	*http = NULL;
@@ -131,8 +131,7 @@ extension_present(void)
 {
 	volatile bool present = true;
 
-	PG_TRY ()
-		;
+	PG_TRY();
 	{
 		SetCurrentStatementStartTimestamp();
 		StartTransactionCommand();
@@ -180,7 +179,7 @@ recover_from_error(void)
 			 error->detail ? errdetail_internal("%s", error->detail) : 0,
 			 error->context ? errcontext("%s", error->context) : 0,
 			 errhint(
-				 "The worker tries again by itself; until it succeeds this is not logged again.")));
+				 "The worker tries again by itself; the same failure is not logged again within a minute.")));
 		logged_code = error->sqlerrcode;
 		logged_at = now;
 	}
@@ -194,8 +193,7 @@ step(void (*function)(void))
 {
 	volatile bool succeeded = false;
 
-	PG_TRY ()
-		;
+	PG_TRY();
 	{
 		function();
 		succeeded = true;
@@ -449,8 +447,7 @@ take_results(void)
 {
 	while (http_has_result(http))
 	{
-		PG_TRY ()
-			;
+		PG_TRY();
 		{
 			judge_results();
 		}
@@ -647,8 +644,7 @@ rotate_if_due(TimestampTz now)
 {
 	if (worker_number != 0 || now < rotate_at || (rotate_at == 0 && !anything_new))
 		return;
-	PG_TRY ()
-		;
+	PG_TRY();
 	{
 		rotate();
 	}
@@ -830,8 +826,7 @@ start_all(void)
 	while (again && !failed)
 	{
 		again = false;
-		PG_TRY ()
-			;
+		PG_TRY();
 		{
 			start_deliveries();
 		}
@@ -1117,8 +1112,7 @@ cycle(void)
 static void
 run(void)
 {
-	PG_TRY ()
-		;
+	PG_TRY();
 	{
 		start_over();
 		for (;;)

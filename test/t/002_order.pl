@@ -150,6 +150,23 @@ foreach my $n (1 .. 30)
 }
 cmp_ok($worst, '<', 1, 'twenty dead endpoints delay nobody else');
 cmp_ok($most, '<=', 21, 'and hold no more than half of the slots');
+
+# Several workers share the integrations
+$featul->sql_as('olivia', "SELECT integration_disconnect('dead' || g, 'webhook') FROM generate_series(1, 20) g");
+$featul->wait_until_settled;
+$featul->set('workers', '3');
+$featul->script({});
+$node->restart;
+$featul->workspace("shared$_", webhook => "https://shared$_.example.com/") foreach 1 .. 12;
+$featul->wait_for_sql('SELECT count(*) = 3 FROM featul_integrations.stat_worker');
+$featul->forget;
+$featul->sql("INSERT INTO post (board_id, title, content) "
+	  . "SELECT format('shared%s-ideas', w), 'post ' || g, 'x' FROM generate_series(1, 12) w, generate_series(1, 50) g");
+$featul->wait_until_settled;
+my %copies;
+$copies{ $_->{headers}{'webhook-id'} }++ foreach $featul->requests;
+is(scalar(keys %copies), 600, 'three workers: each delivery arrives');
+is(scalar(grep { $_ != 1 } values %copies), 0, 'once');
 $node->stop('fast');
 
 done_testing();
