@@ -27,16 +27,17 @@
 
 struct Appender
 {
+	MemoryContext	context;
 	EState		   *state;
 	CommandId		command;
 	ResultRelInfo  *relation;
-	BulkInsertState bulk;
 	TupleTableSlot *rows[APPEND_ROWS];
 	int				count;
 };
 
-static Oid
-own_relation(const char *name)
+/* See append.h. */
+Oid
+append_relation(const char *name)
 {
 	Oid relid = get_relname_relid(name, get_namespace_oid("featul_integrations", false));
 
@@ -49,7 +50,7 @@ own_relation(const char *name)
 int16
 append_current_slot(void)
 {
-	Relation		table = table_open(own_relation("rotation"), AccessShareLock);
+	Relation		table = table_open(append_relation("rotation"), AccessShareLock);
 	Snapshot		snapshot = RegisterSnapshot(GetLatestSnapshot());
 	TableScanDesc	scan = table_beginscan(table, snapshot, 0, NULL);
 	TupleTableSlot *row = table_slot_create(table, NULL);
@@ -68,30 +69,33 @@ append_current_slot(void)
 
 /* See append.h. */
 Appender *
-append_open(const char *name)
+append_open(Oid relid)
 {
 	Appender *appender = palloc0(sizeof(Appender));
-	Relation  relation = table_open(own_relation(name), RowExclusiveLock);
+	Relation  relation = table_open(relid, RowExclusiveLock);
 
+	appender->context = CurrentMemoryContext;
 	appender->state = CreateExecutorState();
 	appender->command = GetCurrentCommandId(true);
 	appender->relation = makeNode(ResultRelInfo);
 	InitResultRelInfo(appender->relation, relation, 0, NULL, 0);
 	ExecOpenIndices(appender->relation, false);
-	appender->bulk = GetBulkInsertState();
 	return appender;
 }
 
-/* Writes the rows that are there. */
-static void
-flush(Appender *appender)
+/* See append.h. */
+void
+append_flush(Appender *appender)
 {
 	Relation relation = appender->relation->ri_RelationDesc;
 
 	for (int i = 0; i < appender->count; i++)
 		ExecStoreVirtualTuple(appender->rows[i]);
-	table_multi_insert(relation, appender->rows, appender->count, appender->command, 0,
-					   appender->bulk);
+	if (appender->count == 1)
+		table_tuple_insert(relation, appender->rows[0], appender->command, 0, NULL);
+	else if (appender->count > 1)
+		table_multi_insert(relation, appender->rows, appender->count, appender->command,
+						   0, NULL);
 	for (int i = 0; i < appender->count; i++)
 	{
 		list_free(compat_insert_index_tuples(appender->relation, appender->rows[i],
@@ -109,11 +113,14 @@ append_row(Appender *appender)
 	TupleTableSlot *row;
 
 	if (appender->count == APPEND_ROWS)
-		flush(appender);
+		append_flush(appender);
 	row = appender->rows[appender->count];
 	if (row == NULL)
 	{
+		MemoryContext caller = MemoryContextSwitchTo(appender->context);
+
 		row = table_slot_create(appender->relation->ri_RelationDesc, NULL);
+		MemoryContextSwitchTo(caller);
 		appender->rows[appender->count] = row;
 	}
 	appender->count++;
@@ -128,11 +135,9 @@ append_close(Appender *appender)
 {
 	Relation relation = appender->relation->ri_RelationDesc;
 
-	if (appender->count > 0)
-		flush(appender);
+	append_flush(appender);
 	for (int i = 0; i < APPEND_ROWS && appender->rows[i]; i++)
 		ExecDropSingleTupleTableSlot(appender->rows[i]);
-	FreeBulkInsertState(appender->bulk);
 	ExecCloseIndices(appender->relation);
 	table_close(relation, NoLock);
 	FreeExecutorState(appender->state);

@@ -12,16 +12,25 @@ typedef struct Appender Appender;
 /* The partition of event and attempt that is written now (table rotation). */
 extern int16 append_current_slot(void);
 
-/*
- * Opens the table of that name, in the current memory context, which must be
- * current until append_close() too.  Needs a transaction, and no rights.
- */
-extern Appender *append_open(const char *name);
+/* The OID of the extension's table of that name. */
+extern Oid append_relation(const char *name);
 
-/* The next row, all of it NULL, for the caller to fill in. */
+/*
+ * Opens a table; all of it is in the current memory context.  Needs a
+ * transaction, and no rights.
+ */
+extern Appender *append_open(Oid relid);
+
+/*
+ * The next row, all of it NULL, for the caller to fill in; what its values point
+ * to must live until append_flush() or append_close().
+ */
 extern TupleTableSlot *append_row(Appender *appender);
 
 /* Writes what is not written yet. */
+extern void append_flush(Appender *appender);
+
+/* Likewise, and closes the table. */
 extern void append_close(Appender *appender);
 
 #endif /* FEATUL_APPEND_H */

@@ -496,6 +496,7 @@ write_records(Capture *capture)
 	}
 	foreach (cell, capture->records)
 		recorder_write(capture->recorder, lfirst(cell));
+	recorder_flush(capture->recorder);
 	shared_count_captured(list_length(capture->records));
 	shared_wake_workers_at_commit();
 }

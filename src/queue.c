@@ -760,7 +760,7 @@ static void
 log_attempts(Settlement *const *settlements, int count)
 {
 	int16	  slot = append_current_slot();
-	Appender *appender = append_open(psprintf("attempt_%d", slot));
+	Appender *appender = append_open(append_relation(psprintf("attempt_%d", slot)));
 
 	for (int i = 0; i < count; i++)
 		put_attempt(append_row(appender), slot, settlements[i]);

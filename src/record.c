@@ -3,8 +3,8 @@
  *		Writing what was captured: events, queue entries and marks.
  *
  * Events and queue entries are inserted straight into their tables, without a
- * plan: starting an executor for two INSERTs costs more than the INSERTs.  The
- * tables are the extension's own, without triggers, and every column is given.
+ * plan (append.c): starting an executor for two INSERTs costs more than the
+ * INSERTs.  Every column is given.
  */
 #include "postgres.h"
 
@@ -15,7 +15,6 @@
 #include "catalog/namespace.h"
 #include "catalog/pg_type.h"
 #include "commands/sequence.h"
-#include "executor/executor.h"
 #include "executor/spi.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
@@ -25,6 +24,7 @@
 #include "utils/snapmgr.h"
 #include "utils/xid8.h"
 
+#include "append.h"
 #include "compat.h"
 #include "lookup.h"
 #include "owner.h"
@@ -60,23 +60,13 @@ enum
 	QUEUE_COLUMNS
 };
 
-/* A table that is being written. */
-typedef struct Target
-{
-	ResultRelInfo  *relation;
-	TupleTableSlot *slot;
-	BulkInsertState bulk;
-} Target;
-
 struct Recorder
 {
-	EState	 *state;
-	CommandId command;
 	int16	  event_slot;
 	Oid		  event_sequence;
 	Oid		  queue_sequence;
-	Target	  event;
-	Target	  queue;
+	Appender *event;
+	Appender *queue;
 };
 
 /*
@@ -166,59 +156,18 @@ current_slot(const OwnRelations *own)
 	return slot;
 }
 
-static Target
-open_target(Oid relid)
-{
-	Target	 target;
-	Relation relation = table_open(relid, RowExclusiveLock);
-
-	target.relation = makeNode(ResultRelInfo);
-	InitResultRelInfo(target.relation, relation, 0, NULL, 0);
-	ExecOpenIndices(target.relation, false);
-	target.slot = table_slot_create(relation, NULL);
-	target.bulk = NULL;
-	return target;
-}
-
-static void
-close_target(Target *target)
-{
-	Relation relation = target->relation->ri_RelationDesc;
-
-	if (target->bulk)
-		FreeBulkInsertState(target->bulk);
-	ExecDropSingleTupleTableSlot(target->slot);
-	ExecCloseIndices(target->relation);
-	table_close(relation, NoLock);
-}
-
-/* Inserts the row in the target's slot. */
-static void
-insert(Recorder *recorder, Target *target)
-{
-	ExecStoreVirtualTuple(target->slot);
-	table_tuple_insert(target->relation->ri_RelationDesc, target->slot, recorder->command,
-					   0, target->bulk);
-	if (target->relation->ri_NumIndices > 0)
-		list_free(
-			compat_insert_index_tuples(target->relation, target->slot, recorder->state));
-	ResetPerTupleExprContext(recorder->state);
-}
-
 /* See record.h. */
 Recorder *
 recorder_open(void)
 {
 	const OwnRelations *own = own_relations();
-	Recorder		   *recorder = palloc0(sizeof(Recorder));
+	Recorder		   *recorder = palloc(sizeof(Recorder));
 
-	recorder->state = CreateExecutorState();
-	recorder->command = GetCurrentCommandId(true);
 	recorder->event_slot = current_slot(own);
 	recorder->event_sequence = own->event_sequence;
 	recorder->queue_sequence = own->queue_sequence;
-	recorder->event = open_target(own->event[recorder->event_slot]);
-	recorder->queue = open_target(own->queue);
+	recorder->event = append_open(own->event[recorder->event_slot]);
+	recorder->queue = append_open(own->queue);
 	return recorder;
 }
 
@@ -226,9 +175,16 @@ recorder_open(void)
 void
 recorder_close(Recorder *recorder)
 {
-	close_target(&recorder->event);
-	close_target(&recorder->queue);
-	FreeExecutorState(recorder->state);
+	append_close(recorder->event);
+	append_close(recorder->queue);
+}
+
+/* See record.h. */
+void
+recorder_flush(Recorder *recorder)
+{
+	append_flush(recorder->event);
+	append_flush(recorder->queue);
 }
 
 static Datum
@@ -241,9 +197,10 @@ text_datum(Text text)
 static int64
 fill_event(Recorder *recorder, const Record *record)
 {
-	TupleTableSlot *slot = ExecClearTuple(recorder->event.slot);
+	TupleTableSlot *slot = append_row(recorder->event);
 	int64			id = nextval_internal(recorder->event_sequence, false);
 
+	Assert(slot->tts_tupleDescriptor->natts == EVENT_COLUMNS);
 	memset(slot->tts_isnull, 0, EVENT_COLUMNS * sizeof(bool));
 	slot->tts_values[EVENT_SLOT] = Int16GetDatum(recorder->event_slot);
 	slot->tts_values[EVENT_ID] = Int64GetDatum(id);
@@ -265,8 +222,9 @@ static void
 fill_queue(Recorder *recorder, const Record *record, int64 event_id,
 		   const pg_uuid_t *integration)
 {
-	TupleTableSlot *slot = ExecClearTuple(recorder->queue.slot);
+	TupleTableSlot *slot = append_row(recorder->queue);
 
+	Assert(slot->tts_tupleDescriptor->natts == QUEUE_COLUMNS);
 	memset(slot->tts_isnull, 0, QUEUE_COLUMNS * sizeof(bool));
 	slot->tts_values[QUEUE_ID] =
 		Int64GetDatum(nextval_internal(recorder->queue_sequence, false));
@@ -285,14 +243,8 @@ recorder_write(Recorder *recorder, const Record *record)
 {
 	int64 id = fill_event(recorder, record);
 
-	Assert(recorder->event.slot->tts_tupleDescriptor->natts == EVENT_COLUMNS);
-	Assert(recorder->queue.slot->tts_tupleDescriptor->natts == QUEUE_COLUMNS);
-	insert(recorder, &recorder->event);
 	for (int i = 0; i < record->n_integrations; i++)
-	{
 		fill_queue(recorder, record, id, &record->integrations[i]);
-		insert(recorder, &recorder->queue);
-	}
 }
 
 /* ------------------------------------------------------------------------

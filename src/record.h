@@ -14,9 +14,14 @@ typedef struct Recorder Recorder;
  * no rights; errors are those of any INSERT.
  */
 extern Recorder *recorder_open(void);
+extern void		 recorder_flush(Recorder *recorder);
 extern void		 recorder_close(Recorder *recorder);
 
-/* Writes one event and a queue entry for each of its integrations. */
+/*
+ * Writes one event and a queue entry for each of its integrations; many at once,
+ * so they are in the tables only after recorder_flush() or recorder_close(), and
+ * the record must live until then.
+ */
 extern void recorder_write(Recorder *recorder, const Record *record);
 
 /* Marks rows as having been visible.  Needs the owner's rights. */
