@@ -21,12 +21,15 @@ HERE = Path(__file__).resolve().parent
 TREE = HERE.parent.parent
 CONNECTIONS = 8  # featul_integrations.max_in_flight_per_integration, and every peer's
 
+WAL_SEGMENTS = 100
+
 CONF = """
 listen_addresses = ''
 max_connections = 100
 shared_preload_libraries = 'featul_integrations'
 shared_buffers = 512MB
 max_wal_size = 8GB
+min_wal_size = 2GB
 checkpoint_timeout = 30min
 max_worker_processes = 32
 log_min_messages = warning
@@ -264,6 +267,17 @@ class Lab:
             conf.write(f"featul_integrations.ca_file = '{self.folder}/ca.pem'\n")
             conf.write(f"featul_integrations.connect_to = '{routes}'\n")
         self.start_cluster()
+        self.recycle_wal()
+
+    def recycle_wal(self):
+        """Makes WAL segments to be used again, as a cluster that has run for long has them.
+
+        A new one is filled with zeros first, within some application's transaction.
+        """
+        with closing(Session(self, "postgres")) as admin:
+            for _ in range(WAL_SEGMENTS):
+                admin.lines("SELECT pg_logical_emit_message(false, 'bench', ''), pg_switch_wal()")
+            admin.lines("CHECKPOINT")
 
     def start_cluster(self):
         self.run([self.pg("pg_ctl"), "-w", "-t", "60", "-D", self.folder / "data", "-l", self.folder / "server.log", "start"])

@@ -10,6 +10,7 @@ Bulk: one statement inserts 20,000 posts.
 """
 
 import re
+from statistics import median
 
 from app import CONTENT, App
 from stats import Row, number, ratios
@@ -67,7 +68,7 @@ def rows(lab, scale):
 
     def row(what, rates, kind, bar=None):
         return Row(what, ratios(rates[kind], rates["plain"]), "×", at_least=bar,
-                   note=f"{number(middle(rates[kind]))} of {number(middle(rates['plain']))} inserts/s")
+                   note=f"{number(median(rates[kind]))} of {number(median(rates['plain']))} inserts/s")
 
     return [
         row("single-row INSERT, workspace has one integration", synced, "one", 0.85),
@@ -75,10 +76,6 @@ def rows(lab, scale):
         row("the same with synchronous_commit = off: one integration", unsynced, "one"),
         row("the same with synchronous_commit = off: none", unsynced, "none"),
         Row("INSERT of 20,000 posts in one statement: time", ratios(times["public"], times["plain"]), "×",
-            at_most=1.8, note=f"{number(middle(times['public']) * 1e3, 'ms')} instead of "
-                              f"{number(middle(times['plain']) * 1e3, 'ms')}"),
+            at_most=1.8, note=f"{number(median(times['public']) * 1e3, 'ms')} instead of "
+                              f"{number(median(times['plain']) * 1e3, 'ms')}"),
     ]
-
-
-def middle(values):
-    return Row("", values).median

@@ -4,6 +4,8 @@ The worker's time is from switching delivery on until every delivery is recorded
 loop (bare.c) sends the same bodies over as many connections to the same nginx.
 """
 
+from statistics import median
+
 from app import App
 from lab import CONNECTIONS
 from stats import Row, number, ratios
@@ -47,11 +49,11 @@ def rows(lab, scale):
     def row(sink, name):
         ours, limit = rates[sink], rates[f"bare {sink}"]
         return Row(f"drain to one endpoint, {name}", ratios(ours, limit), "×", at_least=0.6,
-                   note=f"{number(Row('', ours).median)} of {number(Row('', limit).median)} deliveries/s")
+                   note=f"{number(median(ours))} of {number(median(limit))} deliveries/s")
 
     def cpu_row(sink, name):
         return Row(f"processor time for a delivery, {name}", cpu[sink], "µs",
-                   note=f"bare loop {number(Row('', cpu[f'bare {sink}']).median, 'µs')}")
+                   note=f"bare loop {number(median(cpu[f'bare {sink}']), 'µs')}")
 
     return [
         row("h1", "HTTP/1.1"),

@@ -6,6 +6,7 @@ worker and the bare loop, HTTP/1.1.
 """
 
 import shutil
+from statistics import median
 
 from app import App
 from lab import CONNECTIONS, HERE, BenchError
@@ -76,7 +77,7 @@ def rows(lab, scale):
         if not rates[name]:
             return Row(what, note=f"not measured: {missing}")
         return Row(what, ratios(rates[name], rates["bare"]), "×",
-                   note=f"{number(Row('', rates[name]).median)} deliveries/s")
+                   note=f"{number(median(rates[name]))} deliveries/s")
 
     return [
         row("featul_integrations, of the bare loop", "ours"),
