@@ -47,6 +47,15 @@ UPDATE post SET status = 'draft' WHERE id LIKE 'm%';
 UPDATE post SET status = 'published' WHERE id LIKE 'm%';
 SELECT * FROM pg_temp.news();
 
+-- many rows that each stand beside others
+INSERT INTO "user" (id, name, email) SELECT 'u' || n, 'U' || n, 'u' || n || '@example.com' FROM generate_series(1, 1200) n;
+INSERT INTO vote (post_id, user_id) SELECT 'm' || n, 'u' || n FROM generate_series(1, 1200) n;
+SELECT count(*), bool_and(payload #>> '{vote,author,name}' = 'U' || right(post_id, -1)) AS right_names
+FROM featul_integrations.event e, seen WHERE e.id > seen.id;
+INSERT INTO comment (id, post_id, content, author_id) SELECT 'c' || n, 'm' || n, 'c', 'u' || n FROM generate_series(1, 1200) n;
+INSERT INTO comment_reaction (comment_id, user_id, type) SELECT 'c' || n, 'u' || n + 1, 'upvote' FROM generate_series(1, 1199) n;
+SELECT event, cardinality(string_to_array(posts, ' ')) FROM pg_temp.news();
+
 -- ON CONFLICT, MERGE, writes in WITH
 INSERT INTO post (id, board_id, title, content) VALUES ('i1', 'b', 'T', 'c'), ('o1', 'b', 'T', 'c')
 ON CONFLICT (id) DO UPDATE SET is_pinned = true;
@@ -210,6 +219,15 @@ INSERT INTO partitions_test.post_d VALUES (8, 'd', 'T', 'c', 'published');
 -- one that is detached is none of ours any more
 ALTER TABLE partitions_test.post DETACH PARTITION partitions_test.post_d;
 INSERT INTO partitions_test.post_d VALUES (9, 'd', 'T', 'c', 'published');
+SELECT * FROM pg_temp.news();
+
+-- a binding over the whole row, of partitions too
+CREATE FUNCTION partitions_test.in_order(p partitions_test.post) RETURNS boolean LANGUAGE sql AS
+$$SELECT p.status = 'published' AND p.title <> 'hidden'$$;
+SELECT count(*) FROM integration_attach('partitions_test', '{"post": {"columns": {"visible": "partitions_test.in_order(post)", "status": "status"}}}');
+INSERT INTO partitions_test.post VALUES (10, 'b', 'hidden', 'c', 'published'), (11, 'b', 'T', 'c', 'published');
+UPDATE partitions_test.post_a SET title = 'T' WHERE id = 10;
+UPDATE partitions_test.post SET content = 'd' WHERE id IN (10, 11);
 SELECT * FROM pg_temp.news();
 
 -- keys of other types

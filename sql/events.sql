@@ -212,7 +212,7 @@ SELECT event, adds FROM pg_temp.news();
 UPDATE featul_integrations.integration SET is_active = false WHERE workspace_id = 'ev1' AND type = 'slack';
 UPDATE featul_integrations.health SET database = 0 WHERE integration_id = (SELECT id FROM featul_integrations.integration WHERE workspace_id = 'ev1' AND type = 'webhook');
 UPDATE featul_integrations.integration SET events = NULL, boards = NULL WHERE workspace_id = 'ev1';
-INSERT INTO post (board_id, title, content, upvotes) VALUES ('bugs', 'I', 'c', 30);
+INSERT INTO post (id, board_id, title, content, upvotes) VALUES ('i1', 'bugs', 'I', 'c', 30);
 SELECT * FROM pg_temp.news();
 
 -- the context of each row: a board that moves to another workspace, a workspace that pays
@@ -229,6 +229,13 @@ INSERT INTO post (id, board_id, title, content) VALUES ('t4', 'free', 'T', 'c');
 UPDATE workspace SET plan = NULL WHERE id = 'ev2';
 INSERT INTO post (id, board_id, title, content) VALUES ('t5', 'free', 'T', 'c');
 SELECT * FROM pg_temp.news();
+
+-- a preview shows the latest matching data
+SELECT e AS event, p ->> 'event' = e AS right_event, p #>> '{comment,id}' AS comment,
+	p - 'event' - 'workspace' - 'post' - 'comment' AS adds
+FROM unnest('{post.created,post.status_changed,post.pinned,post.featured,post.locked,post.upvoted,post.milestone,comment.created,comment.mention,comment.reaction}'::text[]) e,
+	LATERAL (SELECT integration_preview('acme', 'webhook', e)::jsonb) AS preview (p)
+WHERE (p #>> '{post,id}') <> 'post_sample';
 
 -- deleting a workspace removes its integrations; so does TRUNCATE
 DELETE FROM workspace WHERE id = 'ev2';

@@ -255,14 +255,14 @@ is_permanent_table(Oid relid)
 static Oid
 find_qualified_table(const Attachment *attachment, const char *name)
 {
-	Oid	  namespace = attachment->namespace;
+	Oid namespace = attachment->namespace;
 	List *parts;
 
 	if (!SplitIdentifierString(pstrdup(name), '.', &parts) || list_length(parts) < 1 ||
 		list_length(parts) > 2)
 		bad_bindings(psprintf("\"%s\" is not the name of a table", name));
 	if (list_length(parts) == 2)
-		namespace = get_namespace_oid(linitial(parts), true);
+	namespace = get_namespace_oid(linitial(parts), true);
 	return OidIsValid(namespace) ? get_relname_relid(llast(parts), namespace)
 								 : InvalidOid;
 }
@@ -401,12 +401,9 @@ parse_and_deparse(Relation relation, Source source, int column, const char *expr
 	int	  nest;
 	char *sql;
 
-	(void) binding_parse(relation, source, column, expression, &bare);
+	(void) binding_parse(relation, NULL, source, column, expression, &bare);
 	nest = binding_safe_search_path();
-	sql = deparse_expression(bare,
-							 deparse_context_for(RelationGetRelationName(relation),
-												 RelationGetRelid(relation)),
-							 false, false);
+	sql = binding_deparse(bare, source, relation);
 	AtEOXact_GUC(true, nest);
 	return sql;
 }
@@ -612,9 +609,9 @@ wanted_triggers(const Attachment *attachment)
 				continue;
 			trigger->definition = definition;
 			trigger->relid = lfirst_oid(cell);
-			trigger->name = psprintf("featul_integrations_%s_%s",
-									 source_definitions[definition->source].name,
-									 definition->event);
+			trigger->name =
+				psprintf("featul_integrations_%s_%s",
+						 source_definitions[definition->source].name, definition->event);
 			wanted = lappend(wanted, trigger);
 		}
 	}
@@ -661,7 +658,8 @@ drop_other_triggers(List *wanted)
 		bool isnull;
 		Oid	 relid =
 			DatumGetObjectId(SPI_getbinval(rows->vals[i], rows->tupdesc, 2, &isnull));
-		char state = DatumGetChar(SPI_getbinval(rows->vals[i], rows->tupdesc, 3, &isnull));
+		char state =
+			DatumGetChar(SPI_getbinval(rows->vals[i], rows->tupdesc, 3, &isnull));
 
 		if (state == TRIGGER_DISABLED ||
 			!keep_trigger(wanted, relid, SPI_getvalue(rows->vals[i], rows->tupdesc, 1)))

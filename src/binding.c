@@ -561,16 +561,17 @@ coerce_to_canonical(ParseState *pstate, Source source, int column, Node *node)
 
 /* See binding.h. */
 Node *
-binding_parse(Relation relation, Source source, int column, const char *expression,
-			  Node **bare)
+binding_parse(Relation relation, const char *alias, Source source, int column,
+			  const char *expression, Node **bare)
 {
 	ParseState		   *pstate = make_parsestate(NULL);
 	ParseNamespaceItem *item;
 	Node			   *node = raw_expression(expression);
 
 	pstate->p_sourcetext = expression;
-	item = addRangeTableEntryForRelation(pstate, relation, AccessShareLock, NULL, false,
-										 true);
+	item =
+		addRangeTableEntryForRelation(pstate, relation, AccessShareLock,
+									  alias ? makeAlias(alias, NIL) : NULL, false, true);
 	addNSItemToQuery(pstate, item, true, true, true);
 	node = transformExpr(pstate, node, EXPR_KIND_OTHER);
 	if (pstate->p_hasSubLinks || pstate->p_hasAggs || pstate->p_hasWindowFuncs ||
@@ -590,6 +591,16 @@ binding_parse(Relation relation, Source source, int column, const char *expressi
 /* ------------------------------------------------------------------------
  * Compiling the columns for one relation
  * ------------------------------------------------------------------------ */
+
+/* See binding.h. */
+char *
+binding_deparse(Node *node, Source source, Relation relation)
+{
+	return deparse_expression(
+		node,
+		deparse_context_for(source_definitions[source].name, RelationGetRelid(relation)),
+		false, false);
+}
 
 /* check_function_callback: is it anything else than one of PostgreSQL's own? */
 static bool
@@ -614,20 +625,17 @@ static void
 compile_column(BoundRelation *bound, Relation relation, int column,
 			   const char *expression)
 {
-	BoundColumn *result = &bound->column[column];
-	Node		*bare;
-	Node		*node = binding_parse(relation, bound->source, column, expression, &bare);
-	Node		*stripped = node;
+	BoundColumn	 *result = &bound->column[column];
+	Node		 *bare;
+	Node		 *node = binding_parse(relation, source_definitions[bound->source].name,
+									   bound->source, column, expression, &bare);
+	Node		 *stripped = node;
 	MemoryContext caller = MemoryContextSwitchTo(bound->context);
 
 	result->parsed = copyObject(node);
 	result->type = getBaseType(exprType(bare));
 	pull_varattnos(node, 1, &result->attributes);
-	result->sql =
-		deparse_expression(node,
-						   deparse_context_for(RelationGetRelationName(relation),
-											   RelationGetRelid(relation)),
-						   false, false);
+	result->sql = binding_deparse(node, bound->source, relation);
 	if (IsA(bare, Var))
 		result->attribute = ((Var *) bare)->varattno;
 	while (IsA(stripped, RelabelType))
@@ -741,8 +749,7 @@ compile_columns(BoundRelation *bound, Relation relation)
 		bound->context,
 		quote_qualified_identifier(get_namespace_name(RelationGetNamespace(relation)),
 								   RelationGetRelationName(relation)));
-	bound->alias = MemoryContextStrdup(
-		bound->context, quote_identifier(RelationGetRelationName(relation)));
+	bound->alias = quote_identifier(source_definitions[bound->source].name);
 	for (int i = 0; definitions[i].name; i++)
 		if (bindings.column[bound->source][i])
 			compile_column(bound, relation, i, bindings.column[bound->source][i]);
@@ -794,7 +801,8 @@ compile(BoundRelation *bound)
 	/* until 15 its owner can make an empty table a view, whose functions we would run */
 	if (relation->rd_rel->relkind != RELKIND_RELATION &&
 		relation->rd_rel->relkind != RELKIND_PARTITIONED_TABLE)
-		set_broken(bound, psprintf("what is bound as \"%s\" is no table any more", source),
+		set_broken(bound,
+				   psprintf("what is bound as \"%s\" is no table any more", source),
 				   NULL);
 	PG_TRY ()
 		;

@@ -185,7 +185,7 @@ typedef struct BoundRelation
 	const char	 *detail;			/* or NULL */
 	bool		  unsafe_functions; /* an expression calls more than built-in functions */
 	const char	 *qualified_name;	/* SQL */
-	const char	 *alias;			/* SQL: its own name, for whole-row references */
+	const char	 *alias;			/* SQL: of its rows, for whole-row references */
 	BoundColumn	  column[MAX_COLUMNS];
 	IdIndex		  id_index;
 	MemoryContext context;
@@ -223,14 +223,20 @@ extern BoundRelation *binding_of(Source source, Oid relid);
 extern BoundRelation *binding_peek(Source source, Oid relid);
 
 /*
- * Parses one expression over the relation's rows and converts it to the
- * column's canonical type.  Refused with 22023: subqueries, aggregates, window
+ * Parses one expression over the relation's rows, under this alias (NULL: its
+ * own name), and converts it to the column's canonical type.  Refused with 22023: subqueries, aggregates, window
  * and set-returning functions, system columns, casts that are user-defined, the
  * wrong type.  Else raises what the parser raises.  *bare is the expression
  * before conversion.
  */
-extern Node *binding_parse(Relation relation, Source source, int column,
-						   const char *expression, Node **bare);
+extern Node *binding_parse(Relation relation, const char *alias, Source source,
+						   int column, const char *expression, Node **bare);
+
+/*
+ * The expression as SQL for this search_path, over rows whose alias is the
+ * source's name, whatever the table is called.
+ */
+extern char *binding_deparse(Node *expression, Source source, Relation relation);
 
 /* Makes every process read the bindings again, from the end of this command on. */
 extern void binding_changed(void);
