@@ -117,6 +117,7 @@ attach_require_owner(void)
  * The bindings argument
  * ------------------------------------------------------------------------ */
 
+/* Raises 22023, with an example of what bindings look like. */
 static void
 bad_bindings(const char *message)
 {
@@ -146,6 +147,7 @@ next_member(JsonbIterator **iterator, JsonbValue *key, JsonbValue *value)
 	return true;
 }
 
+/* An iterator over an object's members; 22023 if it is no object. */
 static JsonbIterator *
 object_iterator(JsonbContainer *container, const char *what)
 {
@@ -159,6 +161,7 @@ object_iterator(JsonbContainer *container, const char *what)
 	return iterator;
 }
 
+/* The object that is this value; 22023 if it is none. */
 static JsonbContainer *
 nested_object(const JsonbValue *value, const char *what)
 {
@@ -167,6 +170,7 @@ nested_object(const JsonbValue *value, const char *what)
 	return value->val.binary.data;
 }
 
+/* Reads what is given as "columns" of a source. */
 static void
 read_given_columns(Source source, JsonbContainer *columns, Given *given)
 {
@@ -188,6 +192,7 @@ read_given_columns(Source source, JsonbContainer *columns, Given *given)
 	}
 }
 
+/* Reads what is given for one source. */
 static void
 read_given_source(Source source, JsonbContainer *object, Given *given)
 {
@@ -213,6 +218,7 @@ read_given_source(Source source, JsonbContainer *object, Given *given)
 	}
 }
 
+/* Reads the whole argument; 22023 for anything that means nothing. */
 static void
 read_bindings(Attachment *attachment, Jsonb *bindings)
 {
@@ -236,12 +242,14 @@ read_bindings(Attachment *attachment, Jsonb *bindings)
  * Finding tables and columns
  * ------------------------------------------------------------------------ */
 
+/* Adds a name to a list for report_missing(). */
 static void
 append_missing(StringInfo list, const char *name)
 {
 	appendStringInfo(list, "%s%s", list->len > 0 ? ", " : "", name);
 }
 
+/* True for what can have triggers with transition tables, and lasts. */
 static bool
 is_permanent_table(Oid relid)
 {
@@ -303,6 +311,7 @@ find_default_table(const Attachment *attachment, Source source)
 	return InvalidOid;
 }
 
+/* Finds a source's table, or adds it to those that are missing. */
 static void
 resolve_table(Attachment *attachment, Source source)
 {
@@ -323,6 +332,7 @@ resolve_table(Attachment *attachment, Source source)
 															 definition->tables[0])));
 }
 
+/* True if the table has a column of exactly this name. */
 static bool
 has_column(Oid relid, const char *name)
 {
@@ -477,6 +487,7 @@ resolve_column(Attachment *attachment, Source source, int column, Relation relat
 													  definition->columns[column].name)));
 }
 
+/* Finds a source's table and all of its columns. */
 static void
 resolve_source(Attachment *attachment, Source source)
 {
@@ -549,6 +560,7 @@ columns_json(const Resolved *resolved, Source source)
 	return json.data;
 }
 
+/* Replaces the rows of featul_integrations.binding. */
 static void
 write_bindings(const Attachment *attachment)
 {
@@ -568,6 +580,7 @@ write_bindings(const Attachment *attachment)
 	}
 }
 
+/* The relation's qualified name, quoted. */
 static char *
 qualified_relation(Oid relid)
 {
@@ -667,6 +680,7 @@ drop_other_triggers(List *wanted)
 	}
 }
 
+/* Creates one trigger, which goes with the extension. */
 static void
 create_trigger(const WantedTrigger *trigger)
 {
@@ -730,6 +744,7 @@ source_events(const Attachment *attachment, Source source)
 		construct_array(events, count, TEXTOID, -1, false, TYPALIGN_INT));
 }
 
+/* The rows that integration_attach() returns. */
 static void
 return_rows(FunctionCallInfo fcinfo, const Attachment *attachment)
 {

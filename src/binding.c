@@ -516,6 +516,10 @@ coerce_to_time(ParseState *pstate, Node *node, Oid type)
 								 COERCE_EXPLICIT_CALL);
 }
 
+/*
+ * Converts an expression to the column's canonical type; 22023 where it has the
+ * wrong one.
+ */
 static Node *
 coerce_to_canonical(ParseState *pstate, Source source, int column, Node *node)
 {

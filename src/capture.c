@@ -136,6 +136,7 @@ is_new_failure(Source source, int sqlstate)
 	return true;
 }
 
+/* Counts a failure, and warns of it once a session. */
 static void
 report_failure(Source source, const ErrorData *error)
 {
@@ -320,6 +321,7 @@ find_attributes_of_interest(Capture *capture)
 	bms_free(all);
 }
 
+/* Gets ready to go through the transition tables of an INSERT or UPDATE. */
 static void
 open_rows(Capture *capture, const TriggerData *trigger)
 {
@@ -479,6 +481,7 @@ process_row_by_row(Capture *capture)
 		(void) attempt(capture, compute_events);
 }
 
+/* Writes the batch's events; raises what an INSERT raises. */
 static void
 write_records(Capture *capture)
 {
@@ -630,6 +633,7 @@ read_old_ids(Capture *capture)
 	MemoryContextSwitchTo(caller);
 }
 
+/* Deletes the integrations of these workspaces; raises what a DELETE raises. */
 static void
 delete_integrations(const Text *workspace_ids, int count)
 {

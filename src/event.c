@@ -91,6 +91,7 @@ event_columns(Source source)
 			   : all;
 }
 
+/* Visible, and not internal. */
 static bool
 comment_is_public(const Row *comment)
 {
@@ -111,6 +112,7 @@ milestone_crossed(const Row *old, const Row *new)
 	return crossed;
 }
 
+/* From false or NULL to true. */
 static bool
 flag_raised(const Row *old, const Row *new, int column)
 {
@@ -190,6 +192,7 @@ event_hides(Source source, const Row *old, const Row *new)
  * Candidates
  * ------------------------------------------------------------------------ */
 
+/* Adds an empty candidate; valid until the next is added. */
 static Candidate *
 add_candidate(Candidates *candidates, EventKind event, Change *change)
 {
@@ -207,6 +210,7 @@ add_candidate(Candidates *candidates, EventKind event, Change *change)
 	return candidate;
 }
 
+/* Adds a candidate for each event that a change can be. */
 static void
 add_change(Candidates *candidates, Source source, Change *change)
 {
@@ -272,6 +276,7 @@ fetch(Candidates *candidates, Source source, Source from, int column,
 	}
 }
 
+/* These name the row of a candidate that fetch() goes on from. */
 static const Row *
 subject_of(const Candidate *candidate)
 {
@@ -380,12 +385,14 @@ in_paying_workspace(Candidates *candidates, Candidate *candidate)
 		   text_equal(plan, text_of("professional"));
 }
 
+/* Condition: nothing has dropped it. */
 static bool
 not_dropped(Candidates *candidates, Candidate *candidate)
 {
 	return !candidate->dropped;
 }
 
+/* The id that its mark would have. */
 static Text
 candidate_id(const Candidate *candidate)
 {
@@ -445,6 +452,7 @@ drop_marked(Candidates *candidates, Source source)
  * Joining candidates with what stands around them
  * ------------------------------------------------------------------------ */
 
+/* A mention or reaction gets its comment. */
 static void
 join_comments(Candidates *candidates, Source source)
 {
@@ -457,6 +465,7 @@ join_comments(Candidates *candidates, Source source)
 	keep(candidates, on_public_comment);
 }
 
+/* Whatever is not about a post itself gets its post. */
 static void
 join_posts(Candidates *candidates, Source source)
 {
@@ -470,6 +479,7 @@ join_posts(Candidates *candidates, Source source)
 	keep(candidates, on_visible_post);
 }
 
+/* Everything gets its board, its workspace and those who listen there. */
 static void
 join_workspaces(Candidates *candidates)
 {
@@ -490,6 +500,7 @@ subject_user_column(Source source)
 									  : REACTION_USER_ID;
 }
 
+/* Fetches everybody who is named, and the commenters' roles. */
 static void
 join_people(Candidates *candidates, Source source)
 {
@@ -524,6 +535,7 @@ join_people(Candidates *candidates, Source source)
  * Payloads
  * ------------------------------------------------------------------------ */
 
+/* A timestamp as payloads have it; NULL text where it is NULL or infinite. */
 static Text
 row_time(const Row *row, int column)
 {
@@ -547,6 +559,7 @@ person_by_id(const Candidates *candidates, Text id)
 	return person;
 }
 
+/* What all payloads have. */
 static void
 fill_post(Payload *payload, const Candidates *candidates, const Candidate *candidate)
 {
@@ -570,6 +583,7 @@ fill_post(Payload *payload, const Candidates *candidates, const Candidate *candi
 	payload->milestone = candidate->milestone;
 }
 
+/* What the payloads of comments have. */
 static void
 fill_comment(Payload *payload, const Candidates *candidates, const Candidate *candidate)
 {
@@ -593,6 +607,7 @@ fill_comment(Payload *payload, const Candidates *candidates, const Candidate *ca
 		payload->role = text_of("owner");
 }
 
+/* Who voted, reacted or was mentioned. */
 static void
 fill_subject(Payload *payload, const Candidates *candidates, const Candidate *candidate,
 			 Source source)
@@ -603,6 +618,7 @@ fill_subject(Payload *payload, const Candidates *candidates, const Candidate *ca
 		payload->reaction = row_text(candidate->subject, REACTION_TYPE);
 }
 
+/* The payload of a candidate with everything around it; palloc'd. */
 static char *
 build_payload(const Candidates *candidates, const Candidate *candidate, Source source)
 {
@@ -679,6 +695,7 @@ status_name(Jsonb *list, Text status)
 	return NULL;
 }
 
+/* Appends a status's name, if the list has one. */
 static void
 append_name(StringInfo json, const char *key, Jsonb *list, Text status)
 {

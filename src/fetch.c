@@ -21,6 +21,7 @@
 #include "compat.h"
 #include "fetch.h"
 
+/* Whether the relation, as it is known, has an index that does. */
 static bool
 fetch_possible(const BoundRelation *bound, bool as_text)
 {

@@ -81,6 +81,7 @@ lookups_create(void)
 	return palloc0(sizeof(Lookups));
 }
 
+/* How to read this source; NULL if it is not bound. */
 static BoundRelation *
 bound_relation(Source source)
 {
@@ -96,6 +97,7 @@ lookups_column_type(Source source, int column)
 	return bound ? bound->column[column].type : InvalidOid;
 }
 
+/* True for the types that compare with each other as integers. */
 static bool
 is_integer(Oid type)
 {
@@ -192,6 +194,7 @@ append_condition(StringInfo sql, const BoundRelation *bound, int column, int par
 			key->type == UUIDOID ? "uuid" : "int8");
 }
 
+/* The query of a look-up: $1 (and $2) are text[]. */
 static char *
 lookup_sql(const BoundRelation *bound, bool as_text)
 {
@@ -243,6 +246,7 @@ execute_lookup(SPIPlanPtr plan, Datum *arguments)
 	PG_END_TRY();
 }
 
+/* Plans it once and for all, inside a query of the owner's. */
 static SPIPlanPtr
 prepare_lookup(const BoundRelation *bound, bool as_text)
 {
@@ -379,6 +383,7 @@ lookups_get(const Lookups *lookups, Source source, Text id)
  * Roles
  * ------------------------------------------------------------------------ */
 
+/* Two ids as one key. */
 static Text
 pair_of(Text a, Text b)
 {

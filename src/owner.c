@@ -13,6 +13,7 @@
 #include "binding.h"
 #include "owner.h"
 
+/* The function's owner. */
 static Oid
 function_owner(Oid function)
 {

@@ -95,6 +95,7 @@ append_text(StringInfo out, Text text)
 	pfree(string);
 }
 
+/* Appends a key and a text. */
 static void
 append_key(StringInfo out, const char *key, Text text)
 {
@@ -201,6 +202,7 @@ append_post_url(StringInfo out, Text workspace, Text post)
 	pfree(url.data);
 }
 
+/* Appends the object workspace, with its key. */
 static void
 append_workspace(StringInfo out, const Payload *payload)
 {
@@ -213,6 +215,7 @@ append_workspace(StringInfo out, const Payload *payload)
 	appendStringInfoChar(out, '}');
 }
 
+/* Appends the object post, with its key. */
 static void
 append_post(StringInfo out, const Payload *payload)
 {
@@ -241,6 +244,7 @@ append_post(StringInfo out, const Payload *payload)
 	appendStringInfoChar(out, '}');
 }
 
+/* Appends the object comment, with its key. */
 static void
 append_comment(StringInfo out, const Payload *payload)
 {
@@ -309,6 +313,7 @@ append_specifics(StringInfo out, const Payload *payload)
 	}
 }
 
+/* Makes out the payload with the texts as they are now. */
 static void
 append_payload(StringInfo out, const Payload *payload)
 {

@@ -83,6 +83,7 @@ typedef struct OwnRelations
 	Oid queue_sequence;
 } OwnRelations;
 
+/* A relation of ours by name. */
 static Oid
 find_own_relation(Oid namespace, const char *name)
 {
@@ -93,6 +94,10 @@ find_own_relation(Oid namespace, const char *name)
 	return relid;
 }
 
+/*
+ * All of ours that are written, looked up once; they change with CREATE EXTENSION
+ * only.
+ */
 static const OwnRelations *
 own_relations(void)
 {
@@ -187,6 +192,7 @@ recorder_flush(Recorder *recorder)
 	append_flush(recorder->queue);
 }
 
+/* A text datum of a text that is not NULL. */
 static Datum
 text_datum(Text text)
 {
@@ -218,6 +224,7 @@ fill_event(Recorder *recorder, const Record *record)
 	return id;
 }
 
+/* Puts all columns of a new queue entry into the slot. */
 static void
 fill_queue(Recorder *recorder, const Record *record, int64 event_id,
 		   const pg_uuid_t *integration)

@@ -78,6 +78,7 @@ on_relation_change(Datum unused, Oid relid)
 	invalidations++;
 }
 
+/* Empties the cache; what was given out lives on until the end of the transaction. */
 static void
 start_cache(void)
 {
@@ -144,6 +145,7 @@ subscriptions_clock(void)
  * Reading integrations
  * ------------------------------------------------------------------------ */
 
+/* Asks the tables for any active integration. */
 static bool
 look_for_any(void)
 {
@@ -202,6 +204,7 @@ texts_of_array(Datum datum, int *count)
 	return texts;
 }
 
+/* Names of events as bits by EventKind; unknown ones are left out. */
 static uint32
 event_mask(Datum datum)
 {
@@ -342,6 +345,7 @@ subscription_accepts(const Subscription *subscription, const char *payload)
  * Quiet boards
  * ------------------------------------------------------------------------ */
 
+/* The cache's key of a board's key; false if it has none. */
 static bool
 board_key(CacheKey *key, Datum datum, bool by_value, int length)
 {
