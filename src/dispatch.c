@@ -837,9 +837,20 @@ lane_list_dirty(Lane *lane)
 	lane->dirty_listed = true;
 }
 
+/* It is no longer to be made inactive. */
+static void
+lane_stay(Lane *lane)
+{
+	timer_disarm(&lane->gone_timer);
+	if (lane->gone_listed)
+		dlist_delete(&lane->gone_node);
+	lane->gone_listed = false;
+}
+
 static void
 lane_close(Lane *lane, const char *reason)
 {
+	lane_stay(lane);
 	lane_empty(lane);
 	/* its last counts are to be saved before its health is removed */
 	if (lane->health_timer.armed)
@@ -858,6 +869,7 @@ lane_close(Lane *lane, const char *reason)
 static void
 lane_open(Lane *lane)
 {
+	lane_stay(lane);
 	if (lane->state == LANE_CLOSING)
 		dlist_delete(&lane->closing_node);
 	lane->state = LANE_ACTIVE;
@@ -873,11 +885,9 @@ lane_free(Lane *lane)
 	set_complete(lane, true);
 	timer_disarm(&lane->timer);
 	timer_disarm(&lane->health_timer);
-	timer_disarm(&lane->gone_timer);
+	lane_stay(lane);
 	if (lane->dirty_listed)
 		dlist_delete(&lane->dirty_node);
-	if (lane->gone_listed)
-		dlist_delete(&lane->gone_node);
 	if (lane->hungry)
 		dlist_delete(&lane->hungry_node);
 	if (lane->queueing != NOT_READY)

@@ -925,7 +925,13 @@ take_signals(void)
 	uint32 signals = shared_take_signals();
 
 	if (signals & SIGNAL_STOP)
+	{
+		/* what is known now need not be sent again */
+		take_results();
+		if (n_unsettled > 0)
+			(void) settle();
 		leave(OUTCOME_STOPPED);
+	}
 	if (signals & SIGNAL_RELOAD)
 		must_configure = true;
 	if (signals & SIGNAL_WAKE)

@@ -63,6 +63,29 @@ $featul->connect('webhook');
 $featul->wait_for_sql('SELECT delivered >= 2 FROM featul_integrations.health');
 pass('and counters that were held up are saved later');
 
+# Connecting again in a transaction that is still open when the old endpoint is found gone
+$featul->script({ 'hook.example.com/featul' => [ { status => 410 } ] });
+$locker->query_safe("SET featul_integrations.user_id = 'olivia'; BEGIN; "
+	  . "SELECT * FROM integration_connect('acme', 'webhook', 'https://hook.example.com/new');");
+$featul->post(title => 'gone again');
+$featul->wait_until_settled;
+$log_start = -s $node->logfile;
+$locker->query_safe('COMMIT');
+$featul->post(title => 'at the new URL');
+$featul->wait_until_settled;
+is(sent('at the new URL'), 1, 'a new URL is used at once');
+# another one that is gone, and made inactive later than the first would have been
+$featul->workspace('second', webhook => 'https://second.example.com/');
+$featul->script({ 'second.example.com/' => [ { status => 410 } ] });
+$locker->query_safe("BEGIN; SELECT FROM featul_integrations.integration WHERE workspace_id = 'second' FOR UPDATE;");
+$featul->post(board_id => 'second-ideas', title => 'second');
+$featul->wait_until_settled;
+$locker->query_safe('COMMIT');
+$featul->wait_for_sql("SELECT NOT is_active FROM featul_integrations.integration WHERE workspace_id = 'second'");
+is($featul->sql("SELECT is_active FROM featul_integrations.integration WHERE workspace_id = 'acme'"),
+	't', 'and not made inactive for the old one');
+$featul->sql_as('olivia', "SELECT integration_disconnect('second', 'webhook')");
+
 # A session that locks a whole table
 $log_start = -s $node->logfile;
 $locker->query_safe('BEGIN; LOCK TABLE featul_integrations.attempt;');
