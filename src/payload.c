@@ -12,7 +12,6 @@
 #include "mb/pg_wchar.h"
 #include "parser/scansup.h"
 #include "utils/builtins.h"
-#include "utils/json.h"
 #include "utils/timestamp.h"
 
 #include "compat.h"
@@ -79,6 +78,44 @@ text_clipped(Text text, int max_bytes)
 	return text;
 }
 
+/*
+ * Appends a JSON string.  As escape_json() does, but by whole runs of what needs
+ * no escape: contents are long, and escapes rare.
+ */
+static void
+append_escaped(StringInfo out, const char *data, int length)
+{
+	const char *end = data + length;
+
+	appendStringInfoCharMacro(out, '"');
+	while (data < end)
+	{
+		const char *run = data;
+
+		while (data < end && (unsigned char) *data >= ' ' && *data != '"' &&
+			   *data != '\\')
+			data++;
+		appendBinaryStringInfo(out, run, data - run);
+		if (data == end)
+			break;
+		if (*data == '"' || *data == '\\')
+		{
+			appendStringInfoCharMacro(out, '\\');
+			appendStringInfoCharMacro(out, *data);
+		}
+		else if (*data == '\n')
+			appendStringInfoString(out, "\\n");
+		else if (*data == '\r')
+			appendStringInfoString(out, "\\r");
+		else if (*data == '\t')
+			appendStringInfoString(out, "\\t");
+		else
+			appendStringInfo(out, "\\u%04x", (unsigned char) *data);
+		data++;
+	}
+	appendStringInfoCharMacro(out, '"');
+}
+
 /* Appends a JSON string, or null. */
 static void
 append_text(StringInfo out, Text text)
@@ -86,13 +123,15 @@ append_text(StringInfo out, Text text)
 	char *string;
 
 	if (text.data == NULL)
-	{
 		appendStringInfoString(out, "null");
-		return;
+	else if (GetDatabaseEncoding() != PG_SQL_ASCII)
+		append_escaped(out, text.data, text.length);
+	else
+	{
+		string = text_sanitized(text.data, text.length);
+		append_escaped(out, string, strlen(string));
+		pfree(string);
 	}
-	string = text_sanitized(text.data, text.length);
-	escape_json(out, string);
-	pfree(string);
 }
 
 /* Appends a key and a text. */
@@ -198,7 +237,7 @@ append_post_url(StringInfo out, Text workspace, Text post)
 		else
 			appendStringInfoChar(&url, *p++);
 	}
-	escape_json(out, url.data);
+	append_escaped(out, url.data, url.len);
 	pfree(url.data);
 }
 
