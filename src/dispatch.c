@@ -158,6 +158,7 @@ struct Delivery
 	bool		  slow;		   /* under way for longer than SLOW_MS */
 	TimestampTz	  next_attempt_at;
 	TimestampTz	  started_at;
+	TimestampTz	  connected_at; /* the lane's updated_at when it was started */
 	Event		 *event;	   /* WAITING: kept early; or NULL */
 	int			  n_merged;	   /* others that go out with it */
 	Delivery	 *merged;	   /* the first of them */
@@ -1307,6 +1308,7 @@ dispatch_next(TimestampTz now)
 	delivery = dlist_container(Delivery, node, dlist_pop_head_node(&post->waiting));
 	delivery->state = DELIVERY_FLYING;
 	delivery->started_at = now;
+	delivery->connected_at = lane->updated_at;
 	delivery->probe = breaker_open(lane);
 	post->flying = delivery;
 	if (lane->channel->pace_ms > 0)
@@ -1698,6 +1700,13 @@ dispatch_result(Delivery *delivery, const Verdict *verdict, TimestampTz now,
 	present = now;
 	settle_begin(delivery, settlement);
 	end_request(delivery);
+	if (delivery->connected_at != lane->updated_at && verdict->kind != VERDICT_DELIVERED)
+	{
+		/* connected again meanwhile: what the old endpoint says concerns nobody */
+		settle_wait(settlement, 0);
+		settle_finish(delivery, settlement, delivery->merged == NULL);
+		return;
+	}
 	lane->tried = true;
 	lane->last_status = settlement->http_status;
 	lane_count_latency(lane, settlement->duration_ms);
@@ -1779,28 +1788,26 @@ dispatch_merged_result(const Settlement *leader, const Verdict *verdict,
 	settlement->error = leader->error;
 	settlement->response = leader->response;
 	settlement->duration_ms = leader->duration_ms;
-	switch (verdict->kind)
-	{
-		case VERDICT_DELIVERED:
-			delivery->attempts++;
-			delivery->key.lane->delivered++;
-			settle_end(settlement, "delivered");
-			break;
-		case VERDICT_REJECTED:
-		case VERDICT_GONE:
-			settle_refused(delivery, settlement);
-			break;
-		case VERDICT_HOLD:
-			if (!leader->ends && leader->next_attempt_at == 0)
-			{
-				settle_wait(settlement, 0);
+	/* an answer that counts for nobody: a hold, or of an endpoint that was replaced */
+	if (!leader->ends && leader->next_attempt_at == 0)
+		settle_wait(settlement, 0);
+	else
+		switch (verdict->kind)
+		{
+			case VERDICT_DELIVERED:
+				delivery->attempts++;
+				delivery->key.lane->delivered++;
+				settle_end(settlement, "delivered");
 				break;
-			}
-			/* FALLTHROUGH */
-		case VERDICT_RETRY:
-			settle_merged_failure(delivery, leader, settlement);
-			break;
-	}
+			case VERDICT_REJECTED:
+			case VERDICT_GONE:
+				settle_refused(delivery, settlement);
+				break;
+			case VERDICT_HOLD:
+			case VERDICT_RETRY:
+				settle_merged_failure(delivery, leader, settlement);
+				break;
+		}
 	settle_finish(delivery, settlement, leader->delivery->merged == NULL);
 	return true;
 }

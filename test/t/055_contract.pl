@@ -54,6 +54,25 @@ $featul->sql_as('olivia', "SELECT integration_test('acme', 'webhook')");
 $featul->wait_until_settled;
 is(newest('state, attempts, http_status'), 'delivered|1|200', 'a successful test lets what was put off go');
 
+# What the old endpoint says after the integration was connected again concerns nobody
+foreach my $late ({ status => 410 }, $put_off, { status => 500 })
+{
+	my $old = "old$late->{status}.example.com";
+	my $new = "new$late->{status}.example.com";
+	$featul->connect('webhook', url => "https://$old/");
+	$featul->script({ "$old/" => [ { %$late, until => "late$late->{status}" } ] });
+	$featul->post(title => "Late $late->{status}");
+	$featul->wait_for_sql("SELECT in_flight = 1 FROM featul_integrations.stat_worker");
+	my $loaded = $featul->sql('SELECT config_loaded_at FROM featul_integrations.stat_worker');
+	$featul->connect('webhook', url => "https://$new/");
+	$featul->wait_for_sql("SELECT config_loaded_at > '$loaded' FROM featul_integrations.stat_worker");
+	$featul->release("late$late->{status}");
+	$featul->wait_for_requests(1, host => $new);
+	$featul->wait_until_settled;
+	is(newest('state, attempts'), 'delivered|1', "late $late->{status}: sent to the new endpoint");
+	is(status(), 'active', "late $late->{status}: which stays active");
+}
+
 # Not preloaded: CREATE EXTENSION warns, events queue, a test is sent, nothing is delivered
 my $bare = PostgreSQL::Test::Cluster->new('bare');
 $bare->init;
