@@ -136,6 +136,7 @@ INSERT INTO post (id, board_id, title, content) VALUES ('u1', 'b', 'T', 'c');
 SELECT * FROM pg_temp.news();
 -- one that the extension's owner may not read is read all the same; row security is not in the way
 CREATE ROLE failures_app;
+GRANT USAGE ON SCHEMA failures_test TO failures_app;
 ALTER TABLE board OWNER TO failures_app;
 ALTER TABLE board ENABLE ROW LEVEL SECURITY;
 ALTER TABLE board FORCE ROW LEVEL SECURITY;

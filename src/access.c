@@ -17,6 +17,7 @@
 
 #include "access.h"
 #include "binding.h"
+#include "owner.h"
 #include "query.h"
 #include "settings.h"
 
@@ -103,7 +104,7 @@ is_admin(const char *workspace_id, const char *user_id)
 						   " AND m.role = 'admin' AND m.is_active IS NOT FALSE LIMIT 1");
 	query_add_text(&parameters, workspace_id);
 	query_add_text(&parameters, user_id);
-	return query_read(&parameters, sql.data) > 0;
+	return query_read_bound(&parameters, SOURCE_MEMBER, sql.data) > 0;
 }
 
 static void
@@ -138,7 +139,7 @@ access_workspace(const char *slug, Permission permission, bool needs_plan)
 	binding_append_relation(&sql, SOURCE_WORKSPACE, "w");
 	appendStringInfoString(&sql, " WHERE w.slug = $1 ORDER BY w.id LIMIT 1");
 	query_add_text(&parameters, slug);
-	if (query_read(&parameters, sql.data) == 0)
+	if (query_read_bound(&parameters, SOURCE_WORKSPACE, sql.data) == 0)
 		access_workspace_not_found();
 	workspace->id = query_result(0, 1);
 	workspace->name = query_result(0, 2);
@@ -162,13 +163,18 @@ access_lock_workspace(const Workspace *workspace)
 {
 	StringInfoData	sql;
 	QueryParameters parameters = { 0 };
+	OwnerState		state;
+	int64			rows;
 
 	initStringInfo(&sql);
 	appendStringInfoString(&sql, "SELECT FROM ");
 	binding_append_relation(&sql, SOURCE_WORKSPACE, "w");
 	appendStringInfoString(&sql, " WHERE w.id = $1 FOR KEY SHARE");
 	query_add_text(&parameters, workspace->id);
-	if (query_write(&parameters, sql.data) == 0)
+	owner_bound_begin(&state, SOURCE_WORKSPACE);
+	rows = query_write(&parameters, sql.data);
+	owner_end(&state);
+	if (rows == 0)
 		access_workspace_not_found();
 }
 

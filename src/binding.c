@@ -637,6 +637,8 @@ compile_column(BoundRelation *bound, Relation relation, int column,
 	MemoryContext caller = MemoryContextSwitchTo(bound->context);
 
 	result->parsed = copyObject(node);
+	if (calls_foreign_functions(node, NULL))
+		bound->foreign_functions = true;
 	result->type = getBaseType(exprType(bare));
 	pull_varattnos(node, 1, &result->attributes);
 	result->sql = binding_deparse(node, bound->source, relation);
@@ -797,6 +799,7 @@ compile(BoundRelation *bound)
 	bound->valid = true;
 	bound->broken = true;
 	bound->unsafe_functions = false;
+	bound->foreign_functions = false;
 	relation = try_relation_open(bound->relid, AccessShareLock);
 	if (relation == NULL)
 		set_broken(bound,

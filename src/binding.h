@@ -184,6 +184,7 @@ typedef struct BoundRelation
 	const char	 *problem;			/* if broken: why, as a message and its detail */
 	const char	 *detail;			/* or NULL */
 	bool		  unsafe_functions; /* an expression calls more than built-in functions */
+	bool		  foreign_functions; /* likewise as written, before SQL functions are inlined */
 	const char	 *qualified_name;	/* SQL */
 	const char	 *alias;			/* SQL: of its rows, for whole-row references */
 	BoundColumn	  column[MAX_COLUMNS];

@@ -678,24 +678,50 @@ capture_workspace_delete(Capture *capture, const TriggerData *trigger)
 	ExecDropSingleTupleTableSlot(capture->old_slot);
 }
 
+/* The workspaces that are left, of those that have integrations; as an array. */
+static Datum
+remaining_workspaces(void)
+{
+	Oid			   types[] = { TEXTARRAYOID };
+	Datum		   ids[1];
+	OwnerState	   state;
+	StringInfoData sql;
+	bool		   isnull;
+
+	if (SPI_execute("SELECT coalesce(array_agg(DISTINCT workspace_id), '{}')"
+					" FROM featul_integrations.integration",
+					true, 0) != SPI_OK_SELECT)
+		elog(ERROR, "could not read integrations");
+	ids[0] =
+		SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1, &isnull);
+	initStringInfo(&sql);
+	appendStringInfoString(&sql, "SELECT coalesce(array_agg(w.id), '{}') FROM ");
+	binding_append_relation(&sql, SOURCE_WORKSPACE, "w");
+	appendStringInfoString(&sql, " WHERE w.id = ANY ($1)");
+	owner_bound_begin(&state, SOURCE_WORKSPACE);
+	if (SPI_execute_with_args(sql.data, 1, types, ids, NULL, false, 0) != SPI_OK_SELECT)
+		elog(ERROR, "could not read workspaces");
+	owner_end(&state);
+	return SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1, &isnull);
+}
+
 /* TRUNCATE of workspaces, or of a part of them */
 static void
 capture_workspace_truncate(Capture *capture)
 {
-	OwnerState	   state;
-	OwnerQuery	   query;
-	StringInfoData sql;
+	Oid		   types[] = { TEXTARRAYOID };
+	Datum	   ids[1];
+	OwnerState state;
+	OwnerQuery query;
 
 	if (bound_or_reported(capture) == NULL)
 		return;
 	owner_begin(&state, capture->function);
 	owner_query_begin(&query);
-	initStringInfo(&sql);
-	appendStringInfoString(&sql, "DELETE FROM featul_integrations.integration i"
-								 " WHERE NOT EXISTS (SELECT FROM ");
-	binding_append_relation(&sql, SOURCE_WORKSPACE, "w");
-	appendStringInfoString(&sql, " WHERE w.id = i.workspace_id)");
-	if (SPI_execute(sql.data, false, 0) != SPI_OK_DELETE)
+	ids[0] = remaining_workspaces();
+	if (SPI_execute_with_args("DELETE FROM featul_integrations.integration"
+							  " WHERE workspace_id <> ALL ($1)",
+							  1, types, ids, NULL, false, 0) != SPI_OK_DELETE)
 		elog(ERROR, "could not delete integrations");
 	owner_query_end(&query);
 	owner_end(&state);

@@ -883,6 +883,32 @@ latest_sql(EventKind event)
 	return sql.data;
 }
 
+/*
+ * Becomes who may read all that latest_sql() joins; false where the tables
+ * belong to several, of whom none shall run the others' code.
+ */
+static bool
+latest_begin(EventKind event, OwnerState *state)
+{
+	Source source = source_of_event(event);
+	bool   on_comment = source == SOURCE_COMMENT || source == SOURCE_MENTION ||
+					  source == SOURCE_REACTION;
+	Source sources[] = { SOURCE_BOARD, SOURCE_POST, source,
+						 on_comment ? SOURCE_COMMENT : source };
+	Source reader = SOURCE_BOARD;
+
+	for (int i = 0; i < lengthof(sources); i++)
+	{
+		if (owner_of_table(binding_relid(sources[i])) !=
+			owner_of_table(binding_relid(SOURCE_BOARD)))
+			return false;
+		if (binding_of(sources[i], binding_relid(sources[i]))->foreign_functions)
+			reader = sources[i];
+	}
+	owner_bound_begin(state, reader);
+	return true;
+}
+
 /* Runs it; NULL text if there is no such row. */
 static Text
 latest_id(EventKind event, Text workspace_id)
@@ -890,14 +916,21 @@ latest_id(EventKind event, Text workspace_id)
 	Oid		   types[] = { TEXTOID };
 	Datum	   arguments[1];
 	OwnerQuery query;
+	OwnerState state;
+	char	  *sql = latest_sql(event);
 	Text	   id = { 0 };
 
 	owner_query_begin(&query);
 	arguments[0] =
 		PointerGetDatum(cstring_to_text_with_len(workspace_id.data, workspace_id.length));
-	if (SPI_execute_with_args(latest_sql(event), 1, types, arguments, NULL, false, 1) !=
-		SPI_OK_SELECT)
+	if (!latest_begin(event, &state))
+	{
+		owner_query_end(&query);
+		return id;
+	}
+	if (SPI_execute_with_args(sql, 1, types, arguments, NULL, false, 1) != SPI_OK_SELECT)
 		elog(ERROR, "could not read the latest rows");
+	owner_end(&state);
 	if (SPI_processed > 0)
 	{
 		bool  isnull;

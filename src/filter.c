@@ -156,7 +156,7 @@ filter_boards(ArrayType *slugs, const char *workspace_id)
 		&sql, " ON b.workspace_id = $1 AND coalesce(b.slug, b.id) = u.slug ORDER BY u.n");
 	query_add_text(&parameters, workspace_id);
 	query_add(&parameters, TEXTARRAYOID, PointerGetDatum(slugs), false);
-	rows = query_read(&parameters, sql.data);
+	rows = query_read_bound(&parameters, SOURCE_BOARD, sql.data);
 	for (int64 row = 0; row < rows; row++)
 	{
 		char *id = query_result(row, 2);

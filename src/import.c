@@ -22,6 +22,7 @@
 #include "attach.h"
 #include "binding.h"
 #include "compat.h"
+#include "owner.h"
 #include "query.h"
 #include "shared.h"
 
@@ -36,7 +37,7 @@ typedef struct OldIntegration
 } OldIntegration;
 
 /* The quoted name of workspace_integration or workspace_integrations; else 42P01. */
-static char *
+static Oid
 find_table(const char *schema)
 {
 	static const char *const names[] = { "workspace_integration",
@@ -45,30 +46,52 @@ find_table(const char *schema)
 
 	for (int i = 0; i < lengthof(names); i++)
 		if (OidIsValid(get_relname_relid(names[i], namespace)))
-			return quote_qualified_identifier(schema, names[i]);
+			return get_relname_relid(names[i], namespace);
 	ereport(ERROR, (errcode(ERRCODE_UNDEFINED_TABLE),
 					errmsg("schema \"%s\" has no table workspace_integration", schema)));
 }
 
-/* Reads all rows, in a stable order. */
+/* Notes of each row whether its workspace exists. */
+static void
+check_workspaces(List *rows)
+{
+	StringInfoData	sql;
+	ListCell	   *cell;
+
+	initStringInfo(&sql);
+	appendStringInfoString(&sql, "SELECT FROM ");
+	binding_append_relation(&sql, SOURCE_WORKSPACE, "w");
+	appendStringInfoString(&sql, " WHERE w.id = $1");
+	foreach (cell, rows)
+	{
+		OldIntegration *old = lfirst(cell);
+		QueryParameters parameters = { 0 };
+
+		query_add_text(&parameters, old->workspace_id);
+		old->has_workspace = query_read_bound(&parameters, SOURCE_WORKSPACE, sql.data) > 0;
+	}
+}
+
+/* Reads all rows, in a stable order, as the table's owner. */
 static List *
-read_old_integrations(const char *table)
+read_old_integrations(Oid table)
 {
 	StringInfoData	sql;
 	QueryParameters parameters = { 0 };
+	OwnerState		state;
 	List		   *rows = NIL;
 	int64			count;
 
 	initStringInfo(&sql);
-	appendStringInfo(&sql,
-					 "SELECT o.workspace_id::text, o.type::text, o.webhook_url::text,"
-					 " o.is_active IS NOT FALSE, EXISTS (SELECT FROM ");
-	binding_append_relation(&sql, SOURCE_WORKSPACE, "w");
-	appendStringInfo(&sql,
-					 " WHERE w.id = o.workspace_id::text) FROM %s o"
-					 " ORDER BY 1, 2, o.is_active IS NOT FALSE DESC",
-					 table);
+	appendStringInfo(
+		&sql,
+		"SELECT o.workspace_id::text, o.type::text, o.webhook_url::text,"
+		" o.is_active IS NOT FALSE FROM %s o ORDER BY 1, 2, o.is_active IS NOT FALSE DESC",
+		quote_qualified_identifier(get_namespace_name(get_rel_namespace(table)),
+								   get_rel_name(table)));
+	owner_table_begin(&state, table);
 	count = query_read(&parameters, sql.data);
+	owner_end(&state);
 	for (int64 row = 0; row < count; row++)
 	{
 		OldIntegration *old = palloc(sizeof(OldIntegration));
@@ -77,9 +100,9 @@ read_old_integrations(const char *table)
 		old->type = query_result(row, 2);
 		old->webhook_url = query_result(row, 3);
 		old->is_active = query_result_bool(row, 4);
-		old->has_workspace = query_result_bool(row, 5);
 		rows = lappend(rows, old);
 	}
+	check_workspaces(rows);
 	return rows;
 }
 

@@ -116,28 +116,49 @@ api_integration_not_found(const Channel *channel)
  * integration_list
  * ------------------------------------------------------------------------ */
 
+/*
+ * Adds the ids and present slugs of a workspace's boards, as $3 and $4.  A
+ * statement of its own: see owner_table_begin().
+ */
 static void
-append_list_query(StringInfo sql)
+add_boards(QueryParameters *parameters, const char *workspace_id)
 {
+	QueryParameters workspace = { 0 };
+	StringInfoData	sql;
+
+	initStringInfo(&sql);
 	appendStringInfoString(
-		sql, "SELECT i.id, i.type, a.active, i.events,"
-			 " CASE WHEN i.boards IS NOT NULL THEN ARRAY(SELECT coalesce(b.slug, b.id)"
-			 " FROM unnest(i.boards) WITH ORDINALITY AS u (id, n) JOIN ");
-	binding_append_relation(sql, SOURCE_BOARD, "b");
-	appendStringInfoString(
-		sql,
-		" ON b.id = u.id ORDER BY u.n) END,"
-		" i.rule, h.last_triggered_at, i.created_at, i.updated_at,"
-		" CASE WHEN NOT a.active THEN 'inactive' WHEN h.failures > 0 THEN 'failing' ELSE 'active' END,"
-		" CASE WHEN NOT i.is_active THEN i.inactive_reason"
-		" WHEN NOT a.active THEN 'It came with a copy of another database. Connect it again to use it here.'"
-		" WHEN h.failures = 1 THEN 'The last attempt failed: ' || h.last_error"
-		" WHEN h.failures > 1 THEN 'The last ' || h.failures || ' attempts failed: ' || h.last_error END"
-		" FROM featul_integrations.integration i"
-		" LEFT JOIN featul_integrations.health h ON h.integration_id = i.id"
-		" CROSS JOIN LATERAL (SELECT i.is_active AND h.database IS NOT DISTINCT FROM $2 AS active) a"
-		" WHERE i.workspace_id = $1 ORDER BY i.created_at, i.type");
+		&sql, "SELECT array_agg(b.id), array_agg(coalesce(b.slug, b.id)) FROM ");
+	binding_append_relation(&sql, SOURCE_BOARD, "b");
+	appendStringInfoString(&sql, " WHERE b.workspace_id = $1");
+	query_add_text(&workspace, workspace_id);
+	(void) query_read_bound(&workspace, SOURCE_BOARD, sql.data);
+	for (int column = 1; column <= 2; column++)
+	{
+		bool  is_null;
+		Datum texts = SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, column,
+									&is_null);
+
+		query_add(parameters, TEXTARRAYOID, texts, is_null);
+	}
 }
+
+/* $1: workspace, $2: database, $3, $4: boards' ids and slugs */
+static const char list_query[] =
+	"SELECT i.id, i.type, a.active, i.events,"
+	" CASE WHEN i.boards IS NOT NULL THEN ARRAY(SELECT b.slug"
+	" FROM unnest(i.boards) WITH ORDINALITY AS u (id, n)"
+	" JOIN unnest($3, $4) AS b (id, slug) ON b.id = u.id ORDER BY u.n) END,"
+	" i.rule, h.last_triggered_at, i.created_at, i.updated_at,"
+	" CASE WHEN NOT a.active THEN 'inactive' WHEN h.failures > 0 THEN 'failing' ELSE 'active' END,"
+	" CASE WHEN NOT i.is_active THEN i.inactive_reason"
+	" WHEN NOT a.active THEN 'It came with a copy of another database. Connect it again to use it here.'"
+	" WHEN h.failures = 1 THEN 'The last attempt failed: ' || h.last_error"
+	" WHEN h.failures > 1 THEN 'The last ' || h.failures || ' attempts failed: ' || h.last_error END"
+	" FROM featul_integrations.integration i"
+	" LEFT JOIN featul_integrations.health h ON h.integration_id = i.id"
+	" CROSS JOIN LATERAL (SELECT i.is_active AND h.database IS NOT DISTINCT FROM $2 AS active) a"
+	" WHERE i.workspace_id = $1 ORDER BY i.created_at, i.type";
 
 FEATUL_FUNCTION(featul_integration_list);
 
@@ -146,18 +167,18 @@ Datum
 featul_integration_list(PG_FUNCTION_ARGS)
 {
 	QueryParameters parameters = { 0 };
-	StringInfoData	sql;
 	char		   *slug;
+	char		   *workspace_id;
 
 	access_authenticate();
 	slug = api_text(fcinfo, 0, "workspace_slug");
 	InitMaterializedSRF(fcinfo, 0);
 	api_spi_connect();
-	query_add_text(&parameters, access_workspace(slug, PERMISSION_VIEW, false)->id);
+	workspace_id = access_workspace(slug, PERMISSION_VIEW, false)->id;
+	query_add_text(&parameters, workspace_id);
 	query_add(&parameters, OIDOID, ObjectIdGetDatum(MyDatabaseId), false);
-	initStringInfo(&sql);
-	append_list_query(&sql);
-	(void) query_read(&parameters, sql.data);
+	add_boards(&parameters, workspace_id);
+	(void) query_read(&parameters, list_query);
 	query_put_rows((ReturnSetInfo *) fcinfo->resultinfo);
 	api_spi_finish();
 	return (Datum) 0;

@@ -261,14 +261,16 @@ prepare_lookup(const BoundRelation *bound, bool as_text)
 	return plan;
 }
 
-/* Runs the look-up of a source, planning it where needed; see execute_lookup(). */
+/* Runs the look-up of a source as its table's owner; see execute_lookup(). */
 static void
 run_lookup(const BoundRelation *bound, bool as_text, Datum *arguments)
 {
 	LookupPlan *saved = &plans[bound->source][as_text];
 	bool		stale = saved->relid != bound->relid || saved->version != bound->version;
 	int			nest = 0;
+	OwnerState	state;
 
+	owner_bound_begin(&state, bound->source);
 	if (saved->plan && stale && running == 0)
 	{
 		SPIPlanPtr old = saved->plan;
@@ -290,6 +292,7 @@ run_lookup(const BoundRelation *bound, bool as_text, Datum *arguments)
 	execute_lookup(saved->plan, arguments);
 	if (nest > 0)
 		AtEOXact_GUC(true, nest);
+	owner_end(&state);
 }
 
 /* A row of SPI_tuptable as canonical values. */

@@ -5,6 +5,7 @@
 #include "postgres.h"
 
 #include "access/htup_details.h"
+#include "catalog/pg_class.h"
 #include "catalog/pg_proc.h"
 #include "miscadmin.h"
 #include "utils/guc.h"
@@ -35,6 +36,48 @@ owner_begin(OwnerState *state, Oid function)
 
 	GetUserIdAndSecContext(&state->user, &state->security_context);
 	SetUserIdAndSecContext(owner, state->security_context | SECURITY_LOCAL_USERID_CHANGE);
+}
+
+/* See owner.h. */
+Oid
+owner_of_table(Oid relation)
+{
+	HeapTuple tuple = SearchSysCache1(RELOID, ObjectIdGetDatum(relation));
+	Oid		  owner = InvalidOid;
+
+	if (HeapTupleIsValid(tuple))
+	{
+		owner = ((Form_pg_class) GETSTRUCT(tuple))->relowner;
+		ReleaseSysCache(tuple);
+	}
+	return owner;
+}
+
+/* See owner.h. */
+void
+owner_table_begin(OwnerState *state, Oid relation)
+{
+	Oid owner = owner_of_table(relation);
+
+	if (!OidIsValid(owner))
+		ereport(ERROR, (errcode(ERRCODE_UNDEFINED_TABLE),
+						errmsg("relation with OID %u does not exist", relation)));
+	GetUserIdAndSecContext(&state->user, &state->security_context);
+	SetUserIdAndSecContext(owner, state->security_context | SECURITY_LOCAL_USERID_CHANGE |
+									  SECURITY_RESTRICTED_OPERATION |
+									  SECURITY_NOFORCE_RLS);
+}
+
+/* See owner.h. */
+void
+owner_bound_begin(OwnerState *state, Source source)
+{
+	BoundRelation *bound = binding_of(source, binding_relid(source));
+
+	if (bound == NULL || !bound->foreign_functions)
+		owner_table_begin(state, binding_relid(source));
+	else
+		GetUserIdAndSecContext(&state->user, &state->security_context);
 }
 
 /* See owner.h. */

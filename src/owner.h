@@ -11,11 +11,32 @@
 
 #include "executor/spi.h"
 
+#include "binding.h"
+
 typedef struct OwnerState
 {
 	Oid user;
 	int security_context;
 } OwnerState;
+
+/*
+ * Becomes the owner of one of the application's tables, for statements that
+ * read it and nothing of ours: the planner evaluates what that role has hung
+ * on its table (index expressions, constraints), which must run with no other
+ * rights than its own.  As a foreign key's checks do it, row-level security
+ * included.  An error that leaves the (sub)transaction undoes it as well.
+ */
+extern void owner_table_begin(OwnerState *state, Oid relation);
+
+/*
+ * Likewise for the table bound as this source, unless its binding calls
+ * functions that are not PostgreSQL's own: those are promised the rights of the
+ * extension's owner, who then trusts the table's owner (SECURITY.md).
+ */
+extern void owner_bound_begin(OwnerState *state, Source source);
+
+/* The owner of a table; InvalidOid if it is gone. */
+extern Oid owner_of_table(Oid relation);
 
 /*
  * Becomes the owner of this function.  An error that leaves the

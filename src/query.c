@@ -10,6 +10,7 @@
 #include "utils/builtins.h"
 #include "utils/guc.h"
 
+#include "owner.h"
 #include "query.h"
 
 /* See query.h. */
@@ -70,6 +71,19 @@ int64
 query_read(QueryParameters *parameters, const char *sql)
 {
 	return run(parameters, sql, true);
+}
+
+/* See query.h. */
+int64
+query_read_bound(QueryParameters *parameters, Source source, const char *sql)
+{
+	OwnerState state;
+	int64	   rows;
+
+	owner_bound_begin(&state, source);
+	rows = run(parameters, sql, true);
+	owner_end(&state);
+	return rows;
 }
 
 /* See query.h. */

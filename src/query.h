@@ -9,6 +9,8 @@
 #ifndef FEATUL_QUERY_H
 #define FEATUL_QUERY_H
 
+#include "binding.h"
+
 #define QUERY_MAX_PARAMETERS 8
 
 /* Parameters in order: $1, $2, ... */
@@ -27,6 +29,13 @@ extern void query_add_text(QueryParameters *parameters, const char *text);
 
 /* Runs a statement that changes nothing; returns the number of rows. */
 extern int64 query_read(QueryParameters *parameters, const char *sql);
+
+/*
+ * Likewise, of an application's table and of nothing else: as that table's
+ * owner (owner_table_begin()).
+ */
+extern int64 query_read_bound(QueryParameters *parameters, Source source,
+							  const char *sql);
 
 /* Runs any other; returns the number of rows returned or changed. */
 extern int64 query_write(QueryParameters *parameters, const char *sql);
