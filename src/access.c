@@ -83,6 +83,7 @@ access_authenticate(void)
 				 "Set featul_integrations.user_id, or request.jwt.claims to a JSON object with a \"sub\".")));
 }
 
+/* starter and professional; anything else is free. */
 static bool
 is_paid(const char *plan)
 {
@@ -107,6 +108,7 @@ is_admin(const char *workspace_id, const char *user_id)
 	return query_read_bound(&parameters, SOURCE_MEMBER, sql.data) > 0;
 }
 
+/* 403 unless the acting user owns the workspace or is an active admin of it. */
 static void
 require_role(const char *workspace_id, const char *owner_id, Permission permission)
 {

@@ -182,6 +182,7 @@ filter_check_slugs(ArrayType *slugs)
 		(void) elements_of(slugs, "boards", &count);
 }
 
+/* Raises PT400, with this reason. */
 static void
 refuse_rule(const char *detail)
 {

@@ -36,7 +36,7 @@ typedef struct OldIntegration
 	bool  has_workspace;
 } OldIntegration;
 
-/* The quoted name of workspace_integration or workspace_integrations; else 42P01. */
+/* workspace_integration or workspace_integrations of that schema; else 42P01. */
 static Oid
 find_table(const char *schema)
 {
@@ -138,6 +138,7 @@ mark_id(const OldIntegration *old)
 	return psprintf("%s:%s", old->type, old->workspace_id);
 }
 
+/* Whether it was taken over before. */
 static bool
 was_imported(const OldIntegration *old)
 {
@@ -148,6 +149,7 @@ was_imported(const OldIntegration *old)
 									" WHERE source = 'import' AND id = $1") > 0;
 }
 
+/* Remembers that it was taken over. */
 static void
 mark_imported(const OldIntegration *old)
 {

@@ -198,6 +198,7 @@ typedef struct Connection
 	char		  *rule;
 } Connection;
 
+/* An array argument, NULL where it is SQL's NULL. */
 static ArrayType *
 array_argument(FunctionCallInfo fcinfo, int n)
 {
