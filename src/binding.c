@@ -781,26 +781,26 @@ set_broken(BoundRelation *bound, const char *problem, const char *detail)
 	report_broken(bound);
 }
 
-/*
- * Compiles, or raises 55000 and leaves the relation marked as broken.  Valid
- * is set first: an invalidation that arrives meanwhile makes it false again.
- */
-static void
-compile(BoundRelation *bound)
+/* True for errors that say nothing about a binding: the same may succeed next time. */
+static bool
+is_passing_error(const ErrorData *error)
 {
-	MemoryContext caller = CurrentMemoryContext;
-	const char	 *source = source_definitions[bound->source].name;
-	Relation	  relation;
+	switch (ERRCODE_TO_CATEGORY(error->sqlerrcode))
+	{
+		case ERRCODE_OPERATOR_INTERVENTION:
+		case ERRCODE_INSUFFICIENT_RESOURCES:
+		case ERRCODE_TRANSACTION_ROLLBACK:
+			return true;
+	}
+	return error->sqlerrcode == ERRCODE_LOCK_NOT_AVAILABLE;
+}
 
-	reset_bound_relation(bound);
-	bound->context = AllocSetContextCreate(
-		TopMemoryContext, "featul_integrations relation", ALLOCSET_SMALL_SIZES);
-	bound->version = ++versions;
-	bound->valid = true;
-	bound->broken = true;
-	bound->unsafe_functions = false;
-	bound->foreign_functions = false;
-	relation = try_relation_open(bound->relid, AccessShareLock);
+/* Compiles for a relation that is open (NULL: there is none); see compile(). */
+static void
+compile_relation(BoundRelation *bound, Relation relation)
+{
+	const char *source = source_definitions[bound->source].name;
+
 	if (relation == NULL)
 		set_broken(bound,
 				   psprintf("the table bound as \"%s\" does not exist any more", source),
@@ -811,10 +811,32 @@ compile(BoundRelation *bound)
 		set_broken(bound,
 				   psprintf("what is bound as \"%s\" is no table any more", source),
 				   NULL);
-	PG_TRY ()
-		;
+	compile_columns(bound, relation);
+	find_id_index(bound, relation);
+}
+
+/*
+ * Compiles, or raises 55000 and leaves the relation marked as broken; an error
+ * that may pass leaves it to be compiled again.  Valid is set first: an
+ * invalidation that arrives meanwhile makes it false again.
+ */
+static void
+compile(BoundRelation *bound)
+{
+	MemoryContext caller = CurrentMemoryContext;
+	Relation	  relation = try_relation_open(bound->relid, AccessShareLock);
+
+	reset_bound_relation(bound);
+	bound->context = AllocSetContextCreate(
+		TopMemoryContext, "featul_integrations relation", ALLOCSET_SMALL_SIZES);
+	bound->version = ++versions;
+	bound->valid = true;
+	bound->broken = true;
+	bound->problem = NULL;
+	bound->unsafe_functions = false;
+	PG_TRY();
 	{
-		compile_columns(bound, relation);
+		compile_relation(bound, relation);
 	}
 	PG_CATCH();
 	{
@@ -822,20 +844,17 @@ compile(BoundRelation *bound)
 
 		MemoryContextSwitchTo(caller);
 		error = CopyErrorData();
-		if (ERRCODE_TO_CATEGORY(error->sqlerrcode) == ERRCODE_OPERATOR_INTERVENTION ||
-			ERRCODE_TO_CATEGORY(error->sqlerrcode) == ERRCODE_INSUFFICIENT_RESOURCES)
-		{
+		if (bound->problem == NULL && is_passing_error(error))
 			bound->valid = false;
+		if (bound->problem != NULL || is_passing_error(error))
 			PG_RE_THROW();
-		}
 		FlushErrorState();
-		set_broken(
-			bound,
-			psprintf("the binding of \"%s\" does not fit its table any more", source),
-			error->message);
+		set_broken(bound,
+				   psprintf("the binding of \"%s\" does not fit its table any more",
+							source_definitions[bound->source].name),
+				   error->message);
 	}
 	PG_END_TRY();
-	find_id_index(bound, relation);
 	bound->broken = false;
 	relation_close(relation, AccessShareLock);
 }
