@@ -300,19 +300,45 @@ load_columns(Source source, Jsonb *columns)
 	}
 }
 
+/* Reads all rows of featul_integrations.binding, by the latest snapshot. */
+static void
+read_bindings(Relation table)
+{
+	Snapshot		snapshot = RegisterSnapshot(GetLatestSnapshot());
+	TableScanDesc	scan = table_beginscan(table, snapshot, 0, NULL);
+	TupleTableSlot *slot = table_slot_create(table, NULL);
+
+	while (table_scan_getnextslot(scan, ForwardScanDirection, slot))
+	{
+		bool		  isnull;
+		MemoryContext caller;
+		Datum		  name = slot_getattr(slot, 1, &isnull);
+		Source		  source = source_by_name(VARDATA_ANY(DatumGetPointer(name)),
+											  VARSIZE_ANY_EXHDR(DatumGetPointer(name)));
+
+		if (source == SOURCE_COUNT)
+			continue;
+		caller = MemoryContextSwitchTo(bindings.context);
+		bindings.relid[source] = DatumGetObjectId(slot_getattr(slot, 2, &isnull));
+		load_columns(source, DatumGetJsonbPCopy(slot_getattr(slot, 3, &isnull)));
+		MemoryContextSwitchTo(caller);
+	}
+	ExecDropSingleTupleTableSlot(slot);
+	table_endscan(scan);
+	UnregisterSnapshot(snapshot);
+}
+
 /*
  * Reads featul_integrations.binding unless it is known.  Not through SPI: any
  * role may be asking, and this must be as cheap as a look-up.  Always by the
- * latest snapshot, as for catalogs: the cache outlives the transaction.
+ * latest snapshot, as for catalogs: the cache outlives the transaction.  What
+ * was read while a change arrived, or was not read to its end, is not kept.
  */
 static void
 load_bindings(void)
 {
-	Relation		table;
-	Snapshot		snapshot;
-	TableScanDesc	scan;
-	TupleTableSlot *slot;
-	MemoryContext	caller = CurrentMemoryContext;
+	Relation table;
+	uint64	 before;
 
 	initialize_cache();
 	if (bindings.valid)
@@ -327,29 +353,11 @@ load_bindings(void)
 	if (!OidIsValid(bindings.table))
 		elog(ERROR, "featul_integrations.binding does not exist");
 	table = table_open(bindings.table, AccessShareLock);
-	bindings.valid = true; /* a message from now on makes it false again */
+	before = generation;
 	epoch++;
-	snapshot = RegisterSnapshot(GetLatestSnapshot());
-	scan = table_beginscan(table, snapshot, 0, NULL);
-	slot = table_slot_create(table, NULL);
-	while (table_scan_getnextslot(scan, ForwardScanDirection, slot))
-	{
-		bool   isnull;
-		Datum  name = slot_getattr(slot, 1, &isnull);
-		Source source = source_by_name(VARDATA_ANY(DatumGetPointer(name)),
-									   VARSIZE_ANY_EXHDR(DatumGetPointer(name)));
-
-		if (source == SOURCE_COUNT)
-			continue;
-		MemoryContextSwitchTo(bindings.context);
-		bindings.relid[source] = DatumGetObjectId(slot_getattr(slot, 2, &isnull));
-		load_columns(source, DatumGetJsonbPCopy(slot_getattr(slot, 3, &isnull)));
-		MemoryContextSwitchTo(caller);
-	}
-	ExecDropSingleTupleTableSlot(slot);
-	table_endscan(scan);
-	UnregisterSnapshot(snapshot);
+	read_bindings(table);
 	table_close(table, AccessShareLock);
+	bindings.valid = generation == before;
 }
 
 /* See binding.h. */
