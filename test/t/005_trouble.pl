@@ -44,6 +44,28 @@ $featul->release('go');
 $featul->script({});
 $featul->wait_until_settled;
 
+# Nothing is done while there is nothing to do (Linux counts how often a process slept)
+sub sleeps
+{
+	my @pids = split /\n/,
+	  $featul->sql("SELECT pid FROM pg_stat_activity WHERE backend_type LIKE 'featul_integrations %' ORDER BY pid");
+
+	return join ' ', map { slurp_file("/proc/$_/status") =~ /^voluntary_ctxt_switches:\s*(\d+)/m ? $1 : '' } @pids;
+}
+
+SKIP:
+{
+	skip 'needs /proc', 1 unless -e "/proc/$$/status";
+	my ($before, $after) = ('', sleeps());
+	until ($before eq $after)
+	{
+		$featul->sql('SELECT pg_sleep(1.5)');
+		($before, $after) = ($after, sleeps());
+	}
+	$featul->sql('SELECT pg_sleep(5)');
+	is(sleeps(), $after, 'no wake-up of worker and launcher while there is nothing to do');
+}
+
 # A session that holds rows of integration and health locked
 my $locker = $node->background_psql('postgres', on_error_stop => 1);
 $locker->query_safe('BEGIN; SELECT FROM featul_integrations.integration FOR UPDATE; '
