@@ -48,9 +48,9 @@ append_relation(const char *name)
 
 /* See append.h. */
 int16
-append_current_slot(void)
+append_current_slot(Oid rotation)
 {
-	Relation		table = table_open(append_relation("rotation"), AccessShareLock);
+	Relation		table = table_open(rotation, AccessShareLock);
 	Snapshot		snapshot = RegisterSnapshot(GetLatestSnapshot());
 	TableScanDesc	scan = table_beginscan(table, snapshot, 0, NULL);
 	TupleTableSlot *row = table_slot_create(table, NULL);

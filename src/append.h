@@ -9,8 +9,11 @@
 
 typedef struct Appender Appender;
 
-/* The partition of event and attempt that is written now (table rotation). */
-extern int16 append_current_slot(void);
+/*
+ * The partition of event and attempt that is written now, as the table rotation
+ * says, whose oid is given.
+ */
+extern int16 append_current_slot(Oid rotation);
 
 /* The OID of the extension's table of that name. */
 extern Oid append_relation(const char *name);

@@ -759,7 +759,7 @@ put_attempt(TupleTableSlot *row, int16 slot, const Settlement *settlement)
 static void
 log_attempts(Settlement *const *settlements, int count)
 {
-	int16	  slot = append_current_slot();
+	int16	  slot = append_current_slot(append_relation("rotation"));
 	Appender *appender = append_open(append_relation(psprintf("attempt_%d", slot)));
 
 	for (int i = 0; i < count; i++)

@@ -8,9 +8,6 @@
  */
 #include "postgres.h"
 
-#include "access/heapam.h"
-#include "access/table.h"
-#include "access/tableam.h"
 #include "access/xact.h"
 #include "catalog/namespace.h"
 #include "catalog/pg_type.h"
@@ -19,8 +16,6 @@
 #include "utils/array.h"
 #include "utils/builtins.h"
 #include "utils/fmgrprotos.h"
-#include "utils/lsyscache.h"
-#include "utils/rel.h"
 #include "utils/snapmgr.h"
 #include "utils/xid8.h"
 
@@ -83,17 +78,6 @@ typedef struct OwnRelations
 	Oid queue_sequence;
 } OwnRelations;
 
-/* A relation of ours by name. */
-static Oid
-find_own_relation(Oid namespace, const char *name)
-{
-	Oid relid = get_relname_relid(name, namespace);
-
-	if (!OidIsValid(relid))
-		elog(ERROR, "featul_integrations.%s does not exist", name);
-	return relid;
-}
-
 /*
  * All of ours that are written, looked up once; they change with CREATE EXTENSION
  * only.
@@ -107,42 +91,19 @@ own_relations(void)
 	found.namespace = get_namespace_oid("featul_integrations", false);
 	if (found.namespace == known.namespace)
 		return &known;
-	found.rotation = find_own_relation(found.namespace, "rotation");
+	found.rotation = append_relation("rotation");
 	for (int i = 0; i < N_SLOTS; i++)
-		found.event[i] = find_own_relation(found.namespace, psprintf("event_%d", i));
-	found.queue = find_own_relation(found.namespace, "queue");
-	found.event_sequence = find_own_relation(found.namespace, "event_id_seq");
-	found.queue_sequence = find_own_relation(found.namespace, "delivery_id_seq");
+		found.event[i] = append_relation(psprintf("event_%d", i));
+	found.queue = append_relation("queue");
+	found.event_sequence = append_relation("event_id_seq");
+	found.queue_sequence = append_relation("delivery_id_seq");
 	known = found;
 	return &known;
 }
 
-/* The partition of event that is written now, as the table says. */
-static int16
-read_slot(Oid rotation)
-{
-	Relation		table = table_open(rotation, AccessShareLock);
-	Snapshot		snapshot = RegisterSnapshot(GetLatestSnapshot());
-	TableScanDesc	scan = table_beginscan(table, snapshot, 0, NULL);
-	TupleTableSlot *row = table_slot_create(table, NULL);
-	bool			isnull;
-	int16			slot;
-
-	if (!table_scan_getnextslot(scan, ForwardScanDirection, row))
-		elog(ERROR, "featul_integrations.rotation is empty");
-	slot = DatumGetInt16(slot_getattr(row, 1, &isnull));
-	ExecDropSingleTupleTableSlot(row);
-	table_endscan(scan);
-	UnregisterSnapshot(snapshot);
-	table_close(table, AccessShareLock);
-	if (slot < 0 || slot >= N_SLOTS)
-		elog(ERROR, "featul_integrations.rotation names slot %d", slot);
-	return slot;
-}
-
 /*
- * The same, read at most once a second: a slot is written for an eighth of the
- * retention, and what comes a moment late into the one before is as safe there.
+ * The partition of event that is written now, looked up at most once a second: a
+ * slot is written for an eighth of the retention, and what comes a moment late into the one before is as safe there.
  */
 static int16
 current_slot(const OwnRelations *own)
@@ -154,7 +115,9 @@ current_slot(const OwnRelations *own)
 
 	if (read_from != own->rotation || now < read_at || now >= read_at + USECS_PER_SEC)
 	{
-		slot = read_slot(own->rotation);
+		slot = append_current_slot(own->rotation);
+		if (slot < 0 || slot >= N_SLOTS)
+			elog(ERROR, "featul_integrations.rotation names slot %d", slot);
 		read_from = own->rotation;
 		read_at = now;
 	}
