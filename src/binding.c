@@ -648,13 +648,13 @@ compile_column(BoundRelation *bound, Relation relation, int column,
 	if (calls_foreign_functions(node, NULL))
 		bound->foreign_functions = true;
 	result->type = getBaseType(exprType(bare));
-	pull_varattnos(node, 1, &result->attributes);
 	result->sql = binding_deparse(node, bound->source, relation);
 	if (IsA(bare, Var))
 		result->attribute = ((Var *) bare)->varattno;
 	while (IsA(stripped, RelabelType))
 		stripped = (Node *) ((RelabelType *) stripped)->arg;
 	node = compat_expand_virtual_columns(node, relation);
+	pull_varattnos(node, 1, &result->attributes);
 	if (IsA(stripped, Var) && ((Var *) stripped)->varattno > 0 &&
 		equal(node, result->parsed))
 		result->plain = ((Var *) stripped)->varattno;
