@@ -32,8 +32,7 @@ subject_of(const char *claims)
 	MemoryContext context = CurrentMemoryContext;
 	char *volatile subject = NULL;
 
-	PG_TRY ()
-		;
+	PG_TRY();
 	{
 		Jsonb *json =
 			DatumGetJsonbP(DirectFunctionCall1(jsonb_in, CStringGetDatum(claims)));

@@ -24,41 +24,43 @@
 typedef struct Network
 {
 	unsigned char bytes[16];
-	int			prefix;			/* bits, 0..128 */
+	int			  prefix; /* bits, 0..128 */
 } Network;
 
 #define MAX_ALLOWED_NETWORKS 64
 
 static Network allowed_networks[MAX_ALLOWED_NETWORKS];
-static int	n_allowed_networks = 0;
+static int	   n_allowed_networks = 0;
 
 static const char *const special_networks[] = {
-	"0.0.0.0/8",				/* this network, RFC 791 */
-	"10.0.0.0/8",				/* private, RFC 1918 */
-	"100.64.0.0/10",			/* shared (carrier-grade NAT), RFC 6598 */
-	"127.0.0.0/8",				/* loopback, RFC 1122 */
-	"169.254.0.0/16",			/* link local and cloud metadata, RFC 3927 */
-	"172.16.0.0/12",			/* private, RFC 1918 */
-	"192.0.0.0/24",				/* IETF protocol assignments, RFC 6890 */
-	"192.0.2.0/24",				/* documentation, RFC 5737 */
-	"192.31.196.0/24",			/* AS112, RFC 7535 */
-	"192.52.193.0/24",			/* AMT, RFC 7450 */
-	"192.88.99.0/24",			/* 6to4 relay anycast, RFC 7526 */
-	"192.168.0.0/16",			/* private, RFC 1918 */
-	"192.175.48.0/24",			/* AS112, RFC 7534 */
-	"198.18.0.0/15",			/* benchmarking, RFC 2544 */
-	"198.51.100.0/24",			/* documentation, RFC 5737 */
-	"203.0.113.0/24",			/* documentation, RFC 5737 */
-	"224.0.0.0/4",				/* multicast, RFC 5771 */
-	"240.0.0.0/4",				/* reserved and broadcast, RFC 1112, RFC 919 */
-	"2001::/23",				/* IETF assignments (Teredo, ORCHID, ...), RFC 2928 */
-	"2001:db8::/32",			/* documentation, RFC 3849 */
-	"2002::/16",				/* 6to4, RFC 3056 */
-	"2620:4f:8000::/48",		/* AS112, RFC 7534 */
-	"3fff::/20",				/* documentation, RFC 9637 */
+	"0.0.0.0/8",		 /* this network, RFC 791 */
+	"10.0.0.0/8",		 /* private, RFC 1918 */
+	"100.64.0.0/10",	 /* shared (carrier-grade NAT), RFC 6598 */
+	"127.0.0.0/8",		 /* loopback, RFC 1122 */
+	"169.254.0.0/16",	 /* link local and cloud metadata, RFC 3927 */
+	"172.16.0.0/12",	 /* private, RFC 1918 */
+	"192.0.0.0/24",		 /* IETF protocol assignments, RFC 6890 */
+	"192.0.2.0/24",		 /* documentation, RFC 5737 */
+	"192.31.196.0/24",	 /* AS112, RFC 7535 */
+	"192.52.193.0/24",	 /* AMT, RFC 7450 */
+	"192.88.99.0/24",	 /* 6to4 relay anycast, RFC 7526 */
+	"192.168.0.0/16",	 /* private, RFC 1918 */
+	"192.175.48.0/24",	 /* AS112, RFC 7534 */
+	"198.18.0.0/15",	 /* benchmarking, RFC 2544 */
+	"198.51.100.0/24",	 /* documentation, RFC 5737 */
+	"203.0.113.0/24",	 /* documentation, RFC 5737 */
+	"224.0.0.0/4",		 /* multicast, RFC 5771 */
+	"240.0.0.0/4",		 /* reserved and broadcast, RFC 1112, RFC 919 */
+	"2001::/23",		 /* IETF assignments (Teredo, ORCHID, ...), RFC 2928 */
+	"2001:db8::/32",	 /* documentation, RFC 3849 */
+	"2002::/16",		 /* 6to4, RFC 3056 */
+	"2620:4f:8000::/48", /* AS112, RFC 7534 */
+	"3fff::/20",		 /* documentation, RFC 9637 */
 };
 
-static const unsigned char mapped_prefix[12] = { 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xFF, 0xFF };
+static const unsigned char mapped_prefix[12] = {
+	0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xFF, 0xFF
+};
 
 /*
  * Parses ADDRESS or ADDRESS/BITS with PostgreSQL's own code.  False if
@@ -68,9 +70,9 @@ static bool
 parse_network(const char *text, Network *network)
 {
 	unsigned char bytes[17];
-	bool		is_v6 = strchr(text, ':') != NULL;
-	int			bits = pg_inet_net_pton(is_v6 ? PGSQL_AF_INET6 : PGSQL_AF_INET,
-										text, bytes, sizeof(bytes));
+	bool		  is_v6 = strchr(text, ':') != NULL;
+	int bits = pg_inet_net_pton(is_v6 ? PGSQL_AF_INET6 : PGSQL_AF_INET, text, bytes,
+								sizeof(bytes));
 
 	if (bits < 0)
 		return false;
@@ -91,28 +93,28 @@ parse_network(const char *text, Network *network)
 static bool
 network_contains(const Network *network, const unsigned char *address)
 {
-	int			whole = network->prefix / 8;
-	int			rest = network->prefix % 8;
+	int whole = network->prefix / 8;
+	int rest = network->prefix % 8;
 
 	if (memcmp(network->bytes, address, whole) != 0)
 		return false;
 	return rest == 0 ||
-		((network->bytes[whole] ^ address[whole]) & (0xFF << (8 - rest)) & 0xFF) == 0;
+		   ((network->bytes[whole] ^ address[whole]) & (0xFF << (8 - rest)) & 0xFF) == 0;
 }
 
 /* See address.h. */
 bool
 address_set_allowed_networks(const char *list, bool apply, char *bad, size_t bad_size)
 {
-	Network		networks[MAX_ALLOWED_NETWORKS];
-	int			count = 0;
+	Network networks[MAX_ALLOWED_NETWORKS];
+	int		count = 0;
 
 	while (*list)
 	{
-		char		element[64];
-		size_t		length = strcspn(list, ",");
-		size_t		skip = strspn(list, " \t");
-		size_t		end = length;
+		char   element[64];
+		size_t length = strcspn(list, ",");
+		size_t skip = strspn(list, " \t");
+		size_t end = length;
 
 		while (end > skip && (list[end - 1] == ' ' || list[end - 1] == '\t'))
 			end--;
@@ -142,13 +144,13 @@ static const Network *
 special_ranges(void)
 {
 	static Network ranges[lengthof(special_networks)];
-	static bool parsed = false;
+	static bool	   parsed = false;
 
 	if (!parsed)
 	{
 		for (int i = 0; i < lengthof(special_networks); i++)
 			if (!parse_network(special_networks[i], &ranges[i]))
-				abort();		/* a typing error in the table above */
+				abort(); /* a typing error in the table above */
 		parsed = true;
 	}
 	return ranges;
@@ -164,7 +166,7 @@ static bool
 outside_global_unicast(const unsigned char *address)
 {
 	return memcmp(address, mapped_prefix, sizeof(mapped_prefix)) != 0 &&
-		(address[0] & 0xE0) != 0x20;
+		   (address[0] & 0xE0) != 0x20;
 }
 
 static bool
@@ -207,11 +209,11 @@ address_allowed(const struct sockaddr *address)
 bool
 address_host_refused(const char *host)
 {
-	char		name[256];
-	size_t		length = strlcpy(name, host, sizeof(name));
-	struct in_addr v4;
+	char			name[256];
+	size_t			length = strlcpy(name, host, sizeof(name));
+	struct in_addr	v4;
 	struct in6_addr v6;
-	unsigned char bytes[16];
+	unsigned char	bytes[16];
 
 	if (length == 0 || length >= sizeof(name))
 		return true;
@@ -220,9 +222,9 @@ address_host_refused(const char *host)
 	if (length == 0)
 		return true;
 
-	if (strchr(name, ':') != NULL)	/* a zone (%eth0) does not parse: refused */
+	if (strchr(name, ':') != NULL) /* a zone (%eth0) does not parse: refused */
 	{
-		char	   *start = name;
+		char *start = name;
 
 		if (name[0] == '[' && name[length - 1] == ']')
 		{
@@ -230,7 +232,7 @@ address_host_refused(const char *host)
 			start++;
 		}
 		return inet_pton(AF_INET6, start, &v6) != 1 ||
-			!bytes_allowed((const unsigned char *) &v6);
+			   !bytes_allowed((const unsigned char *) &v6);
 	}
 	if (pg_strcasecmp(name, "localhost") == 0 ||
 		(length > 10 && pg_strcasecmp(name + length - 10, ".localhost") == 0))

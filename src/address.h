@@ -15,8 +15,8 @@
  * too many; bad (if not NULL) then holds that element.  With apply false it
  * is only checked.
  */
-extern bool address_set_allowed_networks(const char *list, bool apply,
-										 char *bad, size_t bad_size);
+extern bool address_set_allowed_networks(const char *list, bool apply, char *bad,
+										 size_t bad_size);
 
 /*
  * True if this address may be dialled: it is public, by IANA's special-purpose
@@ -31,4 +31,4 @@ extern bool address_allowed(const struct sockaddr *address);
  */
 extern bool address_host_refused(const char *host);
 
-#endif							/* FEATUL_ADDRESS_H */
+#endif /* FEATUL_ADDRESS_H */

@@ -432,8 +432,7 @@ checked_expression(Relation relation, Source source, int column, const char *exp
 
 	BeginInternalSubTransaction(NULL);
 	MemoryContextSwitchTo(caller);
-	PG_TRY ()
-		;
+	PG_TRY();
 	{
 		sql = parse_and_deparse(relation, source, column, expression);
 		ReleaseCurrentSubTransaction();

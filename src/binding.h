@@ -176,17 +176,17 @@ typedef struct IdIndex
 /* How to read a source's canonical columns from one relation. */
 typedef struct BoundRelation
 {
-	Oid			  relid; /* hash key */
-	Source		  source;
-	uint64		  version;			/* another with each compilation */
-	bool		  valid;			/* else it is compiled again when next asked for */
-	bool		  broken;			/* the binding does not fit the table any more */
-	const char	 *problem;			/* if broken: why, as a message and its detail */
-	const char	 *detail;			/* or NULL */
-	bool		  unsafe_functions; /* an expression calls more than built-in functions */
-	bool		  foreign_functions; /* likewise as written, before SQL functions are inlined */
-	const char	 *qualified_name;	/* SQL */
-	const char	 *alias;			/* SQL: of its rows, for whole-row references */
+	Oid			relid; /* hash key */
+	Source		source;
+	uint64		version;		  /* another with each compilation */
+	bool		valid;			  /* else it is compiled again when next asked for */
+	bool		broken;			  /* the binding does not fit the table any more */
+	const char *problem;		  /* if broken: why, as a message and its detail */
+	const char *detail;			  /* or NULL */
+	bool		unsafe_functions; /* an expression calls more than built-in functions */
+	bool foreign_functions; /* likewise as written, before SQL functions are inlined */
+	const char	 *qualified_name; /* SQL */
+	const char	 *alias;		  /* SQL: of its rows, for whole-row references */
 	BoundColumn	  column[MAX_COLUMNS];
 	IdIndex		  id_index;
 	MemoryContext context;

@@ -170,8 +170,7 @@ attempt(Capture *capture, Step step)
 
 	BeginInternalSubTransaction(NULL);
 	MemoryContextSwitchTo(caller);
-	PG_TRY ()
-		;
+	PG_TRY();
 	{
 		step(capture);
 		ReleaseCurrentSubTransaction();
@@ -692,8 +691,7 @@ remaining_workspaces(void)
 					" FROM featul_integrations.integration",
 					true, 0) != SPI_OK_SELECT)
 		elog(ERROR, "could not read integrations");
-	ids[0] =
-		SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1, &isnull);
+	ids[0] = SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1, &isnull);
 	initStringInfo(&sql);
 	appendStringInfoString(&sql, "SELECT coalesce(array_agg(w.id), '{}') FROM ");
 	binding_append_relation(&sql, SOURCE_WORKSPACE, "w");

@@ -21,8 +21,8 @@
  * A function that SQL calls: PG_FUNCTION_INFO_V1, exported although the library
  * hides all else (-fvisibility=hidden), which PostgreSQL 15 leaves to us.
  */
-#define FEATUL_FUNCTION(name) \
-	extern PGDLLEXPORT Datum name(PG_FUNCTION_ARGS); \
+#define FEATUL_FUNCTION(name)                                                            \
+	extern PGDLLEXPORT Datum name(PG_FUNCTION_ARGS);                                     \
 	PG_FUNCTION_INFO_V1(name)
 
 /* A function that does not return: an attribute after it until 17. */
@@ -80,28 +80,31 @@ compat_base64_decode(const char *text, int length, uint8 *out, int out_size)
 #define compat_relation_ownercheck(oid, role) pg_class_ownercheck(oid, role)
 #define compat_database_ownercheck(oid, role) pg_database_ownercheck(oid, role)
 #else
-#define compat_extension_ownercheck(oid, role) object_ownercheck(ExtensionRelationId, oid, role)
-#define compat_relation_ownercheck(oid, role) object_ownercheck(RelationRelationId, oid, role)
-#define compat_database_ownercheck(oid, role) object_ownercheck(DatabaseRelationId, oid, role)
+#define compat_extension_ownercheck(oid, role)                                           \
+	object_ownercheck(ExtensionRelationId, oid, role)
+#define compat_relation_ownercheck(oid, role)                                            \
+	object_ownercheck(RelationRelationId, oid, role)
+#define compat_database_ownercheck(oid, role)                                            \
+	object_ownercheck(DatabaseRelationId, oid, role)
 #endif
 
 /* An index scan; counts for EXPLAIN since 18. */
 #include "access/genam.h"
 #if PG_VERSION_NUM >= 180000
-#define compat_index_beginscan(relation, index, snapshot, keys) \
+#define compat_index_beginscan(relation, index, snapshot, keys)                          \
 	index_beginscan(relation, index, snapshot, NULL, keys, 0)
 #else
-#define compat_index_beginscan(relation, index, snapshot, keys) \
+#define compat_index_beginscan(relation, index, snapshot, keys)                          \
 	index_beginscan(relation, index, snapshot, keys, 0)
 #endif
 
 /* Index entries of a newly inserted row; can be only summarizing ones since 16. */
 #include "executor/executor.h"
 #if PG_VERSION_NUM >= 160000
-#define compat_insert_index_tuples(relation, slot, state) \
+#define compat_insert_index_tuples(relation, slot, state)                                \
 	ExecInsertIndexTuples(relation, slot, state, false, false, NULL, NIL, false)
 #else
-#define compat_insert_index_tuples(relation, slot, state) \
+#define compat_insert_index_tuples(relation, slot, state)                                \
 	ExecInsertIndexTuples(relation, slot, state, false, false, NULL, NIL)
 #endif
 
@@ -111,10 +114,10 @@ compat_base64_decode(const char *text, int length, uint8 *out, int out_size)
  */
 #if PG_VERSION_NUM >= 180000
 #include "rewrite/rewriteHandler.h"
-#define compat_expand_virtual_columns(node, relation) \
+#define compat_expand_virtual_columns(node, relation)                                    \
 	expand_generated_columns_in_expr(node, relation, 1)
 #else
 #define compat_expand_virtual_columns(node, relation) (node)
 #endif
 
-#endif							/* FEATUL_COMPAT_H */
+#endif /* FEATUL_COMPAT_H */

@@ -159,13 +159,13 @@ struct Delivery
 	TimestampTz	  next_attempt_at;
 	TimestampTz	  started_at;
 	TimestampTz	  connected_at; /* the lane's updated_at when it was started */
-	Event		 *event;	   /* WAITING: kept early; or NULL */
-	int			  n_merged;	   /* others that go out with it */
-	Delivery	 *merged;	   /* the first of them */
-	Delivery	 *next_merged; /* of one that goes out with another */
-	Post		 *post;		   /* NULL once done */
-	dlist_node	  node;		   /* WAITING: in post's; FLYING: in the lane's */
-	dlist_node	  fresh_node;  /* FLYING and not slow: by start */
+	Event		 *event;		/* WAITING: kept early; or NULL */
+	int			  n_merged;		/* others that go out with it */
+	Delivery	 *merged;		/* the first of them */
+	Delivery	 *next_merged;	/* of one that goes out with another */
+	Post		 *post;			/* NULL once done */
+	dlist_node	  node;			/* WAITING: in post's; FLYING: in the lane's */
+	dlist_node	  fresh_node;	/* FLYING and not slow: by start */
 };
 
 struct Lane

@@ -651,8 +651,7 @@ parse_json(Text text)
 		return NULL;
 	BeginInternalSubTransaction(NULL);
 	MemoryContextSwitchTo(caller);
-	PG_TRY ()
-		;
+	PG_TRY();
 	{
 		result =
 			DatumGetJsonbP(DirectFunctionCall1(jsonb_in, CStringGetDatum(text.data)));
@@ -891,8 +890,8 @@ static bool
 latest_begin(EventKind event, OwnerState *state)
 {
 	Source source = source_of_event(event);
-	bool   on_comment = source == SOURCE_COMMENT || source == SOURCE_MENTION ||
-					  source == SOURCE_REACTION;
+	bool   on_comment =
+		source == SOURCE_COMMENT || source == SOURCE_MENTION || source == SOURCE_REACTION;
 	Source sources[] = { SOURCE_BOARD, SOURCE_POST, source,
 						 on_comment ? SOURCE_COMMENT : source };
 	Source reader = SOURCE_BOARD;

@@ -258,8 +258,7 @@ filter_check_rule(const char *rule)
 
 	BeginInternalSubTransaction(NULL);
 	MemoryContextSwitchTo(context);
-	PG_TRY ()
-		;
+	PG_TRY();
 	{
 		decides = rule_decides(rule);
 		ReleaseCurrentSubTransaction();

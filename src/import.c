@@ -55,8 +55,8 @@ find_table(const char *schema)
 static void
 check_workspaces(List *rows)
 {
-	StringInfoData	sql;
-	ListCell	   *cell;
+	StringInfoData sql;
+	ListCell	  *cell;
 
 	initStringInfo(&sql);
 	appendStringInfoString(&sql, "SELECT FROM ");
@@ -68,7 +68,8 @@ check_workspaces(List *rows)
 		QueryParameters parameters = { 0 };
 
 		query_add_text(&parameters, old->workspace_id);
-		old->has_workspace = query_read_bound(&parameters, SOURCE_WORKSPACE, sql.data) > 0;
+		old->has_workspace =
+			query_read_bound(&parameters, SOURCE_WORKSPACE, sql.data) > 0;
 	}
 }
 
@@ -114,8 +115,7 @@ url_problem(const Channel *channel, const char *url)
 	char *volatile problem = NULL;
 
 	/* no subtransaction: checking a URL touches nothing but memory */
-	PG_TRY ()
-		;
+	PG_TRY();
 	{
 		channel->check_url(url);
 	}

@@ -136,8 +136,8 @@ add_boards(QueryParameters *parameters, const char *workspace_id)
 	for (int column = 1; column <= 2; column++)
 	{
 		bool  is_null;
-		Datum texts = SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, column,
-									&is_null);
+		Datum texts =
+			SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, column, &is_null);
 
 		query_add(parameters, TEXTARRAYOID, texts, is_null);
 	}

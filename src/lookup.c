@@ -231,8 +231,7 @@ static void
 execute_lookup(SPIPlanPtr plan, Datum *arguments)
 {
 	running++;
-	PG_TRY ()
-		;
+	PG_TRY();
 	{
 		int result = SPI_execute_plan(plan, arguments, NULL, false, 0);
 

@@ -298,10 +298,10 @@ settings_define(void)
 		"Pause after the first failed attempt; doubles with each further one.", NULL,
 		&setting_retry_delay, 10000, 1, 86400000, PGC_SIGHUP, GUC_UNIT_MS, NULL, NULL,
 		NULL);
-	DefineCustomIntVariable(
-		"featul_integrations.max_in_flight", "Requests a worker has under way at once.",
-		NULL, &setting_max_in_flight, 256, 1,
-		SETTING_MAX_IN_FLIGHT_BOUND, PGC_SIGHUP, 0, NULL, NULL, NULL);
+	DefineCustomIntVariable("featul_integrations.max_in_flight",
+							"Requests a worker has under way at once.", NULL,
+							&setting_max_in_flight, 256, 1, SETTING_MAX_IN_FLIGHT_BOUND,
+							PGC_SIGHUP, 0, NULL, NULL, NULL);
 	DefineCustomIntVariable("featul_integrations.max_in_flight_per_integration",
 							"Requests to one integration under way at once.", NULL,
 							&setting_max_in_flight_per_integration, 8, 1, 1000,

@@ -12,17 +12,17 @@
 /* The most that max_in_flight can be set to. */
 #define SETTING_MAX_IN_FLIGHT_BOUND 10000
 
-extern char *setting_user_id;	/* '' when not set */
-extern bool setting_capture;
-extern bool setting_operator;
-extern bool setting_delivery;
-extern int	setting_request_timeout;	/* ms */
-extern int	setting_max_attempts;
-extern int	setting_retry_delay;	/* ms */
-extern int	setting_max_in_flight;
-extern int	setting_max_in_flight_per_integration;
-extern int	setting_retention;		/* s */
-extern int	setting_workers;		/* per database */
+extern char *setting_user_id; /* '' when not set */
+extern bool	 setting_capture;
+extern bool	 setting_operator;
+extern bool	 setting_delivery;
+extern int	 setting_request_timeout; /* ms */
+extern int	 setting_max_attempts;
+extern int	 setting_retry_delay; /* ms */
+extern int	 setting_max_in_flight;
+extern int	 setting_max_in_flight_per_integration;
+extern int	 setting_retention; /* s */
+extern int	 setting_workers;	/* per database */
 extern char *setting_allowed_networks;
 extern char *setting_connect_to;
 extern char *setting_ca_file;
@@ -32,4 +32,4 @@ extern char *setting_post_url;
 /* Defines them all; called once, from _PG_init. */
 extern void settings_define(void);
 
-#endif							/* FEATUL_SETTINGS_H */
+#endif /* FEATUL_SETTINGS_H */

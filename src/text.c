@@ -12,14 +12,14 @@
 
 #include "text.h"
 
-#define REPLACEMENT "\xEF\xBF\xBD"	/* U+FFFD */
-#define ELLIPSIS "\xE2\x80\xA6" /* U+2026 */
+#define REPLACEMENT "\xEF\xBF\xBD" /* U+FFFD */
+#define ELLIPSIS "\xE2\x80\xA6"	   /* U+2026 */
 
 /* Bytes of the valid UTF-8 character at data; 0 if there is none. */
 static int
 utf8_character(const unsigned char *data, int length)
 {
-	int			size = pg_utf_mblen(data);
+	int size = pg_utf_mblen(data);
 
 	return size <= length && pg_utf8_islegal(data, size) && *data != '\0' ? size : 0;
 }
@@ -33,7 +33,7 @@ utf8_repaired(const char *data, int length)
 	initStringInfo(&out);
 	while (length > 0)
 	{
-		int			size = utf8_character((const unsigned char *) data, length);
+		int size = utf8_character((const unsigned char *) data, length);
 
 		if (size > 0)
 			appendBinaryStringInfo(&out, data, size);
@@ -52,8 +52,8 @@ utf8_repaired(const char *data, int length)
 char *
 text_sanitized(const char *data, int length)
 {
-	return GetDatabaseEncoding() == PG_SQL_ASCII ?
-		utf8_repaired(data, length) : pnstrdup(data, length);
+	return GetDatabaseEncoding() == PG_SQL_ASCII ? utf8_repaired(data, length)
+												 : pnstrdup(data, length);
 }
 
 /*
@@ -63,27 +63,26 @@ text_sanitized(const char *data, int length)
 static char *
 converted(const char *data, int length, int from, int to, const char *replacement)
 {
-	Oid			procedure = FindDefaultConversionProc(from, to);
-	int			room = length * MAX_CONVERSION_GROWTH + 1;
-	char	   *out = palloc(room);
-	int			used = 0;
+	Oid	  procedure = FindDefaultConversionProc(from, to);
+	int	  room = length * MAX_CONVERSION_GROWTH + 1;
+	char *out = palloc(room);
+	int	  used = 0;
 
 	while (length > 0)
 	{
-		int			done = 0;
+		int done = 0;
 
 		if (OidIsValid(procedure))
-			done = pg_do_encoding_conversion_buf(procedure, from, to,
-												 (unsigned char *) unconstify(char *, data),
-												 length, (unsigned char *) out + used,
-												 room - used, true);
+			done = pg_do_encoding_conversion_buf(
+				procedure, from, to, (unsigned char *) unconstify(char *, data), length,
+				(unsigned char *) out + used, room - used, true);
 		used += strlen(out + used);
 		data += done;
 		length -= done;
 		if (length > 0)
 		{
-			int			size = Min(pg_encoding_mblen(from, data), length);
-			int			added = strlen(replacement);
+			int size = Min(pg_encoding_mblen(from, data), length);
+			int added = strlen(replacement);
 
 			room += added;
 			out = repalloc(out, room);
@@ -121,7 +120,7 @@ text_from_foreign(const char *data, int length, int max_characters)
 	initStringInfo(&out);
 	for (int n = 0; length > 0 && n < max_characters; n++)
 	{
-		int			size = utf8_character((const unsigned char *) data, length);
+		int size = utf8_character((const unsigned char *) data, length);
 
 		if (size == 0)
 		{
@@ -145,14 +144,14 @@ char *
 text_excerpt(const char *utf8, int max_characters)
 {
 	StringInfoData out;
-	int			count = 0;
-	int			last_kept = 0;	/* bytes before the last character that may stay */
-	bool		space = false;
+	int			   count = 0;
+	int			   last_kept = 0; /* bytes before the last character that may stay */
+	bool		   space = false;
 
 	initStringInfo(&out);
 	for (const unsigned char *c = (const unsigned char *) utf8; *c;)
 	{
-		int			size = pg_utf_mblen(c);
+		int size = pg_utf_mblen(c);
 
 		if (*c <= ' ')
 		{
@@ -209,7 +208,7 @@ text_append_json(StringInfo out, const char *utf8)
 int
 text_code_points(const char *utf8)
 {
-	int			count = 0;
+	int count = 0;
 
 	for (; *utf8; utf8++)
 		count += (*utf8 & 0xC0) != 0x80;
@@ -220,7 +219,7 @@ text_code_points(const char *utf8)
 int
 text_utf16_units(const char *utf8)
 {
-	int			count = 0;
+	int count = 0;
 
 	/* four bytes of UTF-8 are a surrogate pair */
 	for (; *utf8; utf8++)
@@ -233,7 +232,7 @@ char *
 text_json_get(Jsonb *json, const char *const *path)
 {
 	JsonbContainer *container = &json->root;
-	JsonbValue	value = { .type = jbvNull };
+	JsonbValue		value = { .type = jbvNull };
 
 	for (; *path; path++)
 	{
@@ -250,8 +249,8 @@ text_json_get(Jsonb *json, const char *const *path)
 		case jbvString:
 			return text_to_utf8(value.val.string.val, value.val.string.len);
 		case jbvNumeric:
-			return DatumGetCString(DirectFunctionCall1(numeric_out,
-													   NumericGetDatum(value.val.numeric)));
+			return DatumGetCString(
+				DirectFunctionCall1(numeric_out, NumericGetDatum(value.val.numeric)));
 		case jbvBool:
 			return pstrdup(value.val.boolean ? "true" : "false");
 		default:
