@@ -40,9 +40,8 @@ class PeakMemory(threading.Thread):
         self.join()
 
 
-def measure(app, size, rounds):
-    """Median rate of so many pending, and the largest worker's memory above idle."""
-    idle = max(map(memory, app.workers()))
+def measure(app, size, rounds, idle):
+    """Median rate of so many pending, and the largest worker's memory above an idle one's."""
     rates = []
     peak = 0
     for _ in range(rounds):
@@ -63,9 +62,10 @@ def rows(lab, scale):
         with App(lab, f"growth{workers}") as app:
             app.workspaces(1, WORKSPACES - 1)
             app.connect((0, WORKSPACES - 1), lab.url("h1"))
-            measure(app, 1000, 1)
+            idle = max(map(memory, app.workers()))
+            measure(app, 1000, 1, idle)
             for size in scale.sizes:
-                rate, above = measure(app, size, 1 if size > 100_000 else scale.growth_rounds)
+                rate, above = measure(app, size, 1 if size > 100_000 else scale.growth_rounds, idle)
                 lines.setdefault(f"{workers} worker{'s' if workers > 1 else ''}", []).append((size, rate))
                 result.append(Row(f"{number(size)} pending, {workers} worker{'s' if workers > 1 else ''}", [rate],
                                   "deliveries/s", note=f"memory of a worker {number(above / 2**20, 'MB')} above idle"))
