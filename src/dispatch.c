@@ -1390,7 +1390,8 @@ dispatch_following(Delivery *const *deliveries, int count, Delivery **following,
 		if (!lane->to_follow)
 			continue;
 		lane->to_follow = false;
-		n += lane_following(lane, following + n, (limit - n) / n_lanes--);
+		n += lane_following(lane, following + n, (limit - n) / Max(n_lanes, 1));
+		n_lanes--;
 	}
 	return n;
 }

@@ -187,7 +187,12 @@ text_column(int row, int number)
 static pg_uuid_t
 uuid_column(int row, int number)
 {
-	return *DatumGetUUIDP(column(row, number, NULL));
+	bool  null;
+	Datum value = column(row, number, &null);
+
+	if (null)
+		elog(ERROR, "column %d of the queue's result is NULL", number);
+	return *DatumGetUUIDP(value);
 }
 
 /* See queue.h. */
