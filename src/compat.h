@@ -35,8 +35,6 @@
  */
 #if PG_VERSION_NUM < 160000
 #define guc_malloc(elevel, size) malloc(size)
-#define guc_strdup(elevel, string) strdup(string)
-#define guc_free(pointer) free(pointer)
 #endif
 
 /*

@@ -183,13 +183,6 @@ shared_init(void)
 	shmem_startup_hook = start_shared_memory;
 }
 
-/* See shared.h. */
-bool
-shared_available(void)
-{
-	return shared != NULL;
-}
-
 /*
  * The entry of a database, made if need be; NULL if there are too many.  The
  * caller holds the lock exclusively.

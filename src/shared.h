@@ -2,7 +2,7 @@
  * shared.h
  *		What the processes share: worker slots, wake-ups and capture counters.
  *
- * Exists only when the library is preloaded (shared_available()); every
+ * Exists only when the library is preloaded; every
  * function here is harmless when it is not.
  */
 #ifndef FEATUL_SHARED_H
@@ -12,8 +12,6 @@
 
 /* Requests shared memory; called from _PG_init while preloading. */
 extern void shared_init(void);
-
-extern bool shared_available(void);
 
 /* ------------------------------------------------------------------------
  * For every session
