@@ -303,19 +303,3 @@ channel_response_excerpt(const HttpResult *result, int max_characters)
 {
 	return text_from_foreign(result->body, result->body_length, max_characters);
 }
-
-/* See channel.h. */
-char *
-channel_redacted_url(const char *url)
-{
-	CURLU *parsed = curl_url();
-	char  *host = NULL;
-	char  *redacted;
-
-	if (parsed && curl_url_set(parsed, CURLUPART_URL, url, 0) == CURLUE_OK)
-		(void) curl_url_get(parsed, CURLUPART_HOST, &host, 0);
-	redacted = host ? psprintf("https://%s/...", host) : pstrdup("(malformed URL)");
-	curl_free(host);
-	curl_url_cleanup(parsed);
-	return redacted;
-}

@@ -103,9 +103,6 @@ extern int64 channel_seconds_to_ms(const char *seconds);
 /* A response's first characters, valid in the database encoding (palloc'd). */
 extern char *channel_response_excerpt(const HttpResult *result, int max_characters);
 
-/* https://host/... without what is secret, for messages and logs (palloc'd). */
-extern char *channel_redacted_url(const char *url);
-
 /* A new whsec_ secret (palloc'd): 32 random bytes, base64. */
 extern char *channel_new_secret(void);
 

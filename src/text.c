@@ -206,17 +206,6 @@ text_append_json(StringInfo out, const char *utf8)
 
 /* See text.h. */
 int
-text_code_points(const char *utf8)
-{
-	int count = 0;
-
-	for (; *utf8; utf8++)
-		count += (*utf8 & 0xC0) != 0x80;
-	return count;
-}
-
-/* See text.h. */
-int
 text_utf16_units(const char *utf8)
 {
 	int count = 0;

@@ -34,7 +34,6 @@ extern char *text_excerpt(const char *utf8, int max_characters);
 /* Appends UTF-8 as a JSON string, quotes included. */
 extern void text_append_json(StringInfo out, const char *utf8);
 
-extern int text_code_points(const char *utf8);
 extern int text_utf16_units(const char *utf8);
 
 /* A text, number or boolean at a path ("post", "author", "name", NULL) as UTF-8; NULL if absent or null. */

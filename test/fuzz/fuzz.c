@@ -107,6 +107,12 @@ valid_utf8(const char *data, size_t length)
 	return pg_encoding_verifymbstr(PG_UTF8, data, length) == length;
 }
 
+static int
+code_points(const char *utf8)
+{
+	return pg_mbstrlen(utf8); /* the database is in UTF-8 */
+}
+
 /* ------------------------------------------------------------------------
  * Targets.  Each runs in a memory context of its own; an error it lets escape
  * is a broken promise.
@@ -142,9 +148,7 @@ static void
 fuzz_url(Input *input)
 {
 	char *url = take_bytes(input);
-	char *redacted = channel_redacted_url(url);
 
-	PROMISE(redacted != NULL);
 	for (int i = 0; i < lengthof(channels); i++)
 	{
 		const char *host = url + strlen("https://");
@@ -158,9 +162,6 @@ fuzz_url(Input *input)
 		PROMISE(memchr(host, '@', length) == NULL && strchr(url, '#') == NULL);
 		for (const char *c = url; *c; c++)
 			PROMISE((unsigned char) *c > ' ' && *c != 0x7F);
-		/* what is shown ends with the host, as libcurl writes it */
-		PROMISE(strncmp(redacted, "https://", 8) == 0);
-		PROMISE(strcmp(redacted + 8 + strcspn(redacted + 8, "/?"), "/...") == 0);
 	}
 }
 
@@ -214,7 +215,7 @@ fuzz_judge(Input *input)
 	PROMISE(verdict.pace_ms >= 0 && verdict.pace_ms <= 3600 * 1000);
 
 	excerpt = channel_response_excerpt(&result, 1000);
-	PROMISE(valid_utf8(excerpt, strlen(excerpt)) && text_code_points(excerpt) <= 1000);
+	PROMISE(valid_utf8(excerpt, strlen(excerpt)) && code_points(excerpt) <= 1000);
 }
 
 /* Any bytes as a Retry-After header of a 429. */
@@ -240,9 +241,9 @@ fuzz_text(Input *input)
 	char *excerpt = text_excerpt(text, limit);
 	StringInfoData json;
 
-	PROMISE(valid_utf8(foreign, strlen(foreign)) && text_code_points(foreign) <= limit);
-	PROMISE(valid_utf8(excerpt, strlen(excerpt)) && text_code_points(excerpt) <= limit);
-	PROMISE(text_utf16_units(text) >= text_code_points(text));
+	PROMISE(valid_utf8(foreign, strlen(foreign)) && code_points(foreign) <= limit);
+	PROMISE(valid_utf8(excerpt, strlen(excerpt)) && code_points(excerpt) <= limit);
+	PROMISE(text_utf16_units(text) >= code_points(text));
 	initStringInfo(&json);
 	text_append_json(&json, text);
 	(void) DirectFunctionCall1(jsonb_in, CStringGetDatum(json.data));
@@ -360,7 +361,7 @@ static void
 check_discord_string(const char *string)
 {
 	PROMISE(*string != '\0');
-	PROMISE(text_code_points(string) <= 4096);
+	PROMISE(code_points(string) <= 4096);
 }
 
 static int discord_total;
@@ -368,7 +369,7 @@ static int discord_total;
 static void
 add_discord_string(const char *string)
 {
-	discord_total += text_code_points(string);
+	discord_total += code_points(string);
 }
 
 static void
