@@ -17,6 +17,7 @@ use Test::More;
 use Time::HiRes qw(time usleep);
 
 my $seconds = $ENV{FEATUL_SOAK_SECONDS} || 60;
+my $report = $ENV{FEATUL_SOAK_SECONDS} ? \&diag : \&note;    # by hand the figures are shown
 my $attempts = 8;
 my @tenants = map { "t$_" } 1 .. 4;
 my $leaver = 't4';    # connects and disconnects all the time
@@ -144,10 +145,10 @@ $featul->set(delivery => 'on');
 $featul->connect('webhook', workspace => $leaver, url => url($leaver));
 $featul->sql_as('olivia', "SELECT integration_test('$_', 'webhook')") foreach @tenants;
 $featul->wait_until_settled;
-note "$rounds troubles in $seconds s";
+$report->("$rounds troubles in $seconds s");
 
 my ($problems, $figures) = $load->books;
-note join ', ', map { "$_: $figures->{$_}" } sort keys %$figures;
+$report->(join ', ', map { "$_: $figures->{$_}" } sort keys %$figures);
 is(join("\n", @$problems), '', 'acme: what was committed arrived in order, nothing else did');
 
 # what the receiver answered with 200, by host
@@ -164,7 +165,7 @@ END
 	my $committed = $featul->sql("SELECT count(*) FROM soak_ledger WHERE workspace = '$tenant'");
 	my $sum = 0;
 
-	note "$tenant: $events events, " . join ', ', map { "$state{$_} $_" } sort keys %state;
+	$report->("$tenant: $events events, " . join ', ', map { "$state{$_} $_" } sort keys %state);
 	$sum += $_ foreach values %state;
 	is($sum, $events, "$tenant: events = delivered + failed + cancelled");
 	ok(!exists $state{pending}, "$tenant: nothing is pending");
