@@ -183,6 +183,7 @@ on_close_socket(void *client_pointer, curl_socket_t fd)
 {
 	HttpClient *client = client_pointer;
 
+	Assert(client->n_connections > 0);
 	client->n_connections--;
 	return close(fd);
 }
@@ -211,6 +212,7 @@ on_body(char *data, size_t size, size_t count, void *transfer_pointer)
 	size_t		length = size * count;
 	size_t		keep = Min(length, MAX_BODY_BYTES - result->body_length);
 
+	Assert(result->body_length <= MAX_BODY_BYTES);
 	if (result->body_length + keep + 1 > transfer->body_room)
 	{
 		size_t room = Max(1024, 2 * (result->body_length + keep + 1));
@@ -590,6 +592,7 @@ collect_finished(HttpClient *client)
 		if (message->msg != CURLMSG_DONE)
 			continue;
 		curl_easy_getinfo(message->easy_handle, CURLINFO_PRIVATE, (char **) &transfer);
+		Assert(transfer->easy == message->easy_handle && transfer->client == client);
 		curl_multi_remove_handle(client->multi, transfer->easy);
 		dlist_delete(&transfer->node);
 		transfer_done(client, transfer, code);
@@ -633,11 +636,20 @@ http_create(void)
 	return client;
 }
 
+/* Frees the transfers of a list, which is not to be used again. */
 static void
-free_all(dlist_head *list)
+free_all(HttpClient *client, dlist_head *list)
 {
-	while (!dlist_is_empty(list))
-		transfer_free(dlist_container(Transfer, node, dlist_pop_head_node(list)));
+	dlist_mutable_iter iter;
+
+	dlist_foreach_modify (iter, list)
+	{
+		Transfer *transfer = dlist_container(Transfer, node, iter.cur);
+
+		if (list == &client->running)
+			curl_multi_remove_handle(client->multi, transfer->easy);
+		transfer_free(transfer);
+	}
 }
 
 /* See http.h. */
@@ -647,18 +659,12 @@ http_destroy(HttpClient *client)
 	sigset_t saved;
 
 	block_signals(&saved);
-	while (!dlist_is_empty(&client->running))
-	{
-		Transfer *transfer =
-			dlist_container(Transfer, node, dlist_pop_head_node(&client->running));
-
-		curl_multi_remove_handle(client->multi, transfer->easy);
-		transfer_free(transfer);
-	}
-	free_all(&client->finished);
-	free_all(&client->taken);
-	free_all(&client->spare);
+	free_all(client, &client->running);
+	free_all(client, &client->finished);
+	free_all(client, &client->taken);
+	free_all(client, &client->spare);
 	curl_multi_cleanup(client->multi);
+	Assert(client->n_connections == 0);
 	close(client->epoll);
 	free(client);
 	restore_signals(&saved);
