@@ -390,6 +390,8 @@ count_in_flight(Lane *lane, int requests)
 		doubtful_in_flight += requests;
 	if (lane->class == CLASS_SUSPECT)
 		suspect_in_flight += requests;
+	Assert(0 <= suspect_in_flight && suspect_in_flight <= doubtful_in_flight &&
+		   doubtful_in_flight <= in_flight);
 }
 
 static void
@@ -497,6 +499,7 @@ static void
 set_complete(Lane *lane, bool complete)
 {
 	n_incomplete += (int) lane->complete - (int) complete;
+	Assert(n_incomplete >= 0);
 	lane->complete = complete;
 }
 
@@ -536,6 +539,8 @@ lane_update(Lane *lane)
 	Queueing queueing;
 	bool	 hungry;
 
+	Assert(lane->position <= lane->frontier);
+	Assert(0 <= lane->loaded && lane->loaded <= lane->in_memory);
 	lane_classify(lane);
 	queueing = lane_queueing(lane);
 	if (queueing != lane->queueing)
@@ -567,6 +572,7 @@ post_remove(Post *post)
 {
 	Lane *lane = post->key.lane;
 
+	Assert(post->flying == NULL && dlist_is_empty(&post->waiting));
 	timer_disarm(&post->timer);
 	if (post->runnable)
 		dlist_delete(&post->node);
@@ -646,6 +652,7 @@ lane_load(Lane *lane, const QueueRow *row)
 
 	/* one that is done may be queued anew before its end is recorded */
 	delivery = hash_search(deliveries, &key, HASH_ENTER, &found);
+	Assert(!found || delivery->state == DELIVERY_DONE);
 	if (found)
 		settlements = delivery->settlements;
 	else
@@ -685,6 +692,8 @@ lane_has(Lane *lane, const QueueRow *row)
 static void
 delivery_free(Delivery *delivery)
 {
+	Assert(delivery->state == DELIVERY_DONE && delivery->settlements == 0);
+	Assert(delivery->event == NULL && delivery->merged == NULL);
 	delivery->key.lane->in_memory--;
 	hash_search(deliveries, &delivery->key, HASH_REMOVE, NULL);
 }
@@ -695,6 +704,7 @@ take_event(Delivery *delivery)
 {
 	Event *event = delivery->event;
 
+	Assert(event == NULL || loaded_bytes >= GetMemoryChunkSpace(event));
 	if (event)
 		loaded_bytes -= GetMemoryChunkSpace(event);
 	delivery->event = NULL;
@@ -705,6 +715,7 @@ take_event(Delivery *delivery)
 static void
 delivery_done(Delivery *delivery)
 {
+	Assert(delivery->state != DELIVERY_DONE);
 	if (delivery->event)
 		pfree(take_event(delivery));
 	delivery->key.lane->loaded--;
@@ -783,6 +794,7 @@ end_request(Delivery *delivery)
 {
 	Lane *lane = delivery->key.lane;
 
+	Assert(delivery->state == DELIVERY_FLYING && delivery->post->flying == delivery);
 	dlist_delete(&delivery->node);
 	if (delivery->slow)
 		lane->n_slow--;
@@ -883,6 +895,9 @@ lane_open(Lane *lane)
 static void
 lane_free(Lane *lane)
 {
+	Assert(lane->state == LANE_CLOSED && !lane->exists && lane->in_memory == 0);
+	Assert(lane->in_flight == 0 && dlist_is_empty(&lane->runnable) &&
+		   dlist_is_empty(&lane->flying));
 	set_complete(lane, true);
 	timer_disarm(&lane->timer);
 	timer_disarm(&lane->health_timer);
@@ -914,6 +929,7 @@ dispatch_next_closing(pg_uuid_t *integration_id, const char **reason)
 void
 dispatch_cancelled(Lane *lane, int count, int limit)
 {
+	Assert(lane->state == LANE_CLOSING);
 	dlist_delete(&lane->closing_node);
 	if (count == limit)
 	{
@@ -1192,6 +1208,7 @@ take_window(Lane *lane, const QueueRows *rows, bool at_end)
 	{
 		const QueueRow *row = &rows->rows[i];
 
+		Assert(lane->position < row->id);
 		lane->position = row->id;
 		if (!lane_has(lane, row))
 			lane_load(lane, row);
@@ -1304,7 +1321,9 @@ dispatch_next(TimestampTz now)
 		return NULL;
 	next_list = (lane->queueing + 1) % READY_LISTS;
 
+	Assert(lane->state == LANE_ACTIVE && lane->in_flight < lane_limit(lane));
 	post = dlist_head_element(Post, node, &lane->runnable);
+	Assert(post->flying == NULL); /* one at a time */
 	delivery = dlist_container(Delivery, node, dlist_pop_head_node(&post->waiting));
 	delivery->state = DELIVERY_FLYING;
 	delivery->started_at = now;
@@ -1840,6 +1859,7 @@ dispatch_settled(Settlement *settlement)
 	Delivery *delivery = settlement->delivery;
 	Lane	 *lane = delivery->key.lane;
 
+	Assert(delivery->settlements > 0);
 	if (--delivery->settlements > 0 || delivery->state != DELIVERY_DONE)
 		return;
 	/* dropped when its lane was closed, which has been opened again since */
@@ -1904,6 +1924,7 @@ dispatch_health_saved(HealthChange *changes, int count, TimestampTz now)
 
 		if (lane == NULL)
 			continue;
+		Assert(lane->dirty_listed);
 		dlist_delete(&lane->dirty_node);
 		lane->dirty_listed = false;
 		lane->saved_at = now;

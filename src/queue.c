@@ -102,6 +102,7 @@ queue_init(void)
 void
 queue_begin(const char *activity)
 {
+	Assert(!IsTransactionState());
 	result_context = CurrentMemoryContext;
 	advance = false;
 	pgstat_report_activity(STATE_RUNNING, activity);
@@ -158,9 +159,11 @@ static Datum
 column(int row, int number, bool *null)
 {
 	bool  is_null;
-	Datum value =
-		SPI_getbinval(SPI_tuptable->vals[row], SPI_tuptable->tupdesc, number, &is_null);
+	Datum value;
 
+	Assert(row < SPI_processed && number <= SPI_tuptable->tupdesc->natts);
+	value =
+		SPI_getbinval(SPI_tuptable->vals[row], SPI_tuptable->tupdesc, number, &is_null);
 	if (null)
 		*null = is_null;
 	return is_null ? (Datum) 0 : value;
@@ -791,6 +794,7 @@ delete_settled(Settlement *const *settlements, int count)
 	columns_init(&columns, 3, count);
 	for (int i = 0; i < count; i++)
 	{
+		Assert(!settlements[i]->ends || settlements[i]->next_attempt_at == 0);
 		if (!settlements[i]->ends)
 			continue;
 		columns.values[0][n] = UUIDPGetDatum(&settlements[i]->integration_id);

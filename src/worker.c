@@ -479,6 +479,7 @@ record_settlements(void)
 static void
 drop_settlements(int count)
 {
+	Assert(0 < count && count <= n_unsettled);
 	for (int i = 0; i < count; i++)
 		dispatch_settled(unsettled[i]);
 	n_unsettled -= count;
@@ -688,6 +689,7 @@ start_delivery(int index, const Event *event)
 
 	Event merged = *event;
 
+	Assert(delivery != NULL);
 	rendering = index;
 	merged.count = dispatch_merged(delivery);
 	dispatch_endpoint(delivery, GetCurrentTimestamp(), &endpoint);
@@ -1071,6 +1073,8 @@ wait_for_something(long timeout)
 	WaitEvent events[3];
 	int		  n;
 
+	/* whatever the endpoints do, they hold up neither vacuum nor anybody's lock */
+	Assert(!IsTransactionState());
 	if (napping(GetCurrentTimestamp()))
 		(void) shared_nap(true);
 	else if (shared_nap(false))
