@@ -56,6 +56,27 @@ INSERT INTO comment (id, post_id, content, author_id) SELECT 'c' || n, 'm' || n,
 INSERT INTO comment_reaction (comment_id, user_id, type) SELECT 'c' || n, 'u' || n + 1, 'upvote' FROM generate_series(1, 1199) n;
 SELECT event, cardinality(string_to_array(posts, ' ')) FROM pg_temp.news();
 
+-- rows that are asked for again and again, and have moved since
+INSERT INTO post (id, board_id, title, content) VALUES ('r1', 'b', 'T', 'c');
+BEGIN;
+UPDATE board SET name = 'Never' WHERE id = 'b';
+INSERT INTO post (id, board_id, title, content) VALUES ('r2', 'b', 'T', 'c');
+SELECT payload #>> '{post,board}' AS board FROM featul_integrations.event WHERE post_id = 'r2';
+ROLLBACK;
+INSERT INTO post (id, board_id, title, content) VALUES ('r3', 'b', 'T', 'c');
+UPDATE board SET name = 'Plans' WHERE id = 'b';
+INSERT INTO post (id, board_id, title, content) VALUES ('r4', 'b', 'T', 'c');
+VACUUM FULL board;
+INSERT INTO post (id, board_id, title, content) VALUES ('r5', 'b', 'T', 'c');
+INSERT INTO board (id, workspace_id, name, slug) SELECT 'far' || n, 'st1', repeat('Far', 99), n FROM generate_series(1, 200) n;
+INSERT INTO post (id, board_id, title, content) VALUES ('r6', 'far200', 'T', 'c');
+DELETE FROM board WHERE id LIKE 'far%';
+VACUUM (INDEX_CLEANUP on, TRUNCATE on) board;
+INSERT INTO board (id, workspace_id, name, slug) VALUES ('far1', 'st1', 'Other', 'other'), ('far200', 'st1', 'Near', 'near');
+INSERT INTO post (id, board_id, title, content) VALUES ('r7', 'far200', 'T', 'c');
+SELECT post_id, left(payload #>> '{post,board}', 6) AS board FROM featul_integrations.event e, seen WHERE e.id > seen.id ORDER BY e.id;
+SELECT * FROM pg_temp.news();
+
 -- ON CONFLICT, MERGE, writes in WITH
 INSERT INTO post (id, board_id, title, content) VALUES ('i1', 'b', 'T', 'c'), ('o1', 'b', 'T', 'c')
 ON CONFLICT (id) DO UPDATE SET is_pinned = true;

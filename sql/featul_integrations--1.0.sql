@@ -115,10 +115,9 @@ CREATE TABLE featul_integrations.total (
 COMMENT ON TABLE featul_integrations.total IS
 'What integrations counted that are gone, by type, so that the counters of stat_latency never go down.';
 
-CREATE SEQUENCE featul_integrations.event_id_seq;
 CREATE SEQUENCE featul_integrations.delivery_id_seq;
-COMMENT ON SEQUENCE featul_integrations.event_id_seq IS 'event.id';
-COMMENT ON SEQUENCE featul_integrations.delivery_id_seq IS 'queue.id: the delivery id that users see.';
+COMMENT ON SEQUENCE featul_integrations.delivery_id_seq IS
+'queue.id, the delivery id that users see; and event.id: an event has the id of its first delivery.';
 
 -- Append-only tables rotate over these slots; see docs/architecture.md.
 CREATE TABLE featul_integrations.rotation (

@@ -714,7 +714,7 @@ check_id_index(const BoundColumn *id, Relation index, IdIndex *result)
 	return true;
 }
 
-/* Finds an index over the ids alone, in a plain table without children. */
+/* Finds an index over the ids alone, in a plain table (a heap) without children. */
 static void
 find_id_index(BoundRelation *bound, Relation relation)
 {
@@ -723,7 +723,9 @@ find_id_index(BoundRelation *bound, Relation relation)
 
 	memset(&bound->id_index, 0, sizeof(IdIndex));
 	if (bound->column[0].attribute <= 0 ||
-		relation->rd_rel->relkind != RELKIND_RELATION || relation->rd_rel->relhassubclass)
+		relation->rd_rel->relkind != RELKIND_RELATION ||
+		relation->rd_rel->relhassubclass ||
+		relation->rd_rel->relam != HEAP_TABLE_AM_OID)
 		return;
 	foreach (cell, RelationGetIndexList(relation))
 	{
@@ -749,6 +751,7 @@ reset_bound_relation(BoundRelation *bound)
 	MemoryContextSwitchTo(caller);
 	discard(bound->context);
 	bound->context = NULL;
+	bound->places = NULL;
 	memset(bound->column, 0, sizeof(bound->column));
 }
 

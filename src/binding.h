@@ -158,6 +158,7 @@ typedef struct BoundColumn
 	Node	   *parsed; /* of the canonical type; NULL: absent, always NULL */
 	const char *sql;	/* the same as SQL, over the relation's unqualified columns */
 	struct CachedExpression *planned;	/* NULL where plain will do */
+	struct ExprState		*state;		/* of planned: row.c's, once it was needed */
 	AttrNumber				 plain;		/* the attribute that holds it as it is, or 0 */
 	AttrNumber				 attribute; /* the one it is, whatever its type, or 0 */
 	Oid						 type;		/* base type of that; InvalidOid if it is none */
@@ -189,6 +190,7 @@ typedef struct BoundRelation
 	const char	 *alias;		  /* SQL: of its rows, for whole-row references */
 	BoundColumn	  column[MAX_COLUMNS];
 	IdIndex		  id_index;
+	struct ItemPointerData *places; /* fetch.c's: where rows were last */
 	MemoryContext context;
 } BoundRelation;
 

@@ -5,6 +5,12 @@
  * As replication's apply worker finds its rows: an index scan without a plan.
  * Which index, and whether at all, binding.c found out when it compiled the
  * relation; creating or dropping an index invalidates that.
+ *
+ * Few rows are asked for again and again (a workspace's boards, the workspace),
+ * so the place of each is kept in mind and looked at first, which saves half of
+ * the work.  A rewrite of the table (VACUUM FULL, CLUSTER) compiles the relation
+ * anew, and so forgets the places; so does VACUUM that cuts off the table's end, but
+ * only a moment after it has, hence the look at its length.
  */
 #include "postgres.h"
 
@@ -14,12 +20,17 @@
 #include "access/table.h"
 #include "access/tableam.h"
 #include "catalog/pg_type.h"
+#include "common/hashfn.h"
+#include "storage/bufmgr.h"
 #include "utils/builtins.h"
 #include "utils/fmgrprotos.h"
 #include "utils/snapmgr.h"
 
 #include "compat.h"
 #include "fetch.h"
+
+/* Places kept in mind for a relation */
+#define N_PLACES 256
 
 /* Whether the relation, as it is known, has an index that does. */
 static bool
@@ -46,39 +57,103 @@ key_datum(Oid type, Text id)
 	}
 }
 
-/* One row; NULL if there is none. */
-static const Row *
-fetch_row(IndexScanDesc scan, RowReader *reader, TupleTableSlot *slot, Text id,
-		  uint32 columns)
+/* Fetching from a relation that is locked, and known as it is now. */
+typedef struct Fetch
 {
-	const BoundRelation *bound = reader->relation;
-	ScanKeyData			 key;
+	BoundRelation  *bound;
+	Relation		relation;
+	BlockNumber		blocks; /* that it has */
+	TupleTableSlot *slot;
+	RowReader	   *reader;
+	Relation		index; /* NULL until a row is looked for there */
+	IndexScanDesc	scan;
+} Fetch;
 
-	ScanKeyEntryInitialize(&key, 0, 1, BTEqualStrategyNumber, bound->id_index.key_type,
-						   bound->id_index.collation, bound->id_index.equal,
-						   key_datum(bound->id_index.key_type, id));
-	index_rescan(scan, &key, 1, NULL, 0);
-	return index_getnext_slot(scan, ForwardScanDirection, slot)
-			   ? row_read(reader, slot, columns)
-			   : NULL;
+/* Where the row with this id is kept in mind, together with others. */
+static ItemPointer
+known_place(BoundRelation *bound, Text id)
+{
+	uint32 hash = hash_bytes((const unsigned char *) id.data, id.length);
+
+	if (bound->places == NULL)
+		bound->places =
+			MemoryContextAllocZero(bound->context, N_PLACES * sizeof(ItemPointerData));
+	return &bound->places[hash % N_PLACES];
 }
 
-/* Fetches from a relation that is locked, and known as it is now. */
-static void
-scan_index(BoundRelation *bound, Relation relation, const Text *ids, int count,
-		   uint32 columns, const Row **rows)
+/*
+ * Reads the row from where a row of such an id was last.  If it has this id and
+ * the snapshot sees it, it is the one: the index is unique, so the snapshot sees
+ * one version of it at most.  NULL if that is not so; of another row nothing but
+ * the id is read.
+ */
+static const Row *
+fetch_from_place(Fetch *fetch, ItemPointer place, Text id, uint32 columns)
 {
-	RowReader	   *reader = row_reader(bound);
-	Relation		index = index_open(bound->id_index.index, AccessShareLock);
-	TupleTableSlot *slot = table_slot_create(relation, NULL);
-	IndexScanDesc	scan;
+	if (!ItemPointerIsValid(place) || ItemPointerGetBlockNumber(place) >= fetch->blocks ||
+		!table_tuple_fetch_row_version(fetch->relation, place, GetActiveSnapshot(),
+									   fetch->slot) ||
+		!text_equal(row_text(row_read(fetch->reader, fetch->slot, COLUMN_BIT(0)), 0), id))
+		return NULL;
+	return row_read(fetch->reader, fetch->slot, columns);
+}
 
-	scan = compat_index_beginscan(relation, index, GetActiveSnapshot(), 1);
+/* Opens the index, once. */
+static void
+open_index(Fetch *fetch)
+{
+	if (fetch->index)
+		return;
+	fetch->index = index_open(fetch->bound->id_index.index, AccessShareLock);
+	fetch->scan =
+		compat_index_beginscan(fetch->relation, fetch->index, GetActiveSnapshot(), 1);
+}
+
+/* Finds the row through the index; NULL if there is none. */
+static const Row *
+fetch_by_index(Fetch *fetch, ItemPointer place, Text id, uint32 columns)
+{
+	const IdIndex *index = &fetch->bound->id_index;
+	ScanKeyData	   key;
+
+	open_index(fetch);
+	ScanKeyEntryInitialize(&key, 0, 1, BTEqualStrategyNumber, index->key_type,
+						   index->collation, index->equal,
+						   key_datum(index->key_type, id));
+	index_rescan(fetch->scan, &key, 1, NULL, 0);
+	if (!index_getnext_slot(fetch->scan, ForwardScanDirection, fetch->slot))
+		return NULL;
+	*place = fetch->slot->tts_tid;
+	return row_read(fetch->reader, fetch->slot, columns);
+}
+
+/* Fetches rows of a relation that is locked, and known as it is now. */
+static void
+fetch_from_relation(BoundRelation *bound, Relation relation, const Text *ids, int count,
+					uint32 columns, const Row **rows)
+{
+	Fetch fetch = {
+		.bound = bound,
+		.relation = relation,
+		.blocks = RelationGetNumberOfBlocks(relation),
+		.slot = table_slot_create(relation, NULL),
+		.reader = row_reader(bound),
+	};
+
 	for (int i = 0; i < count; i++)
-		rows[i] = fetch_row(scan, reader, slot, ids[i], columns);
-	index_endscan(scan);
-	ExecDropSingleTupleTableSlot(slot);
-	index_close(index, AccessShareLock);
+	{
+		ItemPointer place = known_place(bound, ids[i]);
+
+		rows[i] = fetch_from_place(&fetch, place, ids[i], columns);
+		if (rows[i] == NULL)
+			rows[i] = fetch_by_index(&fetch, place, ids[i], columns);
+	}
+	ExecDropSingleTupleTableSlot(fetch.slot);
+	if (fetch.index)
+	{
+		index_endscan(fetch.scan);
+		index_close(fetch.index, AccessShareLock);
+	}
 }
 
 /* See fetch.h. */
@@ -98,7 +173,7 @@ fetch_rows(BoundRelation *bound, const Text *ids, int count, bool as_text, uint3
 		bound = binding_of(bound->source, bound->relid);
 	possible = relation != NULL && bound != NULL && fetch_possible(bound, as_text);
 	if (possible)
-		scan_index(bound, relation, ids, count, columns, rows);
+		fetch_from_relation(bound, relation, ids, count, columns, rows);
 	if (relation)
 		table_close(relation, AccessShareLock);
 	return possible;

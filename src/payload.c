@@ -235,7 +235,12 @@ append_post_url(StringInfo out, Text workspace, Text post)
 			p += 6;
 		}
 		else
-			appendStringInfoChar(&url, *p++);
+		{
+			int run = 1 + strcspn(p + 1, "{");
+
+			appendBinaryStringInfo(&url, p, run);
+			p += run;
+		}
 	}
 	append_escaped(out, url.data, url.len);
 	pfree(url.data);

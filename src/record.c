@@ -58,8 +58,7 @@ enum
 struct Recorder
 {
 	int16	  event_slot;
-	Oid		  event_sequence;
-	Oid		  queue_sequence;
+	Oid		  sequence;
 	Appender *event;
 	Appender *queue;
 };
@@ -74,8 +73,7 @@ typedef struct OwnRelations
 	Oid rotation;
 	Oid event[N_SLOTS];
 	Oid queue;
-	Oid event_sequence;
-	Oid queue_sequence;
+	Oid sequence;
 } OwnRelations;
 
 /*
@@ -95,8 +93,7 @@ own_relations(void)
 	for (int i = 0; i < N_SLOTS; i++)
 		found.event[i] = append_relation(psprintf("event_%d", i));
 	found.queue = append_relation("queue");
-	found.event_sequence = append_relation("event_id_seq");
-	found.queue_sequence = append_relation("delivery_id_seq");
+	found.sequence = append_relation("delivery_id_seq");
 	known = found;
 	return &known;
 }
@@ -132,8 +129,7 @@ recorder_open(void)
 	Recorder		   *recorder = palloc(sizeof(Recorder));
 
 	recorder->event_slot = current_slot(own);
-	recorder->event_sequence = own->event_sequence;
-	recorder->queue_sequence = own->queue_sequence;
+	recorder->sequence = own->sequence;
 	recorder->event = append_open(own->event[recorder->event_slot]);
 	recorder->queue = append_open(own->queue);
 	return recorder;
@@ -162,18 +158,41 @@ text_datum(Text text)
 	return PointerGetDatum(cstring_to_text_with_len(text.data, text.length));
 }
 
-/* Puts all columns of a new event into the slot; returns its id. */
-static int64
-fill_event(Recorder *recorder, const Record *record)
+/*
+ * A random UUID (RFC 9562, version 4), as gen_random_uuid() makes them, but with
+ * random bytes for many at a time: asking for them takes longer than making them.
+ */
+static const pg_uuid_t *
+random_uuid(void)
+{
+	static pg_uuid_t pool[64];
+	static int		 left = 0;
+	pg_uuid_t		*uuid;
+
+	if (left == 0)
+	{
+		if (!pg_strong_random(pool, sizeof(pool)))
+			ereport(ERROR, (errcode(ERRCODE_INTERNAL_ERROR),
+							errmsg("could not generate random values")));
+		left = lengthof(pool);
+	}
+	uuid = &pool[--left];
+	uuid->data[6] = (uuid->data[6] & 0x0f) | 0x40; /* version */
+	uuid->data[8] = (uuid->data[8] & 0x3f) | 0x80; /* variant */
+	return uuid;
+}
+
+/* Puts all columns of a new event into the slot. */
+static void
+fill_event(Recorder *recorder, const Record *record, int64 id)
 {
 	TupleTableSlot *slot = append_row(recorder->event);
-	int64			id = nextval_internal(recorder->event_sequence, false);
 
 	Assert(slot->tts_tupleDescriptor->natts == EVENT_COLUMNS);
 	memset(slot->tts_isnull, 0, EVENT_COLUMNS * sizeof(bool));
 	slot->tts_values[EVENT_SLOT] = Int16GetDatum(recorder->event_slot);
 	slot->tts_values[EVENT_ID] = Int64GetDatum(id);
-	slot->tts_values[EVENT_WEBHOOK_ID] = DirectFunctionCall1(gen_random_uuid, (Datum) 0);
+	slot->tts_values[EVENT_WEBHOOK_ID] = UUIDPGetDatum(random_uuid());
 	slot->tts_values[EVENT_NAME] =
 		CStringGetTextDatum(payload_event_names[record->event]);
 	slot->tts_values[EVENT_WORKSPACE_ID] = text_datum(record->workspace_id);
@@ -184,20 +203,18 @@ fill_event(Recorder *recorder, const Record *record)
 		slot->tts_values[EVENT_CONTEXT] = CStringGetTextDatum(record->context);
 	slot->tts_values[EVENT_CREATED_AT] =
 		TimestampTzGetDatum(GetCurrentTransactionStartTimestamp());
-	return id;
 }
 
 /* Puts all columns of a new queue entry into the slot. */
 static void
-fill_queue(Recorder *recorder, const Record *record, int64 event_id,
+fill_queue(Recorder *recorder, const Record *record, int64 id, int64 event_id,
 		   const pg_uuid_t *integration)
 {
 	TupleTableSlot *slot = append_row(recorder->queue);
 
 	Assert(slot->tts_tupleDescriptor->natts == QUEUE_COLUMNS);
 	memset(slot->tts_isnull, 0, QUEUE_COLUMNS * sizeof(bool));
-	slot->tts_values[QUEUE_ID] =
-		Int64GetDatum(nextval_internal(recorder->queue_sequence, false));
+	slot->tts_values[QUEUE_ID] = Int64GetDatum(id);
 	slot->tts_values[QUEUE_INTEGRATION_ID] = UUIDPGetDatum(integration);
 	slot->tts_values[QUEUE_EVENT_SLOT] = Int16GetDatum(recorder->event_slot);
 	slot->tts_values[QUEUE_EVENT_ID] = Int64GetDatum(event_id);
@@ -211,10 +228,16 @@ fill_queue(Recorder *recorder, const Record *record, int64 event_id,
 void
 recorder_write(Recorder *recorder, const Record *record)
 {
-	int64 id = fill_event(recorder, record);
+	int64 event_id = nextval_internal(recorder->sequence, false);
+	int64 id = event_id;
 
+	fill_event(recorder, record, event_id);
 	for (int i = 0; i < record->n_integrations; i++)
-		fill_queue(recorder, record, id, &record->integrations[i]);
+	{
+		if (i > 0)
+			id = nextval_internal(recorder->sequence, false);
+		fill_queue(recorder, record, id, event_id, &record->integrations[i]);
+	}
 }
 
 /* ------------------------------------------------------------------------

@@ -49,27 +49,44 @@ value_from_datum(ColumnType type, Datum datum, bool isnull)
 	return value;
 }
 
-/* Makes a column's expression ready, for as long as the reader lives. */
-static void
-prepare_expression(RowReader *reader, int column)
+/*
+ * A column's expression, ready to run.  It is kept with the relation, but for
+ * one that calls functions that may come by here again: that one is the reader's
+ * own.
+ */
+static ExprState *
+prepared_expression(RowReader *reader, int column)
 {
-	MemoryContext caller = MemoryContextSwitchTo(reader->memory);
+	BoundRelation *relation = reader->relation;
+	BoundColumn	  *bound = &relation->column[column];
+	ExprState	 **state =
+		   relation->unsafe_functions ? &reader->state[column] : &bound->state;
 
-	if (reader->context == NULL)
-		reader->context = CreateStandaloneExprContext();
-	reader->state[column] =
-		ExecInitExpr((Expr *) reader->relation->column[column].planned->expr, NULL);
-	MemoryContextSwitchTo(caller);
+	if (*state == NULL)
+	{
+		MemoryContext caller = MemoryContextSwitchTo(
+			relation->unsafe_functions ? reader->memory : relation->context);
+
+		*state = ExecInitExpr((Expr *) bound->planned->expr, NULL);
+		MemoryContextSwitchTo(caller);
+	}
+	return *state;
 }
 
 /* Evaluates a column that is not a plain one. */
 static Datum
 evaluate(RowReader *reader, int column, TupleTableSlot *slot, bool *isnull)
 {
-	if (reader->state[column] == NULL)
-		prepare_expression(reader, column);
+	if (reader->context == NULL)
+	{
+		MemoryContext caller = MemoryContextSwitchTo(reader->memory);
+
+		reader->context = CreateStandaloneExprContext();
+		MemoryContextSwitchTo(caller);
+	}
 	reader->context->ecxt_scantuple = slot;
-	return ExecEvalExprSwitchContext(reader->state[column], reader->context, isnull);
+	return ExecEvalExprSwitchContext(prepared_expression(reader, column), reader->context,
+									 isnull);
 }
 
 /* See row.h. */

@@ -36,7 +36,7 @@ typedef struct RowReader
 	BoundRelation *relation;
 	MemoryContext  memory;
 	ExprContext	  *context;
-	ExprState	  *state[MAX_COLUMNS]; /* made when first needed */
+	ExprState	  *state[MAX_COLUMNS]; /* of unsafe functions, made when first needed */
 } RowReader;
 
 extern RowReader *row_reader(BoundRelation *relation);

@@ -149,7 +149,7 @@ $featul->forget;
 $featul->sql(<<'END');
 WITH e AS (
 	INSERT INTO featul_integrations.event (slot, id, name, workspace_id, post_id, payload)
-	SELECT slot, nextval('featul_integrations.event_id_seq'), 'post.created', 'acme', 'broken',
+	SELECT slot, nextval('featul_integrations.delivery_id_seq'), 'post.created', 'acme', 'broken',
 		'"no object"'
 	FROM featul_integrations.rotation RETURNING *)
 INSERT INTO featul_integrations.queue (integration_id, event_slot, event_id, post_id)
