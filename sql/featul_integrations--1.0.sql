@@ -344,6 +344,20 @@ ALTER TABLE featul_integrations.integration ENABLE ALWAYS TRIGGER integration_ch
 COMMENT ON TRIGGER integration_changed ON featul_integrations.integration IS
 'A change of integrations takes effect at commit.';
 
+CREATE FUNCTION featul_integrations.queue_inserted() RETURNS trigger
+LANGUAGE c SET search_path = pg_catalog, pg_temp
+AS 'MODULE_PATHNAME', 'featul_queue_inserted';
+REVOKE ALL ON FUNCTION featul_integrations.queue_inserted() FROM PUBLIC;
+COMMENT ON FUNCTION featul_integrations.queue_inserted() IS
+'Trigger: workers look for what is new once the transaction has committed.';
+
+CREATE TRIGGER queue_inserted
+AFTER INSERT ON featul_integrations.queue
+FOR EACH STATEMENT EXECUTE FUNCTION featul_integrations.queue_inserted();
+ALTER TABLE featul_integrations.queue ENABLE ALWAYS TRIGGER queue_inserted;
+COMMENT ON TRIGGER queue_inserted ON featul_integrations.queue IS
+'Deliveries queued by an INSERT are sent at commit. Capture appends without one, and wakes the workers itself.';
+
 CREATE FUNCTION featul_integrations.activate_restored() RETURNS integer
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
 AS $$

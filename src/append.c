@@ -2,10 +2,10 @@
  * append.c
  *		Many new rows for one of the extension's own tables, without a plan.
  *
- * The tables are the extension's own: no triggers, no generated columns, and
- * the caller names the partition.  For a few hundred rows, starting an executor
- * and handing it arrays takes several times as long as writing them; and rows
- * that are written together need one WAL record a page.
+ * The tables are the extension's own: no generated columns, no triggers that
+ * would have to fire, and the caller names the partition.  For a few hundred
+ * rows, starting an executor and handing it arrays takes several times as long as
+ * writing them; and rows that are written together need one WAL record a page.
  */
 #include "postgres.h"
 

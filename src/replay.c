@@ -23,7 +23,6 @@
 #include "compat.h"
 #include "filter.h"
 #include "query.h"
-#include "shared.h"
 
 /* Design 3. */
 #define DELIVERIES_MAX_ROWS 10000
@@ -335,7 +334,6 @@ featul_integration_redeliver(PG_FUNCTION_ARGS)
 		delivery_not_found("Its type is no longer supported.");
 	queue_again(delivery_id, &delivery, active_integration(workspace, channel));
 	api_spi_finish();
-	shared_wake_workers_at_commit();
 	return api_success(fcinfo, "Delivery queued");
 }
 
@@ -375,8 +373,6 @@ featul_integration_recover(PG_FUNCTION_ARGS)
 		" JOIN featul_integrations.event e ON e.slot = a.event_slot AND e.id = a.event_id"
 		" ORDER BY a.delivery_id ON CONFLICT DO NOTHING");
 	api_spi_finish();
-	if (count > 0)
-		shared_wake_workers_at_commit();
 	return api_success(fcinfo, psprintf(INT64_FORMAT " %s queued", count,
 										count == 1 ? "delivery" : "deliveries"));
 }

@@ -122,6 +122,7 @@ static bool	  launcher_at_commit = false;
 static Oid blocked_database = InvalidOid;
 
 FEATUL_FUNCTION(featul_integration_changed);
+FEATUL_FUNCTION(featul_queue_inserted);
 FEATUL_FUNCTION(featul_stat_worker);
 FEATUL_FUNCTION(featul_stat_capture);
 
@@ -367,6 +368,15 @@ shared_wake_workers(void)
 	LWLockRelease(shared->lock);
 }
 
+/* Refuses to be called but as a trigger. */
+static void
+require_trigger(FunctionCallInfo fcinfo, const char *name)
+{
+	if (!CALLED_AS_TRIGGER(fcinfo))
+		ereport(ERROR, (errcode(ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED),
+						errmsg("function \"%s\" must be called as a trigger", name)));
+}
+
 /*
  * Trigger on featul_integrations.integration: sessions drop what they know of
  * integrations (by invalidation), workers read them again.
@@ -374,14 +384,22 @@ shared_wake_workers(void)
 Datum
 featul_integration_changed(PG_FUNCTION_ARGS)
 {
-	TriggerData *trigger = (TriggerData *) fcinfo->context;
-
-	if (!CALLED_AS_TRIGGER(fcinfo))
-		ereport(ERROR, (errcode(ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED),
-						errmsg("function \"%s\" must be called as a trigger",
-							   "integration_changed")));
-	CacheInvalidateRelcacheByRelid(RelationGetRelid(trigger->tg_relation));
+	require_trigger(fcinfo, "integration_changed");
+	CacheInvalidateRelcacheByRelid(
+		RelationGetRelid(((TriggerData *) fcinfo->context)->tg_relation));
 	shared_reload_workers_at_commit();
+	return PointerGetDatum(NULL);
+}
+
+/*
+ * Trigger on featul_integrations.queue, for what an INSERT puts there (a redelivery,
+ * a DBA); capture writes past it.
+ */
+Datum
+featul_queue_inserted(PG_FUNCTION_ARGS)
+{
+	require_trigger(fcinfo, "queue_inserted");
+	shared_wake_workers_at_commit();
 	return PointerGetDatum(NULL);
 }
 

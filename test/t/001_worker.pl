@@ -157,6 +157,8 @@ SELECT i.id, e.slot, e.id, 'broken' FROM e, featul_integrations.integration i;
 INSERT INTO featul_integrations.queue (integration_id, event_slot, event_id, post_id)
 SELECT id, 0, 0, 'missing' FROM featul_integrations.integration;
 END
+$featul->wait_until_settled;
+pass('what an INSERT puts into the queue is seen at once');
 $featul->post(title => 'beside broken ones');
 $featul->wait_until_settled;
 is(titles(grep { ref $_->{json} && $_->{json}{post} } $featul->requests),
