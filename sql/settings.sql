@@ -15,6 +15,7 @@ ALTER SYSTEM SET featul_integrations.allowed_networks = '10.0.0.0/33';
 ALTER SYSTEM SET featul_integrations.allowed_networks = '10.0.0.0/8, example.com';
 ALTER SYSTEM SET featul_integrations.allowed_networks = '10.0.0.0/8,,fd00::/8';
 ALTER SYSTEM SET featul_integrations.allowed_networks = 'fd00::/129';
+ALTER SYSTEM SET featul_integrations.allowed_networks = '0x0A00000001';
 
 -- connect_to: curl's own syntax
 ALTER SYSTEM SET featul_integrations.connect_to = 'example.com';

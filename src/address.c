@@ -69,10 +69,11 @@ static const unsigned char mapped_prefix[12] = {
 static bool
 parse_network(const char *text, Network *network)
 {
-	unsigned char bytes[17];
+	unsigned char bytes[16];
 	bool		  is_v6 = strchr(text, ':') != NULL;
+	/* the size also bounds what hexadecimal digits may make of an IPv4 address */
 	int bits = pg_inet_net_pton(is_v6 ? PGSQL_AF_INET6 : PGSQL_AF_INET, text, bytes,
-								sizeof(bytes));
+								is_v6 ? 16 : 4);
 
 	if (bits < 0)
 		return false;
@@ -96,6 +97,7 @@ network_contains(const Network *network, const unsigned char *address)
 	int whole = network->prefix / 8;
 	int rest = network->prefix % 8;
 
+	Assert(network->prefix <= 128);
 	if (memcmp(network->bytes, address, whole) != 0)
 		return false;
 	return rest == 0 ||
