@@ -46,6 +46,8 @@ our %url = (
 
 my $json = JSON::PP->new->utf8->canonical;
 
+my @nodes;    # of this test
+
 =head1 METHODS
 
 =head2 Featul->new(%options)
@@ -71,6 +73,7 @@ sub new
 	$self->start_receiver;
 
 	$self->{node} //= PostgreSQL::Test::Cluster->new($name);
+	push @nodes, $self->{node};
 	return $self if defined $options{init} && !$options{init};
 
 	$self->node->init;
@@ -446,6 +449,14 @@ sub stop_receiver
 	kill 'TERM', $pid;
 	waitpid($pid, 0);
 	return;
+}
+
+# PostgreSQL::Test::Cluster would kill the servers now.  Their processes are to end by
+# themselves: only then gcov gets its counts and valgrind looks for lost memory.
+END
+{
+	local $?;
+	$_->stop('fast', fail_ok => 1) foreach @nodes;
 }
 
 sub DESTROY
