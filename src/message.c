@@ -137,19 +137,13 @@ headline_of_one(const char *event, Jsonb *payload, Jsonb *context)
 	return pstrdup(event);
 }
 
-/* Several deliveries of one event about one post, shown with the last one's data. */
+/* Several deliveries of one event about one post: votes or reactions, no other are merged. */
 static char *
-headline_of_many(const char *event, int count, Jsonb *payload, Jsonb *context)
+headline_of_many(const char *event, int count)
 {
-	if (strcmp(event, "post.upvoted") == 0)
-		return psprintf("%d new upvotes", count);
-	if (strcmp(event, "comment.created") == 0)
-		return psprintf("%d new comments", count);
-	if (strcmp(event, "comment.mention") == 0)
-		return psprintf("%d new mentions", count);
-	if (strcmp(event, "comment.reaction") == 0)
-		return psprintf("%d new reactions", count);
-	return psprintf("%s (%d times)", headline_of_one(event, payload, context), count);
+	return psprintf(strcmp(event, "post.upvoted") == 0 ? "%d new upvotes"
+													   : "%d new reactions",
+					count);
 }
 
 /* The post's URL, unless a service could misread it where links stand. */
@@ -209,9 +203,8 @@ message_compose(const Event *event, int excerpt_characters, Message *message)
 							   jsonb_in, CStringGetDatum(event->context)));
 	char  *text = text_of_event(event->name, payload);
 
-	message->headline =
-		event->count > 1 ? headline_of_many(event->name, event->count, payload, context)
-						 : headline_of_one(event->name, payload, context);
+	message->headline = event->count > 1 ? headline_of_many(event->name, event->count)
+										 : headline_of_one(event->name, payload, context);
 	message->title = one_line(get(payload, "post", "title", NULL));
 	if (message->title == NULL && get(payload, "post", "id", NULL) != NULL)
 		message->title = "Untitled post";

@@ -69,6 +69,71 @@ is(scalar(@requests), 11, 'twelve votes are one message, nine are nine');
 like($requests[0]{body}, qr/12 new upvotes/, 'the twelve first');
 like($requests[1]{body}, qr/in between/, 'then what came next');
 
+# A message that stands for many: what comes of it comes of all of them
+sub burst
+{
+	my ($steps, $last) = @_;
+	my $from = $featul->sql('SELECT coalesce(max(id), 0) FROM featul_integrations.deliveries');
+
+	$featul->forget;
+	$featul->script({ 'discord.com/' => $steps });
+	$featul->set('delivery', 'off');
+	$featul->wait_for_sql('SELECT config_loaded_at > pg_conf_load_time() FROM featul_integrations.stat_worker');
+	$featul->sql("INSERT INTO vote (post_id, fingerprint) SELECT 'popular', gen_random_uuid() FROM generate_series(1, 12)");
+	$featul->set('delivery', 'on');
+	$last->() if $last;
+	$featul->wait_until_settled;
+	return $featul->sql(<<END);
+SELECT DISTINCT count(*) OVER (), state, attempts, http_status FROM featul_integrations.deliveries
+WHERE type = 'discord' AND id > $from
+END
+}
+
+is(burst([ { status => 500, times => 1 }, {} ]), '12|delivered|2|204', 'one that fails is tried again as one');
+is(burst([ { status => 429, headers => { 'Retry-After' => '0.2' }, times => 1 }, {} ]),
+	'12|delivered|1|204', 'one that is held uses up no attempt');
+is(burst([ { status => 400, body => '{"code": 50035}', times => 1 }, {} ]), '12|failed|1|400', 'malformed: all have failed');
+is(burst([ { status => 500, times => 3 }, {} ]), '12|failed|3|500', 'three failures: all have failed');
+is(scalar($featul->requests(host => 'discord.com')), 3, 'after three requests');
+is( burst(
+		[ { until => 'never' } ],
+		sub {
+			$featul->wait_for_sql("SELECT in_flight = 1 FROM featul_integrations.stat_worker");
+			$featul->sql_as('olivia', "SELECT * FROM integration_disconnect('acme', 'discord')");
+		}),
+	'12|cancelled|0|', 'disconnected while it is under way: all are cancelled');
+$featul->connect('discord');
+is(burst([ { status => 404, body => '{"code": 10015}', times => 1 }, {} ]), '12|failed|1|404', 'gone: all have failed');
+is($featul->sql_as('olivia', "SELECT status FROM integration_list('acme') WHERE type = 'discord'"),
+	'inactive', 'and the integration is inactive');
+
+# What changed, in words
+$featul->connect('discord');
+$featul->script({});
+$featul->forget;
+$featul->sql(<<'END');
+ALTER TABLE comment_reaction DROP CONSTRAINT comment_reaction_type_check;
+UPDATE post SET roadmap_status = NULL WHERE id = 'popular';
+UPDATE post SET roadmap_status = 'planned' WHERE id = 'popular';
+UPDATE post SET roadmap_status = 'odd' WHERE id = 'popular';
+INSERT INTO comment (id, post_id, content, author_id) VALUES ('told', 'popular', 'x', 'mina');
+INSERT INTO comment_reaction (comment_id, user_id, type) VALUES ('told', 'vera', 'upvote'), ('told', 'sam', 'downvote'), ('told', 'adam', 'heart');
+END
+$featul->wait_until_settled;
+my @authors = map { $_->{json}{embeds}[0]{author}{name} } $featul->requests(host => 'discord.com');
+is_deeply(
+	\@authors,
+	[
+		'Status removed: Pending',
+		'Status set: Planned',
+		"Status changed: Planned \x{2192} odd",
+		'Mina commented',
+		'Vera upvoted a comment',
+		'Sam downvoted a comment',
+		'Adam reacted to a comment'
+	],
+	'each change has its words');
+
 # An endpoint that is down: after ten failures in a row only probes go out, and
 # nothing more is given up
 $featul->sql_as('olivia', "SELECT integration_disconnect('acme', t) FROM unnest('{slack,discord}'::text[]) t");

@@ -133,6 +133,20 @@ $featul->wait_until_settled;
 is(join(',', map { sent("kept $_") } 1 .. 5), '1,1,1,1,1', 'are recorded later, and nothing is sent again');
 is(warnings_since($log_start), 1, 'with one line in the log');
 
+# Events that cannot be read are sent later
+$log_start = -s $node->logfile;
+$featul->sql('ALTER TABLE featul_integrations.event RENAME TO elsewhere');
+$featul->sql(<<'END');
+WITH e AS (SELECT slot, id FROM featul_integrations.elsewhere WHERE payload #>> '{post,title}' = 'kept 1')
+INSERT INTO featul_integrations.queue (integration_id, event_slot, event_id, post_id)
+SELECT i.id, e.slot, e.id, 'again ' || n FROM e, featul_integrations.integration i, generate_series(1, 3) n;
+END
+$node->wait_for_log(qr/WARNING: .*featul_integrations worker: relation "featul_integrations.event" does not exist/, $log_start);
+$featul->sql('ALTER TABLE featul_integrations.elsewhere RENAME TO event');
+$featul->wait_until_settled;
+is(sent('kept 1'), 4, 'what could not be read is sent when it can');
+is(warnings_since($log_start), 1, 'with one line in the log');
+
 # One row that cannot be settled
 $featul->sql(<<'END');
 CREATE FUNCTION poison() RETURNS trigger LANGUAGE plpgsql AS
