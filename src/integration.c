@@ -117,7 +117,7 @@ api_integration_not_found(const Channel *channel)
  * ------------------------------------------------------------------------ */
 
 /*
- * Adds the ids and present slugs of a workspace's boards, as $3 and $4.  A
+ * Adds the ids and present slugs of a workspace's boards, as $2 and $3.  A
  * statement of its own: see owner_table_begin().
  */
 static void
@@ -143,21 +143,20 @@ add_boards(QueryParameters *parameters, const char *workspace_id)
 	}
 }
 
-/* $1: workspace, $2: database, $3, $4: boards' ids and slugs */
+/* $1: workspace, $2, $3: boards' ids and slugs */
 static const char list_query[] =
-	"SELECT i.id, i.type, a.active, i.events,"
+	"SELECT i.id, i.type, s.status <> 'inactive', i.events,"
 	" CASE WHEN i.boards IS NOT NULL THEN ARRAY(SELECT b.slug"
 	" FROM unnest(i.boards) WITH ORDINALITY AS u (id, n)"
-	" JOIN unnest($3, $4) AS b (id, slug) ON b.id = u.id ORDER BY u.n) END,"
-	" i.rule, h.last_triggered_at, i.created_at, i.updated_at,"
-	" CASE WHEN NOT a.active THEN 'inactive' WHEN h.failures > 0 THEN 'failing' ELSE 'active' END,"
+	" JOIN unnest($2, $3) AS b (id, slug) ON b.id = u.id ORDER BY u.n) END,"
+	" i.rule, h.last_triggered_at, i.created_at, i.updated_at, s.status,"
 	" CASE WHEN NOT i.is_active THEN i.inactive_reason"
-	" WHEN NOT a.active THEN 'It came with a copy of another database. Connect it again to use it here.'"
+	" WHEN s.status = 'inactive' THEN 'It came with a copy of another database. Connect it again to use it here.'"
 	" WHEN h.failures = 1 THEN 'The last attempt failed: ' || h.last_error"
 	" WHEN h.failures > 1 THEN 'The last ' || h.failures || ' attempts failed: ' || h.last_error END"
 	" FROM featul_integrations.integration i"
+	" JOIN featul_integrations.stat_integrations s ON s.integration_id = i.id"
 	" LEFT JOIN featul_integrations.health h ON h.integration_id = i.id"
-	" CROSS JOIN LATERAL (SELECT i.is_active AND h.database IS NOT DISTINCT FROM $2 AS active) a"
 	" WHERE i.workspace_id = $1 ORDER BY i.created_at, i.type";
 
 FEATUL_FUNCTION(featul_integration_list);
@@ -176,7 +175,6 @@ featul_integration_list(PG_FUNCTION_ARGS)
 	api_spi_connect();
 	workspace_id = access_workspace(slug, PERMISSION_VIEW, false)->id;
 	query_add_text(&parameters, workspace_id);
-	query_add(&parameters, OIDOID, ObjectIdGetDatum(MyDatabaseId), false);
 	add_boards(&parameters, workspace_id);
 	(void) query_read(&parameters, list_query);
 	query_put_rows((ReturnSetInfo *) fcinfo->resultinfo);
