@@ -724,8 +724,7 @@ find_id_index(BoundRelation *bound, Relation relation)
 	memset(&bound->id_index, 0, sizeof(IdIndex));
 	if (bound->column[0].attribute <= 0 ||
 		relation->rd_rel->relkind != RELKIND_RELATION ||
-		relation->rd_rel->relhassubclass ||
-		relation->rd_rel->relam != HEAP_TABLE_AM_OID)
+		relation->rd_rel->relhassubclass || relation->rd_rel->relam != HEAP_TABLE_AM_OID)
 		return;
 	foreach (cell, RelationGetIndexList(relation))
 	{
