@@ -86,6 +86,14 @@ compat_base64_decode(const char *text, int length, uint8 *out, int out_size)
 	object_ownercheck(DatabaseRelationId, oid, role)
 #endif
 
+/* Whether a lock is held; can be asked for a stronger one, too, since 17. */
+#include "storage/lock.h"
+#if PG_VERSION_NUM >= 170000
+#define compat_lock_held(tag, mode) LockHeldByMe(tag, mode, false)
+#else
+#define compat_lock_held(tag, mode) LockHeldByMe(tag, mode)
+#endif
+
 /* An index scan; counts for EXPLAIN since 18. */
 #include "access/genam.h"
 #if PG_VERSION_NUM >= 180000

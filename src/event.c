@@ -266,7 +266,7 @@ fetch(Candidates *candidates, Source source, Source from, int column,
 
 	if (candidates->count == 0)
 		return;
-	type = lookups_column_type(from, column);
+	type = lookups_column_type(candidates->lookups, from, column);
 	for (int i = 0; i < candidates->count; i++)
 	{
 		const Row *row = of(&candidates->list[i]);
@@ -515,8 +515,10 @@ join_people(Candidates *candidates, Source source)
 	if (source != SOURCE_POST && source != SOURCE_VOTE)
 	{
 		fetch(candidates, SOURCE_USER, SOURCE_COMMENT, COMMENT_AUTHOR_ID, comment_of);
-		workspace_type = lookups_column_type(SOURCE_BOARD, BOARD_WORKSPACE_ID);
-		author_type = lookups_column_type(SOURCE_COMMENT, COMMENT_AUTHOR_ID);
+		workspace_type =
+			lookups_column_type(candidates->lookups, SOURCE_BOARD, BOARD_WORKSPACE_ID);
+		author_type =
+			lookups_column_type(candidates->lookups, SOURCE_COMMENT, COMMENT_AUTHOR_ID);
 		for (int i = 0; i < candidates->count; i++)
 		{
 			const Candidate *candidate = &candidates->list[i];

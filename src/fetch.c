@@ -21,6 +21,7 @@
 #include "access/tableam.h"
 #include "catalog/pg_type.h"
 #include "common/hashfn.h"
+#include "miscadmin.h"
 #include "storage/bufmgr.h"
 #include "utils/builtins.h"
 #include "utils/fmgrprotos.h"
@@ -156,25 +157,40 @@ fetch_from_relation(BoundRelation *bound, Relation relation, const Text *ids, in
 	}
 }
 
+/*
+ * The lock that a relation needs to be read: none where a foreign key has been
+ * checked against it in this transaction.
+ */
+static LOCKMODE
+needed_lock(Oid relid)
+{
+	LOCKTAG tag;
+
+	SET_LOCKTAG_RELATION(tag, MyDatabaseId, relid);
+	return compat_lock_held(&tag, RowShareLock) ? NoLock : AccessShareLock;
+}
+
 /* See fetch.h. */
 bool
 fetch_rows(BoundRelation *bound, const Text *ids, int count, bool as_text, uint32 columns,
 		   const Row **rows)
 {
 	Relation relation;
+	LOCKMODE lock;
 	bool	 possible;
 
 	if (!fetch_possible(bound, as_text))
 		return false;
 
 	/* what changed before we had the lock is known now: the index may be another */
-	relation = try_table_open(bound->relid, AccessShareLock);
+	lock = needed_lock(bound->relid);
+	relation = try_table_open(bound->relid, lock);
 	if (!bound->valid)
 		bound = binding_of(bound->source, bound->relid);
 	possible = relation != NULL && bound != NULL && fetch_possible(bound, as_text);
 	if (possible)
 		fetch_from_relation(bound, relation, ids, count, columns, rows);
 	if (relation)
-		table_close(relation, AccessShareLock);
+		table_close(relation, lock);
 	return possible;
 }

@@ -43,11 +43,13 @@ typedef struct Found
 /* What is wanted of one source. */
 typedef struct Wanted
 {
-	found_hash *rows;
-	int			count; /* ids not fetched yet */
-	int			room;
-	Text	   *ids;
-	bool		as_text; /* some id comes from a column of another type */
+	bool		   is_known; /* how the source is read */
+	BoundRelation *bound;	 /* how; NULL if it is not bound */
+	found_hash	  *rows;
+	int			   count; /* ids not fetched yet */
+	int			   room;
+	Text		  *ids;
+	bool		   as_text; /* some id comes from a column of another type */
 } Wanted;
 
 struct Lookups
@@ -88,11 +90,23 @@ bound_relation(Source source)
 	return binding_has(source) ? binding_of(source, binding_relid(source)) : NULL;
 }
 
+/* Likewise, asked for once: by and by it may be valid no longer. */
+static const BoundRelation *
+known_relation(Lookups *lookups, Source source)
+{
+	Wanted *wanted = &lookups->wanted[source];
+
+	if (!wanted->is_known)
+		wanted->bound = bound_relation(source);
+	wanted->is_known = true;
+	return wanted->bound;
+}
+
 /* See lookup.h. */
 Oid
-lookups_column_type(Source source, int column)
+lookups_column_type(Lookups *lookups, Source source, int column)
 {
-	BoundRelation *bound = bound_relation(source);
+	const BoundRelation *bound = known_relation(lookups, source);
 
 	return bound ? bound->column[column].type : InvalidOid;
 }
@@ -142,7 +156,7 @@ want(Wanted *wanted, Text id, bool as_text)
 void
 lookups_want(Lookups *lookups, Source source, Text id, Oid type)
 {
-	BoundRelation *bound = bound_relation(source);
+	const BoundRelation *bound = known_relation(lookups, source);
 
 	if (id.data && bound)
 		want(&lookups->wanted[source], id, !comparable(&bound->column[0], type));
@@ -405,7 +419,7 @@ void
 lookups_want_role(Lookups *lookups, Text workspace_id, Oid workspace_type, Text user_id,
 				  Oid user_type)
 {
-	BoundRelation *bound = bound_relation(SOURCE_MEMBER);
+	const BoundRelation *bound = known_relation(lookups, SOURCE_MEMBER);
 
 	if (workspace_id.data && user_id.data && bound)
 		want(&lookups->wanted[SOURCE_MEMBER], pair_of(workspace_id, user_id),

@@ -38,7 +38,7 @@ extern void lookups_fetch_roles(Lookups *lookups);
 extern Text lookups_role(const Lookups *lookups, Text workspace_id, Text user_id);
 
 /* The base type of a source's column as it is bound; InvalidOid if it is none. */
-extern Oid lookups_column_type(Source source, int column);
+extern Oid lookups_column_type(Lookups *lookups, Source source, int column);
 
 /* text[] of these */
 extern Datum lookups_text_array(const Text *texts, int count);

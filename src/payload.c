@@ -12,6 +12,7 @@
 #include "mb/pg_wchar.h"
 #include "parser/scansup.h"
 #include "utils/builtins.h"
+#include "utils/datetime.h"
 #include "utils/timestamp.h"
 
 #include "compat.h"
@@ -78,6 +79,44 @@ text_clipped(Text text, int max_bytes)
 	return text;
 }
 
+/* True for a character that a JSON string must escape. */
+static inline bool
+needs_escape(unsigned char c)
+{
+	return c < ' ' || c == '"' || c == '\\';
+}
+
+/*
+ * True if one of eight characters may need an escape: the tests for a byte below
+ * n and for a zero byte of "Bit Twiddling Hacks" (S. E. Anderson).
+ */
+static inline bool
+any_needs_escape(const char *eight)
+{
+	const uint64 ones = UINT64CONST(0x0101010101010101);
+	uint64		 bytes;
+	uint64		 quote;
+	uint64		 backslash;
+
+	memcpy(&bytes, eight, sizeof(bytes));
+	quote = bytes ^ (ones * '"');
+	backslash = bytes ^ (ones * '\\');
+	return (((bytes - ones * ' ') & ~bytes) | ((quote - ones) & ~quote) |
+			((backslash - ones) & ~backslash)) &
+		   (ones * 0x80);
+}
+
+/* The end of the characters from data on that need no escape. */
+static const char *
+plain_run(const char *data, const char *end)
+{
+	while (end - data >= sizeof(uint64) && !any_needs_escape(data))
+		data += sizeof(uint64);
+	while (data < end && !needs_escape(*data))
+		data++;
+	return data;
+}
+
 /*
  * Appends a JSON string.  As escape_json() does, but by whole runs of what needs
  * no escape: contents are long, and escapes rare.
@@ -92,9 +131,7 @@ append_escaped(StringInfo out, const char *data, int length)
 	{
 		const char *run = data;
 
-		while (data < end && (unsigned char) *data >= ' ' && *data != '"' &&
-			   *data != '\\')
-			data++;
+		data = plain_run(run, end);
 		appendBinaryStringInfo(out, run, data - run);
 		if (data == end)
 			break;
@@ -471,19 +508,38 @@ payload_build(StringInfo out, Payload *payload)
 	}
 }
 
+/* Writes a number with at least so many digits and what follows it; returns the end. */
+static char *
+append_digits(char *out, uint32 number, int digits, char separator)
+{
+	out = pg_ultostr_zeropad(out, number, digits);
+	*out++ = separator;
+	return out;
+}
+
 /* See payload.h. */
 Text
 text_of_timestamp(TimestampTz timestamp)
 {
 	struct pg_tm tm;
 	fsec_t		 fsec;
+	char		*text;
+	char		*end;
 
 	if (TIMESTAMP_NOT_FINITE(timestamp) ||
 		timestamp2tm(timestamp, NULL, &tm, &fsec, NULL, NULL) != 0)
 		return text_of(NULL);
-	return text_of(psprintf("%s%04d-%02d-%02dT%02d:%02d:%02dZ", tm.tm_year < 0 ? "-" : "",
-							abs(tm.tm_year), tm.tm_mon, tm.tm_mday, tm.tm_hour, tm.tm_min,
-							tm.tm_sec));
+	end = text = palloc(MAXDATELEN + 1);
+	if (tm.tm_year < 0)
+		*end++ = '-';
+	end = append_digits(end, abs(tm.tm_year), 4, '-');
+	end = append_digits(end, tm.tm_mon, 2, '-');
+	end = append_digits(end, tm.tm_mday, 2, 'T');
+	end = append_digits(end, tm.tm_hour, 2, ':');
+	end = append_digits(end, tm.tm_min, 2, ':');
+	end = append_digits(end, tm.tm_sec, 2, 'Z');
+	*end = '\0';
+	return text_of(text);
 }
 
 /* See payload.h. */
