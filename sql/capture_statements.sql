@@ -39,6 +39,9 @@ SELECT * FROM pg_temp.news();
 INSERT INTO post (id, board_id, title, content) SELECT 'm' || n, 'b', 'T', 'c' FROM generate_series(1, 1200) n;
 SELECT count(*), min(n), max(n), bool_and(n = right(post_id, -1)::int) AS in_order FROM (
 	SELECT row_number() OVER (ORDER BY e.id) AS n, e.post_id FROM featul_integrations.event e, seen WHERE e.id > seen.id) s;
+-- each with a webhook-id of its own
+SELECT count(DISTINCT webhook_id), bool_and(webhook_id::text ~ '^.{14}4.{4}[89ab].{16}$') AS version_4
+FROM featul_integrations.event e, seen WHERE e.id > seen.id;
 SELECT count(*) FROM pg_temp.news();
 UPDATE post SET is_pinned = true WHERE id LIKE 'm%';
 SELECT count(*) FROM featul_integrations.event e, seen WHERE e.id > seen.id AND name = 'post.pinned';

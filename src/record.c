@@ -161,13 +161,14 @@ text_datum(Text text)
 /*
  * A random UUID (RFC 9562, version 4), as gen_random_uuid() makes them, but with
  * random bytes for many at a time: asking for them takes longer than making them.
+ * Palloc'd: a row waits to be written while its place in the pool is filled anew.
  */
-static const pg_uuid_t *
+static pg_uuid_t *
 random_uuid(void)
 {
 	static pg_uuid_t pool[64];
 	static int		 left = 0;
-	pg_uuid_t		*uuid;
+	pg_uuid_t		*uuid = palloc(sizeof(pg_uuid_t));
 
 	if (left == 0)
 	{
@@ -176,7 +177,7 @@ random_uuid(void)
 							errmsg("could not generate random values")));
 		left = lengthof(pool);
 	}
-	uuid = &pool[--left];
+	*uuid = pool[--left];
 	uuid->data[6] = (uuid->data[6] & 0x0f) | 0x40; /* version */
 	uuid->data[8] = (uuid->data[8] & 0x3f) | 0x80; /* variant */
 	return uuid;
