@@ -4,7 +4,7 @@
  *
  * The code under test needs a backend (palloc, ereport, jsonb, encodings), so
  * the fuzzer runs inside one: this file and the extension's own sources make
- * one library, compiled with AddressSanitizer and coverage counters, whose
+ * one library, compiled with sanitizers and coverage counters, whose
  * function fuzz() hands libFuzzer the target in a single-user session.  See
  * test/fuzz/run.  Nothing here is part of the extension.
  */

@@ -208,6 +208,8 @@ is(scalar(grep { ($_->{json}{post}{title} // '') =~ /^for nobody/ } grep { ref $
 # What is under way when the worker is killed is sent again, under the same id.  Another one
 # ends properly before, so that what it has done counts in a coverage build.
 $featul->sql('SELECT pg_terminate_backend(pid, 10000) FROM featul_integrations.stat_worker');
+$featul->post(title => 'for the next worker to trust the endpoint');
+$featul->wait_until_settled;
 $featul->forget;
 $featul->script({ 'hook.example.com/' => [ { until => 'later' } ] });
 $featul->sql("INSERT INTO post (board_id, title, content) SELECT 'ideas', 'survives ' || n, 'c' FROM generate_series(1, 20) n");

@@ -153,6 +153,21 @@ foreach my $n (1 .. 30)
 cmp_ok($worst, '<', 1, 'twenty dead endpoints delay nobody else');
 cmp_ok($most, '<=', 21, 'and hold no more than half of the slots');
 
+# A great many new rows are noted, not read one by one; and cancelled bit by bit
+$featul->set('delivery', 'off');
+$featul->wait_for_sql('SELECT config_loaded_at > pg_conf_load_time() FROM featul_integrations.stat_worker');
+$featul->workspace('flood', webhook => 'https://flood.example.com/');
+$featul->script({ 'flood.example.com/' => [ { until => 'never' } ] });
+$featul->forget;
+$featul->sql("INSERT INTO post (board_id, title, content) SELECT 'flood-ideas', g, 'x' FROM generate_series(1, 33000) g");
+$featul->post(title => 'beside the flood');
+$featul->set('delivery', 'on');
+$featul->wait_for_requests(1, host => 'hook.example.com');
+$featul->sql_as('olivia', "SELECT integration_disconnect('flood', 'webhook')");
+$featul->wait_until_settled;
+is($featul->sql("SELECT state, count(*) FROM featul_integrations.attempt WHERE workspace_id = 'flood' GROUP BY 1"),
+	'cancelled|33000', 'a flood delays nobody, and ends with its integration');
+
 # Several workers share the integrations
 $featul->sql_as('olivia', "SELECT integration_disconnect('dead' || g, 'webhook') FROM generate_series(1, 20) g");
 $featul->wait_until_settled;

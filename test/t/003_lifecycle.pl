@@ -87,6 +87,17 @@ wait_for_workers('one', 'renamed');
 }
 is(scalar(grep { $_->{json}{post}{title} eq 'renamed' } $featul->requests), 1,
 	'a renamed database goes on by itself');
+my $elsewhere = PostgreSQL::Test::Utils::tempdir;
+$node->safe_psql('postgres', "CREATE TABLESPACE elsewhere LOCATION '$elsewhere'");
+$node->safe_psql('postgres', 'ALTER DATABASE renamed SET TABLESPACE elsewhere');
+wait_for_workers('one', 'renamed');
+pass('ALTER DATABASE SET TABLESPACE');
+$node->safe_psql('postgres', 'CREATE ROLE maker CREATEDB');
+$node->safe_psql('postgres', 'ALTER DATABASE renamed OWNER TO maker');
+$node->safe_psql('postgres', "SET ROLE maker;\nCREATE DATABASE made TEMPLATE renamed");
+wait_for_workers('made', 'one', 'renamed');
+pass('CREATE DATABASE TEMPLATE by its owner');
+$node->safe_psql('postgres', "SET ROLE maker;\nDROP DATABASE made");
 $node->safe_psql('postgres', 'DROP DATABASE renamed');
 wait_for_workers('one');
 pass('DROP DATABASE needs no FORCE');

@@ -73,7 +73,7 @@ my %encodings = (
 	SQL_ASCII => [ q(E'\xff\xfe caf\xe9 \xf0\x9f\x98\x80 \xed\xa0\x80 ok'),
 		"\x{fffd}\x{fffd} caf\x{fffd} \x{1f600} \x{fffd}\x{fffd}\x{fffd} ok" ],
 	LATIN1 => [ q(E'caf\xe9 \xa0\xff'), "caf\x{e9} \x{a0}\x{ff}" ],
-	EUC_JP => [ q(E'\xc6\xfc\xcb\xdc'), "\x{65e5}\x{672c}" ],
+	EUC_JP => [ q(E'\xc6\xfc\xcb\xdc \xa9\xa1'), "\x{65e5}\x{672c} \x{fffd}" ],    # the last is no character
 	EUC_KR => [ q(E'\xc7\xd1\xb1\xdb'), "\x{d55c}\x{ae00}" ]);
 
 foreach my $encoding (sort keys %encodings)
