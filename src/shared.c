@@ -192,8 +192,10 @@ static Database *
 database_entry(Oid oid)
 {
 	bool	  found;
-	Database *database = hash_search(databases, &oid, HASH_ENTER_NULL, &found);
+	Database *database;
 
+	Assert(LWLockHeldByMeInMode(shared->lock, LW_EXCLUSIVE));
+	database = hash_search(databases, &oid, HASH_ENTER_NULL, &found);
 	if (database && !found)
 	{
 		database->blocks = 0;
@@ -237,6 +239,7 @@ my_database(void)
 static void
 signal_workers(Oid database, uint32 signals)
 {
+	Assert(LWLockHeldByMe(shared->lock));
 	for (int i = 0; i < shared->n_slots; i++)
 	{
 		WorkerSlot *slot = &shared->slots[i];
@@ -256,6 +259,7 @@ signal_workers(Oid database, uint32 signals)
 static void
 wake_launcher(void)
 {
+	Assert(LWLockHeldByMe(shared->lock));
 	if (shared->launcher)
 		SetLatch(&shared->launcher->procLatch);
 }
@@ -730,6 +734,7 @@ static void
 detach_worker(int code, Datum argument)
 {
 	LWLockAcquire(shared->lock, LW_EXCLUSIVE);
+	Assert(my_slot->state == SLOT_RUNNING);
 	my_slot->state = SLOT_ENDED;
 	my_slot->proc = NULL;
 	my_slot->pid = 0;
