@@ -168,6 +168,21 @@ $featul->wait_for_sql("SELECT array_agg(post_id) = '{poison}' FROM featul_integr
 is(sent('with poison 3') . sent('after poison'), '11', 'it is set aside, and the worker goes on');
 $featul->sql('DROP TRIGGER poison ON featul_integrations.queue; DROP FUNCTION poison()');
 
+# An error where none is expected: the same process starts from its tables
+$featul->sql("DELETE FROM featul_integrations.queue");
+$featul->script({ 'hook.example.com/' => [ { until => 'cancelled' } ] });
+$featul->post(title => 'when cancelled');
+$featul->wait_for_requests(1, where => sub { ($_[0]{json}{post}{title} // '') eq 'when cancelled' });
+my $pid = $featul->sql('SELECT pid FROM featul_integrations.stat_worker');
+$log_start = -s $node->logfile;
+$featul->sql("SELECT pg_cancel_backend($pid)");
+$node->wait_for_log(qr/WARNING: .*featul_integrations worker: canceling statement due to user request/, $log_start);
+$featul->script({});
+$featul->wait_until_settled;
+is(sent('when cancelled'), 2, 'what was under way is sent again');
+is($featul->sql('SELECT pid FROM featul_integrations.stat_worker'), $pid, 'by the same worker');
+$featul->release('cancelled');
+
 # A worker that starts in trouble comes back with growing pauses, and gets over it
 $featul->sql("DELETE FROM featul_integrations.queue");
 $log_start = -s $node->logfile;
