@@ -254,6 +254,29 @@ UPDATE partitions_test.post_a SET title = 'T' WHERE id = 10;
 UPDATE partitions_test.post SET content = 'd' WHERE id IN (10, 11);
 SELECT * FROM pg_temp.news();
 
+-- generated columns: from 18 on virtual ones, which are in no stored row
+SELECT CASE WHEN current_setting('server_version_num')::int >= 180000 THEN 'VIRTUAL' ELSE 'STORED' END AS kind \gset
+CREATE SCHEMA generated_test;
+CREATE TABLE generated_test.workspace (LIKE workspace INCLUDING INDEXES);
+CREATE TABLE generated_test.workspace_member (LIKE workspace_member);
+CREATE TABLE generated_test.board (LIKE board INCLUDING INDEXES, shown_name text GENERATED ALWAYS AS (upper(name)) :kind);
+CREATE TABLE generated_test.post (id text PRIMARY KEY, board_id text, title text, content text, state int,
+	heading text GENERATED ALWAYS AS (title || '!') :kind,
+	visible boolean GENERATED ALWAYS AS (state > 0) :kind,
+	score bigint GENERATED ALWAYS AS (state * 10) :kind);
+CREATE TABLE generated_test.comment (id text PRIMARY KEY, post_id text, content text);
+INSERT INTO generated_test.workspace SELECT * FROM workspace;
+INSERT INTO generated_test.board (id, workspace_id, name, slug) VALUES ('b', 'st1', 'Made', 'made');
+SELECT count(*) FROM integration_attach('generated_test', '{"post": {"columns": {"title": "heading", "visible": "visible", "upvotes": "score"}},
+	"board": {"columns": {"name": "shown_name"}}}');
+INSERT INTO generated_test.post (id, board_id, title, content, state) VALUES ('v1', 'b', 'T', 'c', 1), ('v2', 'b', 'T', 'c', 0);
+UPDATE generated_test.post SET state = 2 WHERE id = 'v2';
+UPDATE generated_test.post SET state = 6 WHERE id = 'v1';
+INSERT INTO generated_test.comment VALUES ('vc', 'v1', 'c');
+SELECT e.name, e.post_id, payload #> '{post,title}' AS title, payload #> '{post,upvotes}' AS upvotes, payload #> '{post,board}' AS board
+FROM featul_integrations.event e, seen WHERE e.id > seen.id ORDER BY e.id;
+SELECT * FROM pg_temp.news();
+
 -- keys of other types
 CREATE SCHEMA keys_test;
 CREATE TABLE keys_test.workspace (id uuid PRIMARY KEY, name text, slug text, plan text, owner_id int);
@@ -280,4 +303,4 @@ DELETE FROM featul_integrations.integration WHERE workspace_id IN ('st1', '00000
 DELETE FROM featul_integrations.mark;
 SELECT integration_detach();
 SET client_min_messages = error;
-DROP SCHEMA statements_test, partitions_test, keys_test CASCADE;
+DROP SCHEMA statements_test, partitions_test, generated_test, keys_test CASCADE;
