@@ -41,7 +41,14 @@ sub old_cluster
 {
 	my ($name) = @_;
 	my $node = PostgreSQL::Test::Cluster->new($name, @old_server);
-	my $featul = Featul->new(name => $name, node => $node);
+	my $featul = Featul->new(name => $name, node => $node, attach => 0);
+
+	# a database whose oid is neither fixed, as that of postgres is, nor a new cluster's first
+	$node->safe_psql('postgres', "CREATE DATABASE $_") foreach qw(other app);
+	$node->safe_psql('postgres', 'DROP DATABASE other');
+	$featul->{dbname} = 'app';
+	$featul->set_up_database('app');
+	$featul->connect($_) foreach qw(slack discord webhook);
 
 	$featul->sql("INSERT INTO post (id, board_id, title, content) VALUES ('told', 'ideas', 'told', 'c')");
 	$featul->wait_for_requests(3);
