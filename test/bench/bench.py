@@ -5,7 +5,6 @@ Called by test/bench/run, which installs what is needed first.
 
 import argparse
 import platform
-import subprocess
 import sys
 import time
 from dataclasses import dataclass
@@ -73,11 +72,10 @@ def machine(lab):
     """What the figures were measured on, in one line."""
     cpu = next(line.split(":")[1].strip() for line in Path("/proc/cpuinfo").read_text().splitlines()
                if line.startswith("model name"))
-    server = lab.run([lab.pg("postgres"), "--version"]).split("(")[0].strip()
-    commit = subprocess.run(["git", "-C", TREE, "describe", "--always", "--dirty"], capture_output=True, text=True)
+    server = lab.run([lab.pg("pg_config"), "--version"]).split("(")[0].strip()
     cores = len([line for line in Path("/proc/cpuinfo").read_text().splitlines() if line.startswith("processor")])
     return (f"{time.strftime('%Y-%m-%d', time.gmtime())}, {cores} cores ({cpu}), Linux {platform.release().split('-')[0]}, "
-            f"{server}, commit {commit.stdout.strip() or 'unknown'}")
+            f"{server}")
 
 
 def write_part(name, rows, where):
