@@ -100,7 +100,8 @@ own_relations(void)
 
 /*
  * The partition of event that is written now, looked up at most once a second: a
- * slot is written for an eighth of the retention, and what comes a moment late into the one before is as safe there.
+ * slot is written for an eighth of the retention, and what comes a moment late into
+ * the one before is as safe there.
  */
 static int16
 current_slot(const OwnRelations *own)

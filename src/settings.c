@@ -266,9 +266,9 @@ check_post_url(char **newval, void **extra, GucSource source)
  * Definitions
  * ------------------------------------------------------------------------ */
 
-/* See settings.h. */
-void
-settings_define(void)
+/* Who calls, and whether a session's changes are captured */
+static void
+define_session_settings(void)
 {
 	DefineCustomStringVariable("featul_integrations.user_id",
 							   "The acting user of integration_* calls.",
@@ -282,6 +282,12 @@ settings_define(void)
 							 "Lets a DBA call integration_* without an acting user.",
 							 "Skips the role check, never the plan.", &setting_operator,
 							 false, PGC_SUSET, 0, NULL, NULL, NULL);
+}
+
+/* What the workers do, how often and how long */
+static void
+define_delivery_settings(void)
+{
 	DefineCustomBoolVariable("featul_integrations.delivery", "Whether anything is sent.",
 							 "Off on staging copies; events wait.", &setting_delivery,
 							 true, PGC_SIGHUP, 0, NULL, NULL, NULL);
@@ -310,6 +316,18 @@ settings_define(void)
 							"How long settled deliveries and their payloads are kept.",
 							NULL, &setting_retention, 7 * 86400, 60, INT_MAX, PGC_SIGHUP,
 							GUC_UNIT_S, NULL, NULL, NULL);
+
+	/* PGC_POSTMASTER settings cannot be defined later than this */
+	if (process_shared_preload_libraries_in_progress)
+		DefineCustomIntVariable(
+			"featul_integrations.workers", "Delivering processes per database.", NULL,
+			&setting_workers, 1, 1, 16, PGC_POSTMASTER, 0, NULL, NULL, NULL);
+}
+
+/* Where requests go, and what URLs look like */
+static void
+define_network_settings(void)
+{
 	DefineCustomStringVariable(
 		"featul_integrations.allowed_networks",
 		"Comma-separated CIDRs that may be reached though not public.", NULL,
@@ -331,12 +349,14 @@ settings_define(void)
 							   &setting_post_url,
 							   "https://{workspace}.featul.com/posts/{post}", PGC_SIGHUP,
 							   0, check_post_url, NULL, NULL);
+}
 
-	/* PGC_POSTMASTER settings cannot be defined later than this */
-	if (process_shared_preload_libraries_in_progress)
-		DefineCustomIntVariable(
-			"featul_integrations.workers", "Delivering processes per database.", NULL,
-			&setting_workers, 1, 1, 16, PGC_POSTMASTER, 0, NULL, NULL, NULL);
-
+/* See settings.h. */
+void
+settings_define(void)
+{
+	define_session_settings();
+	define_delivery_settings();
+	define_network_settings();
 	MarkGUCPrefixReserved("featul_integrations");
 }
