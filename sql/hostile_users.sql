@@ -102,6 +102,14 @@ RESET ROLE;
 SELECT DISTINCT who, trap FROM caught WHERE who <> 'hostile_caller';
 DROP OPERATOR hostile_test.= (text, text), hostile_test.= (uuid, uuid);
 
+-- A binding that calls a function runs it with our rights; what this session knows of
+-- that one must not outlive it.
+CREATE FUNCTION own_role(text) RETURNS text LANGUAGE sql IMMUTABLE AS 'SELECT $1';
+SELECT count(*) FROM integration_attach('hostile_test', '{"member": {"columns": {"role": "hostile_test.own_role(role)"}}}');
+INSERT INTO post (id, board_id, title, content, author_id) VALUES ('p0', 'b1', 'T', 'c', 'v');
+INSERT INTO comment (id, post_id, content, author_id) VALUES ('c0', 'p0', 'c', 'v');
+SELECT count(*) FROM integration_attach('hostile_test');
+
 -- The planner evaluates what the owner of a table hung on it: index expressions,
 -- predicates, constraints.  No query of ours may plan that with our rights.
 SET ROLE hostile_tenant;

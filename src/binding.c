@@ -844,6 +844,7 @@ compile(BoundRelation *bound)
 	bound->broken = true;
 	bound->problem = NULL;
 	bound->unsafe_functions = false;
+	bound->foreign_functions = false;
 	PG_TRY();
 	{
 		compile_relation(bound, relation);
