@@ -379,8 +379,8 @@ lookups_fetch(Lookups *lookups, Source source)
 
 	if (wanted->count == 0)
 		return;
-	bound = bound_relation(source);
-	if (!fetch_by_index(wanted, bound))
+	bound = bound_relation(source); /* NULL: not bound any more */
+	if (bound && !fetch_by_index(wanted, bound))
 		fetch_by_query(wanted, bound);
 	wanted->count = 0;
 }
