@@ -50,7 +50,7 @@ CURL_CONFIG ?= curl-config
 # Only what the server looks up by name leaves the library; PostgreSQL 16 and later
 # define PGDLLEXPORT like this themselves.
 PG_CPPFLAGS = $(shell $(CURL_CONFIG) --cflags) '-DPGDLLEXPORT=__attribute__((visibility("default")))'
-PG_CFLAGS = -Wall -Wextra -Werror -Wno-unused-parameter -Wno-sign-compare -Wno-missing-field-initializers -fvisibility=hidden
+PG_CFLAGS = -Wall -Wextra -Werror -Wno-unused-parameter -Wno-sign-compare -Wno-missing-field-initializers -fvisibility=hidden -fno-plt
 SHLIB_LINK = $(shell $(CURL_CONFIG) --libs) -lcrypto
 
 REGRESS = $(patsubst sql/%.sql,%,$(filter-out sql/featul_integrations--%,$(sort $(wildcard sql/*.sql))))

@@ -77,8 +77,58 @@ DELETE FROM board WHERE id LIKE 'far%';
 VACUUM (INDEX_CLEANUP on, TRUNCATE on) board;
 INSERT INTO board (id, workspace_id, name, slug) VALUES ('far1', 'st1', 'Other', 'other'), ('far200', 'st1', 'Near', 'near');
 INSERT INTO post (id, board_id, title, content) VALUES ('r7', 'far200', 'T', 'c');
+BEGIN;
+SAVEPOINT s;
+UPDATE board SET name = 'Never' WHERE id = 'b';
+INSERT INTO post (id, board_id, title, content) VALUES ('r8', 'b', 'T', 'c');
+ROLLBACK TO s;
+UPDATE board SET name = 'Later' WHERE id = 'b';
+INSERT INTO post (id, board_id, title, content) VALUES ('r9', 'b', 'T', 'c');
+UPDATE board SET name = repeat('Large', 300) WHERE id = 'b';
+INSERT INTO post (id, board_id, title, content) VALUES ('r10', 'b', 'T', 'c'), ('r11', 'b', 'T', 'c');
+INSERT INTO post (id, board_id, title, content) VALUES ('r12', 'b', 'T', 'c');
+COMMIT;
+ALTER TABLE board SET (fillfactor = 10); -- dead versions make room at once
+UPDATE board SET name = 'Here' WHERE id = 'b';
+INSERT INTO post (id, board_id, title, content) VALUES ('r13', 'b', 'T', 'c');
+SELECT ctid AS place FROM board WHERE id = 'b' \gset
+SET statements_test.place = :'place';
+DO $$
+BEGIN
+	FOR n IN 1..1000 LOOP
+		UPDATE board SET name = 'Back' WHERE id = 'b';
+		COMMIT;
+		EXIT WHEN (SELECT ctid = current_setting('statements_test.place')::tid FROM board WHERE id = 'b');
+	END LOOP;
+END
+$$;
+SELECT ctid = :'place' AS in_its_old_place FROM board WHERE id = 'b';
+INSERT INTO post (id, board_id, title, content) VALUES ('r14', 'b', 'T', 'c');
 SELECT post_id, left(payload #>> '{post,board}', 6) AS board FROM featul_integrations.event e, seen WHERE e.id > seen.id ORDER BY e.id;
 SELECT * FROM pg_temp.news();
+-- or are the same, and read differently
+SELECT count(*) FROM integration_attach('statements_test', '{"user": {"columns": {"name": "name || current_setting(''TimeZone'')"}}}');
+SET TimeZone = 'UTC';
+INSERT INTO post (id, board_id, title, content, author_id) VALUES ('t1', 'b', 'T', 'c', 'adam'), ('t2', 'b', 'T', 'c', 'adam');
+SET TimeZone = 'Asia/Tokyo';
+INSERT INTO post (id, board_id, title, content, author_id) VALUES ('t3', 'b', 'T', 'c', 'adam');
+RESET TimeZone;
+SELECT post_id, payload #>> '{post,author,name}' AS author FROM featul_integrations.event e, seen WHERE e.id > seen.id ORDER BY e.id;
+SELECT * FROM pg_temp.news();
+SELECT count(*) FROM integration_attach('statements_test');
+
+-- indexes that a DBA adds to our tables
+CREATE INDEX extra_expression ON featul_integrations.queue (upper(post_id));
+CREATE INDEX extra_predicate ON featul_integrations.queue (event_id) WHERE post_id = 'e2';
+CREATE INDEX extra_brin ON featul_integrations.event USING brin (created_at);
+INSERT INTO post (id, board_id, title, content) VALUES ('e1', 'b', 'T', 'c');
+INSERT INTO post (id, board_id, title, content) SELECT 'e' || n, 'b', 'T', 'c' FROM generate_series(2, 300) n;
+SET enable_seqscan = off;
+SELECT count(*) FROM featul_integrations.queue WHERE upper(post_id) IN ('E1', 'E2', 'E300');
+SELECT count(*) FROM featul_integrations.queue WHERE post_id = 'e2' AND event_id > 0;
+RESET enable_seqscan;
+DROP INDEX featul_integrations.extra_expression, featul_integrations.extra_predicate, featul_integrations.extra_brin;
+SELECT event, cardinality(string_to_array(posts, ' ')) FROM pg_temp.news();
 
 -- ON CONFLICT, MERGE, writes in WITH
 INSERT INTO post (id, board_id, title, content) VALUES ('i1', 'b', 'T', 'c'), ('o1', 'b', 'T', 'c')

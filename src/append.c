@@ -9,10 +9,11 @@
  */
 #include "postgres.h"
 
-#include "access/heapam.h"
+#include "access/genam.h"
 #include "access/table.h"
 #include "access/tableam.h"
 #include "access/xact.h"
+#include "catalog/index.h"
 #include "catalog/namespace.h"
 #include "executor/executor.h"
 #include "utils/lsyscache.h"
@@ -28,9 +29,13 @@
 struct Appender
 {
 	MemoryContext	context;
-	EState		   *state;
 	CommandId		command;
-	ResultRelInfo  *relation;
+	Relation		relation;
+	int				n_indexes;
+	Relation	   *index;
+	IndexInfo	  **info;
+	EState		   *state; /* NULL: all indexes are over plain columns */
+	ResultRelInfo  *result;
 	TupleTableSlot *rows[APPEND_ROWS];
 	int				count;
 };
@@ -67,43 +72,133 @@ append_current_slot(Oid rotation)
 	return slot;
 }
 
+/* Whether an index is over plain columns of all rows, as ours are; a DBA may add others. */
+static bool
+is_plain(const IndexInfo *info)
+{
+	return info->ii_ReadyForInserts && info->ii_Expressions == NIL &&
+		   info->ii_Predicate == NIL && info->ii_ExclusionOps == NULL;
+}
+
+/* Gets the executor to write the index entries. */
+static void
+use_executor(Appender *appender)
+{
+	appender->state = CreateExecutorState();
+	appender->result = makeNode(ResultRelInfo);
+	InitResultRelInfo(appender->result, appender->relation, 0, NULL, 0);
+	appender->result->ri_NumIndices = appender->n_indexes;
+	appender->result->ri_IndexRelationDescs = appender->index;
+	appender->result->ri_IndexRelationInfo = appender->info;
+}
+
+/* Opens the indexes. */
+static void
+open_indexes(Appender *appender)
+{
+	List	 *oids = RelationGetIndexList(appender->relation);
+	bool	  others = false;
+	ListCell *cell;
+
+	appender->index = palloc(list_length(oids) * sizeof(Relation));
+	appender->info = palloc(list_length(oids) * sizeof(IndexInfo *));
+	foreach (cell, oids)
+	{
+		Relation   index = index_open(lfirst_oid(cell), RowExclusiveLock);
+		IndexInfo *info = BuildIndexInfo(index);
+
+		appender->index[appender->n_indexes] = index;
+		appender->info[appender->n_indexes++] = info;
+		others = others || !is_plain(info);
+	}
+	list_free(oids);
+	if (others)
+		use_executor(appender);
+}
+
+/* Closes them. */
+static void
+close_indexes(Appender *appender)
+{
+	for (int i = 0; i < appender->n_indexes; i++)
+	{
+		compat_index_insert_cleanup(appender->index[i], appender->info[i]);
+		index_close(appender->index[i], RowExclusiveLock);
+	}
+	if (appender->state)
+		FreeExecutorState(appender->state);
+}
+
 /* See append.h. */
 Appender *
 append_open(Oid relid)
 {
 	Appender *appender = palloc0(sizeof(Appender));
-	Relation  relation = table_open(relid, RowExclusiveLock);
 
 	appender->context = CurrentMemoryContext;
-	appender->state = CreateExecutorState();
 	appender->command = GetCurrentCommandId(true);
-	appender->relation = makeNode(ResultRelInfo);
-	InitResultRelInfo(appender->relation, relation, 0, NULL, 0);
-	ExecOpenIndices(appender->relation, false);
+	appender->relation = table_open(relid, RowExclusiveLock);
+	open_indexes(appender);
 	return appender;
+}
+
+/* Writes the rows. */
+static void
+insert_rows(Appender *appender)
+{
+	for (int i = 0; i < appender->count; i++)
+		ExecStoreVirtualTuple(appender->rows[i]);
+	if (appender->count == 1)
+		table_tuple_insert(appender->relation, appender->rows[0], appender->command, 0,
+						   NULL);
+	else if (appender->count > 1)
+		table_multi_insert(appender->relation, appender->rows, appender->count,
+						   appender->command, 0, NULL);
+}
+
+/* Writes a row's entry in an index over plain columns. */
+static void
+insert_plain_entry(Appender *appender, int i, TupleTableSlot *row)
+{
+	Relation index = appender->index[i];
+	Datum	 values[INDEX_MAX_KEYS];
+	bool	 isnull[INDEX_MAX_KEYS];
+
+	FormIndexDatum(appender->info[i], row, NULL, values, isnull);
+	index_insert(index, values, isnull, &row->tts_tid, appender->relation,
+				 index->rd_index->indisunique ? UNIQUE_CHECK_YES : UNIQUE_CHECK_NO, false,
+				 appender->info[i]);
+}
+
+/* Writes the rows' index entries. */
+static void
+insert_index_entries(Appender *appender)
+{
+	for (int i = 0; i < appender->count; i++)
+	{
+		TupleTableSlot *row = appender->rows[i];
+
+		if (appender->state)
+		{
+			list_free(compat_insert_index_tuples(appender->result, row, appender->state));
+			ResetPerTupleExprContext(appender->state);
+		}
+		else
+			for (int j = 0; j < appender->n_indexes; j++)
+				insert_plain_entry(appender, j, row);
+		ExecClearTuple(row);
+	}
+	appender->count = 0;
 }
 
 /* See append.h. */
 void
-append_flush(Appender *appender)
+append_flush(Appender *const *appenders, int count)
 {
-	Relation relation = appender->relation->ri_RelationDesc;
-
-	for (int i = 0; i < appender->count; i++)
-		ExecStoreVirtualTuple(appender->rows[i]);
-	if (appender->count == 1)
-		table_tuple_insert(relation, appender->rows[0], appender->command, 0, NULL);
-	else if (appender->count > 1)
-		table_multi_insert(relation, appender->rows, appender->count, appender->command,
-						   0, NULL);
-	for (int i = 0; i < appender->count; i++)
-	{
-		list_free(compat_insert_index_tuples(appender->relation, appender->rows[i],
-											 appender->state));
-		ResetPerTupleExprContext(appender->state);
-		ExecClearTuple(appender->rows[i]);
-	}
-	appender->count = 0;
+	for (int i = 0; i < count; i++)
+		insert_rows(appenders[i]);
+	for (int i = 0; i < count; i++)
+		insert_index_entries(appenders[i]);
 }
 
 /* See append.h. */
@@ -113,13 +208,13 @@ append_row(Appender *appender)
 	TupleTableSlot *row;
 
 	if (appender->count == APPEND_ROWS)
-		append_flush(appender);
+		append_flush(&appender, 1);
 	row = appender->rows[appender->count];
 	if (row == NULL)
 	{
 		MemoryContext caller = MemoryContextSwitchTo(appender->context);
 
-		row = table_slot_create(appender->relation->ri_RelationDesc, NULL);
+		row = table_slot_create(appender->relation, NULL);
 		MemoryContextSwitchTo(caller);
 		appender->rows[appender->count] = row;
 	}
@@ -133,12 +228,9 @@ append_row(Appender *appender)
 void
 append_close(Appender *appender)
 {
-	Relation relation = appender->relation->ri_RelationDesc;
-
-	append_flush(appender);
+	append_flush(&appender, 1);
 	for (int i = 0; i < APPEND_ROWS && appender->rows[i]; i++)
 		ExecDropSingleTupleTableSlot(appender->rows[i]);
-	ExecCloseIndices(appender->relation);
-	table_close(relation, NoLock);
-	FreeExecutorState(appender->state);
+	close_indexes(appender);
+	table_close(appender->relation, NoLock);
 }

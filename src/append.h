@@ -30,8 +30,11 @@ extern Appender *append_open(Oid relid);
  */
 extern TupleTableSlot *append_row(Appender *appender);
 
-/* Writes what is not written yet. */
-extern void append_flush(Appender *appender);
+/*
+ * Writes what is not written yet, for several tables: first all rows, then all
+ * index entries, so that the processor goes through the code for each once.
+ */
+extern void append_flush(Appender *const *appenders, int count);
 
 /* Likewise, and closes the table. */
 extern void append_close(Appender *appender);

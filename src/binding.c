@@ -663,6 +663,8 @@ compile_column(BoundRelation *bound, Relation relation, int column,
 		result->planned = GetCachedExpression(node);
 		if (calls_foreign_functions(result->planned->expr, NULL))
 			bound->unsafe_functions = true;
+		if (contain_mutable_functions(result->planned->expr))
+			bound->mutable_functions = true;
 	}
 	MemoryContextSwitchTo(caller);
 }
@@ -845,6 +847,7 @@ compile(BoundRelation *bound)
 	bound->problem = NULL;
 	bound->unsafe_functions = false;
 	bound->foreign_functions = false;
+	bound->mutable_functions = false;
 	PG_TRY();
 	{
 		compile_relation(bound, relation);

@@ -186,12 +186,13 @@ typedef struct BoundRelation
 	const char *detail;			  /* or NULL */
 	bool		unsafe_functions; /* an expression calls more than built-in functions */
 	bool foreign_functions; /* likewise as written, before SQL functions are inlined */
-	const char			   *qualified_name; /* SQL */
-	const char			   *alias; /* SQL: of its rows, for whole-row references */
-	BoundColumn				column[MAX_COLUMNS];
-	IdIndex					id_index;
-	struct ItemPointerData *places; /* fetch.c's: where rows were last */
-	MemoryContext			context;
+	bool mutable_functions; /* the same row may read differently at another time */
+	const char	 *qualified_name; /* SQL */
+	const char	 *alias;		  /* SQL: of its rows, for whole-row references */
+	BoundColumn	  column[MAX_COLUMNS];
+	IdIndex		  id_index;
+	struct Place *places; /* fetch.c's: rows kept in mind */
+	MemoryContext context;
 } BoundRelation;
 
 /* Is anything attached (in this database)?  Needs a transaction, as all below. */

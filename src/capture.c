@@ -71,9 +71,10 @@ typedef struct Capture
 
 	/* the batch */
 	MemoryContext batch;
+	int			  room;	   /* rows that it takes */
 	bool		  is_read; /* as far as it goes */
 	int			  n_changes;
-	Change		 *changes; /* up to BATCH_ROWS of each */
+	Change		 *changes; /* up to that many of each */
 	Datum		 *board_keys;
 	int			  n_hidden;
 	Text		 *hidden;
@@ -346,14 +347,18 @@ open_rows(Capture *capture, const TriggerData *trigger)
  * A batch
  * ------------------------------------------------------------------------ */
 
-/* What a batch needs, for all batches of the call. */
+/*
+ * What a batch needs, for all batches of the call.  There are so many rows, and room
+ * for one more: a batch that does not get full meets the end.
+ */
 static void
-open_batch(Capture *capture)
+open_batch(Capture *capture, int64 rows)
 {
 	capture->reader = row_reader(capture->bound);
-	capture->changes = palloc(BATCH_ROWS * sizeof(Change));
-	capture->board_keys = palloc(BATCH_ROWS * sizeof(Datum));
-	capture->hidden = palloc(BATCH_ROWS * sizeof(Text));
+	capture->room = Min(rows + 1, BATCH_ROWS);
+	capture->changes = palloc(capture->room * sizeof(Change));
+	capture->board_keys = palloc(capture->room * sizeof(Datum));
+	capture->hidden = palloc(capture->room * sizeof(Text));
 	capture->batch = AllocSetContextCreate(capture->context, "featul_integrations batch",
 										   ALLOCSET_DEFAULT_SIZES);
 }
@@ -402,7 +407,7 @@ read_batch(Capture *capture)
 {
 	MemoryContext caller = MemoryContextSwitchTo(capture->batch);
 
-	while (capture->n_changes < BATCH_ROWS && capture->n_hidden < BATCH_ROWS &&
+	while (capture->n_changes < capture->room && capture->n_hidden < capture->room &&
 		   MemoryContextMemAllocated(capture->batch, true) < BATCH_BYTES)
 	{
 		if (!capture->at_row && !advance(capture))
@@ -493,7 +498,7 @@ write_records(Capture *capture)
 	if (capture->recorder == NULL)
 	{
 		caller = MemoryContextSwitchTo(capture->context);
-		capture->recorder = recorder_open();
+		capture->recorder = recorder_open(capture->function);
 		MemoryContextSwitchTo(caller);
 	}
 	foreach (cell, capture->records)
@@ -537,7 +542,7 @@ process_rows(Capture *capture)
 	owner_begin(&state, capture->function);
 	if (capture->bound->unsafe_functions)
 		nest = binding_safe_search_path();
-	open_batch(capture);
+	open_batch(capture, tuplestore_tuple_count(capture->new_rows));
 	while (!capture->done)
 		process_batch(capture);
 	if (capture->recorder)
@@ -616,7 +621,7 @@ read_old_ids(Capture *capture)
 	MemoryContext caller = MemoryContextSwitchTo(capture->batch);
 
 	capture->n_hidden = 0;
-	while (capture->n_hidden < BATCH_ROWS)
+	while (capture->n_hidden < capture->room)
 	{
 		Row *row;
 
@@ -666,7 +671,7 @@ capture_workspace_delete(Capture *capture, const TriggerData *trigger)
 	tuplestore_select_read_pointer(capture->old_rows, 0);
 	tuplestore_rescan(capture->old_rows);
 	owner_begin(&state, capture->function);
-	open_batch(capture);
+	open_batch(capture, tuplestore_tuple_count(capture->old_rows));
 	while (!capture->done && attempt(capture, read_old_ids))
 	{
 		if (capture->n_hidden > 0)

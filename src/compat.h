@@ -94,6 +94,17 @@ compat_base64_decode(const char *text, int length, uint8 *out, int out_size)
 #define compat_lock_held(tag, mode) LockHeldByMe(tag, mode)
 #endif
 
+/* Pins a block of a relation if it is still in this buffer; how files are named since 16. */
+#include "storage/bufmgr.h"
+#include "utils/rel.h"
+#if PG_VERSION_NUM >= 160000
+#define compat_read_recent_buffer(relation, block, buffer)                               \
+	ReadRecentBuffer((relation)->rd_locator, MAIN_FORKNUM, block, buffer)
+#else
+#define compat_read_recent_buffer(relation, block, buffer)                               \
+	ReadRecentBuffer((relation)->rd_node, MAIN_FORKNUM, block, buffer)
+#endif
+
 /* An index scan; counts for EXPLAIN since 18. */
 #include "access/genam.h"
 #if PG_VERSION_NUM >= 180000
@@ -102,6 +113,13 @@ compat_base64_decode(const char *text, int length, uint8 *out, int out_size)
 #else
 #define compat_index_beginscan(relation, index, snapshot, keys)                          \
 	index_beginscan(relation, index, snapshot, keys, 0)
+#endif
+
+/* What an index keeps between entries is given back after the last, since 17. */
+#if PG_VERSION_NUM >= 170000
+#define compat_index_insert_cleanup(index, info) index_insert_cleanup(index, info)
+#else
+#define compat_index_insert_cleanup(index, info) ((void) 0)
 #endif
 
 /* Index entries of a newly inserted row; can be only summarizing ones since 16. */

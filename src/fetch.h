@@ -17,6 +17,6 @@
  * expressions raise.
  */
 extern bool fetch_rows(BoundRelation *bound, const Text *ids, int count, bool as_text,
-					   uint32 columns, const Row **rows);
+					   const Row **rows);
 
 #endif /* FEATUL_FETCH_H */

@@ -325,21 +325,13 @@ row_of_tuple(Source source, HeapTuple tuple, TupleDesc desc)
 	return row;
 }
 
-/* Columns that no event looks at are not worth reading. */
-static uint32
-needed_columns(Source source)
-{
-	return ~(uint32) (source == SOURCE_POST ? COLUMN_BIT(POST_IMAGE) : 0);
-}
-
 /* Fetches what is wanted through the index on the ids; false if that cannot be. */
 static bool
 fetch_by_index(Wanted *wanted, BoundRelation *bound)
 {
 	const Row **rows = palloc(wanted->count * sizeof(Row *));
 
-	if (!fetch_rows(bound, wanted->ids, wanted->count, wanted->as_text,
-					needed_columns(bound->source), rows))
+	if (!fetch_rows(bound, wanted->ids, wanted->count, wanted->as_text, rows))
 		return false;
 	for (int i = 0; i < wanted->count; i++)
 		found_lookup(wanted->rows, wanted->ids[i])->row = rows[i];

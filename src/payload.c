@@ -118,15 +118,14 @@ plain_run(const char *data, const char *end)
 }
 
 /*
- * Appends a JSON string.  As escape_json() does, but by whole runs of what needs
- * no escape: contents are long, and escapes rare.
+ * Appends what stands inside a JSON string.  As escape_json() does, but by whole
+ * runs of what needs no escape: contents are long, and escapes rare.
  */
 static void
 append_escaped(StringInfo out, const char *data, int length)
 {
 	const char *end = data + length;
 
-	appendStringInfoCharMacro(out, '"');
 	while (data < end)
 	{
 		const char *run = data;
@@ -150,6 +149,14 @@ append_escaped(StringInfo out, const char *data, int length)
 			appendStringInfo(out, "\\u%04x", (unsigned char) *data);
 		data++;
 	}
+}
+
+/* Appends a JSON string. */
+static void
+append_string(StringInfo out, const char *data, int length)
+{
+	appendStringInfoCharMacro(out, '"');
+	append_escaped(out, data, length);
 	appendStringInfoCharMacro(out, '"');
 }
 
@@ -162,24 +169,22 @@ append_text(StringInfo out, Text text)
 	if (text.data == NULL)
 		appendStringInfoString(out, "null");
 	else if (GetDatabaseEncoding() != PG_SQL_ASCII)
-		append_escaped(out, text.data, text.length);
+		append_string(out, text.data, text.length);
 	else
 	{
 		string = text_sanitized(text.data, text.length);
-		append_escaped(out, string, strlen(string));
+		append_string(out, string, strlen(string));
 		pfree(string);
 	}
 }
 
-/* Appends a key and a text. */
-static void
-append_key(StringInfo out, const char *key, Text text)
-{
-	appendStringInfoCharMacro(out, '"');
-	appendStringInfoString(out, key);
-	appendStringInfoString(out, "\":");
-	append_text(out, text);
-}
+/* Appends a string literal. */
+#define append_literal(out, literal)                                                     \
+	appendBinaryStringInfo(out, "" literal, sizeof(literal) - 1)
+
+/* Appends a key, a string literal, and a text. */
+#define append_key(out, key, text)                                                       \
+	(append_literal(out, "\"" key "\":"), append_text(out, text))
 
 /* Without white space around it. */
 static Text
@@ -249,8 +254,7 @@ append_url_encoded(StringInfo out, Text slug)
 static void
 append_post_url(StringInfo out, Text workspace, Text post)
 {
-	StringInfoData url;
-	const char	  *p = setting_post_url;
+	const char *p = setting_post_url;
 
 	if (post.data == NULL || post.length == 0 || post.cut || workspace.data == NULL ||
 		workspace.cut)
@@ -258,29 +262,28 @@ append_post_url(StringInfo out, Text workspace, Text post)
 		appendStringInfoString(out, "null");
 		return;
 	}
-	initStringInfo(&url);
+	appendStringInfoChar(out, '"');
 	while (*p)
 	{
 		if (strncmp(p, "{workspace}", 11) == 0)
 		{
-			append_url_encoded(&url, workspace);
+			append_url_encoded(out, workspace);
 			p += 11;
 		}
 		else if (strncmp(p, "{post}", 6) == 0)
 		{
-			append_url_encoded(&url, post);
+			append_url_encoded(out, post);
 			p += 6;
 		}
 		else
 		{
 			int run = 1 + strcspn(p + 1, "{");
 
-			appendBinaryStringInfo(&url, p, run);
+			append_escaped(out, p, run);
 			p += run;
 		}
 	}
-	append_escaped(out, url.data, url.len);
-	pfree(url.data);
+	appendStringInfoChar(out, '"');
 }
 
 /* Appends the object workspace, with its key. */
@@ -300,6 +303,8 @@ append_workspace(StringInfo out, const Payload *payload)
 static void
 append_post(StringInfo out, const Payload *payload)
 {
+	char upvotes[MAXINT8LEN + 1];
+
 	appendStringInfoString(out, "\"post\":{");
 	append_key(out, "id", payload->post_id);
 	appendStringInfoChar(out, ',');
@@ -308,7 +313,9 @@ append_post(StringInfo out, const Payload *payload)
 	append_key(out, "content", payload->content);
 	appendStringInfoString(out, ",\"url\":");
 	append_post_url(out, payload->workspace_slug, payload->slug);
-	appendStringInfo(out, ",\"upvotes\":" INT64_FORMAT ",", payload->upvotes);
+	append_literal(out, ",\"upvotes\":");
+	appendBinaryStringInfo(out, upvotes, pg_lltoa(payload->upvotes, upvotes));
+	appendStringInfoChar(out, ',');
 	append_key(out, "board", payload->board);
 	appendStringInfoChar(out, ',');
 	append_key(out, "status", payload->status);

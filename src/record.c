@@ -9,7 +9,6 @@
 #include "postgres.h"
 
 #include "access/xact.h"
-#include "catalog/namespace.h"
 #include "catalog/pg_type.h"
 #include "commands/sequence.h"
 #include "executor/spi.h"
@@ -59,35 +58,37 @@ struct Recorder
 {
 	int16	  event_slot;
 	Oid		  sequence;
-	Appender *event;
-	Appender *queue;
+	Appender *table[2];
+};
+
+/* The recorder's tables */
+enum
+{
+	TABLE_EVENT,
+	TABLE_QUEUE
 };
 
 /*
- * OIDs of the extension's relations.  They are members of the extension, so
- * they live as long as its schema does.
+ * OIDs of the extension's relations.  They are members of it, as the trigger
+ * function is, so they live as long as that does.
  */
 typedef struct OwnRelations
 {
-	Oid namespace;
+	Oid function;
 	Oid rotation;
 	Oid event[N_SLOTS];
 	Oid queue;
 	Oid sequence;
 } OwnRelations;
 
-/*
- * All of ours that are written, looked up once; they change with CREATE EXTENSION
- * only.
- */
+/* All of ours that are written, looked up once. */
 static const OwnRelations *
-own_relations(void)
+own_relations(Oid function)
 {
 	static OwnRelations known = { 0 };
-	OwnRelations		found;
+	OwnRelations		found = { .function = function };
 
-	found.namespace = get_namespace_oid("featul_integrations", false);
-	if (found.namespace == known.namespace)
+	if (found.function == known.function)
 		return &known;
 	found.rotation = append_relation("rotation");
 	for (int i = 0; i < N_SLOTS; i++)
@@ -124,15 +125,15 @@ current_slot(const OwnRelations *own)
 
 /* See record.h. */
 Recorder *
-recorder_open(void)
+recorder_open(Oid function)
 {
-	const OwnRelations *own = own_relations();
+	const OwnRelations *own = own_relations(function);
 	Recorder		   *recorder = palloc(sizeof(Recorder));
 
 	recorder->event_slot = current_slot(own);
 	recorder->sequence = own->sequence;
-	recorder->event = append_open(own->event[recorder->event_slot]);
-	recorder->queue = append_open(own->queue);
+	recorder->table[TABLE_EVENT] = append_open(own->event[recorder->event_slot]);
+	recorder->table[TABLE_QUEUE] = append_open(own->queue);
 	return recorder;
 }
 
@@ -140,16 +141,15 @@ recorder_open(void)
 void
 recorder_close(Recorder *recorder)
 {
-	append_close(recorder->event);
-	append_close(recorder->queue);
+	append_close(recorder->table[TABLE_EVENT]);
+	append_close(recorder->table[TABLE_QUEUE]);
 }
 
 /* See record.h. */
 void
 recorder_flush(Recorder *recorder)
 {
-	append_flush(recorder->event);
-	append_flush(recorder->queue);
+	append_flush(recorder->table, lengthof(recorder->table));
 }
 
 /* A text datum of a text that is not NULL. */
@@ -188,7 +188,7 @@ random_uuid(void)
 static void
 fill_event(Recorder *recorder, const Record *record, int64 id)
 {
-	TupleTableSlot *slot = append_row(recorder->event);
+	TupleTableSlot *slot = append_row(recorder->table[TABLE_EVENT]);
 
 	Assert(slot->tts_tupleDescriptor->natts == EVENT_COLUMNS);
 	memset(slot->tts_isnull, 0, EVENT_COLUMNS * sizeof(bool));
@@ -212,7 +212,7 @@ static void
 fill_queue(Recorder *recorder, const Record *record, int64 id, int64 event_id,
 		   const pg_uuid_t *integration)
 {
-	TupleTableSlot *slot = append_row(recorder->queue);
+	TupleTableSlot *slot = append_row(recorder->table[TABLE_QUEUE]);
 
 	Assert(slot->tts_tupleDescriptor->natts == QUEUE_COLUMNS);
 	memset(slot->tts_isnull, 0, QUEUE_COLUMNS * sizeof(bool));

@@ -10,10 +10,10 @@
 typedef struct Recorder Recorder;
 
 /*
- * Opens the tables that events go to, in the current memory context.  Needs
- * no rights; errors are those of any INSERT.
+ * Opens the tables that events go to, in the current memory context; function is
+ * the extension's trigger function.  Needs no rights; errors are those of any INSERT.
  */
-extern Recorder *recorder_open(void);
+extern Recorder *recorder_open(Oid function);
 extern void		 recorder_flush(Recorder *recorder);
 extern void		 recorder_close(Recorder *recorder);
 

@@ -120,3 +120,38 @@ row_read(RowReader *reader, TupleTableSlot *slot, uint32 columns)
 		ResetExprContext(reader->context);
 	return row;
 }
+
+/* See row.h. */
+Size
+row_size(Source source, const Row *row)
+{
+	const ColumnDefinition *definitions = source_definitions[source].columns;
+	Size					size = sizeof(Row);
+
+	for (int i = 0; definitions[i].name; i++)
+		if (definitions[i].type == COLUMN_TEXT && !row->value[i].isnull)
+			size += row->value[i].text.length + 1;
+	return size;
+}
+
+/* See row.h. */
+Row *
+row_copy(Source source, const Row *row, MemoryContext context)
+{
+	const ColumnDefinition *definitions = source_definitions[source].columns;
+	Row					   *copy = MemoryContextAlloc(context, row_size(source, row));
+	char				   *end = (char *) (copy + 1);
+
+	*copy = *row;
+	for (int i = 0; definitions[i].name; i++)
+	{
+		Text *text = &copy->value[i].text;
+
+		if (definitions[i].type != COLUMN_TEXT || row->value[i].isnull)
+			continue;
+		memcpy(end, text->data, text->length + 1);
+		text->data = end;
+		end += text->length + 1;
+	}
+	return copy;
+}

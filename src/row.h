@@ -12,7 +12,7 @@
 #include "binding.h"
 #include "payload.h"
 
-/* One canonical value; a text is cut to what a payload can hold. */
+/* One canonical value; a text is cut to what a payload can hold, and ends with a NUL. */
 typedef struct Value
 {
 	bool isnull;
@@ -46,6 +46,12 @@ extern RowReader *row_reader(BoundRelation *relation);
  * in the mask read as NULL.  Raises what an expression raises.
  */
 extern Row *row_read(RowReader *reader, TupleTableSlot *slot, uint32 columns);
+
+/* Bytes of a source's row with its texts. */
+extern Size row_size(Source source, const Row *row);
+
+/* A copy of it, in one piece. */
+extern Row *row_copy(Source source, const Row *row, MemoryContext context);
 
 /* A canonical value from a datum of the canonical type, copied. */
 extern Value value_from_datum(ColumnType type, Datum datum, bool isnull);
