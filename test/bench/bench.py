@@ -21,7 +21,7 @@ PARTS = {part.NAME: part for part in (capture, delivery, peers, latency, indepen
 class Scale:
     """How much is measured."""
 
-    capture_rounds: int = 15
+    capture_rounds: int = 20
     capture_seconds: int = 2
     bulk_rounds: int = 9
     deliveries: int = 20_000

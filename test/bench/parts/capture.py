@@ -2,9 +2,10 @@
 
 Single rows: one pgbench client inserts posts as the application does, one a transaction,
 with fsync and synchronous_commit as a cluster has them by default, into the attached table
-(the workspace has one integration, or none) and into the same table without triggers. The
-rate with synchronous_commit = off is shown as well: there the disk hides nothing of what
-capture costs. Delivery is off, so that the worker takes no processor time.
+(the workspace has one integration, or none) and into the same table without triggers; client
+and server have a core each. Two more ways to look at it are shown: with synchronous_commit =
+off, where the disk hides nothing of what capture costs, and with both left to the scheduler.
+Delivery is off, so that the worker takes no processor time.
 
 Bulk: one statement inserts 20,000 posts.
 
@@ -62,11 +63,11 @@ RESET search_path; ANALYZE
 """
 
 
-def rate(lab, app, schema, number, seconds, commit):
-    """Statements a second of one pgbench client that inserts posts."""
+def rate(lab, app, schema, number, seconds, commit="on", placed=()):
+    """Statements a second of one pgbench client that inserts posts, where it is placed."""
     script = lab.file("insert.sql", INSERT.format(
         schema=schema, board=f"b{number}", author=f"u{number}", content=CONTENT.replace("'", "''")))
-    output = lab.run([lab.pg("pgbench"), "-n", "-M", "prepared", "-c", "1", "-T", str(seconds),
+    output = lab.run([*placed, lab.pg("pgbench"), "-n", "-M", "prepared", "-c", "1", "-T", str(seconds),
                       "-f", script, *lab.to(app.name)[:-2], app.name],
                      environment={"PGOPTIONS": f"-c synchronous_commit={commit}"})
     return float(re.search(r"tps = ([\d.]+)", output).group(1))
@@ -78,14 +79,14 @@ def forget(app):
     app.forget()
 
 
-def single(lab, app, scale, commit):
+def single(lab, app, scale, **options):
     """Rates without triggers, with no integration, with one and with PL/pgSQL, round by round."""
     kinds = {"plain": ("plain", 0), "none": ("public", 1), "one": ("public", 0), "plpgsql": ("plpgsql", 0)}
     rates = {kind: [] for kind in kinds}
     for n in range(scale.capture_rounds):
         order = list(kinds) if n % 2 == 0 else list(reversed(kinds))
         for kind in order:
-            rates[kind].append(rate(lab, app, *kinds[kind], scale.capture_seconds, commit))
+            rates[kind].append(rate(lab, app, *kinds[kind], scale.capture_seconds, **options))
         forget(app)
     return rates
 
@@ -107,8 +108,10 @@ def rows(lab, scale):
         app.workspaces(1, 1)
         app.connect(0, lab.url("h1"))
         app.sql.lines(PLPGSQL.format(tables=(TREE / "test" / "featul.sql").read_text()))
-        synced = single(lab, app, scale, "on")
-        unsynced = single(lab, app, scale, "off")
+        with lab.server_apart() as placed:
+            synced = single(lab, app, scale, placed=placed)
+            unsynced = single(lab, app, scale, placed=placed, commit="off")
+        scheduled = single(lab, app, scale)
         times = bulk(app, scale)
 
     def row(what, rates, kind, bar=None):
@@ -127,6 +130,9 @@ def rows(lab, scale):
         row("the same with synchronous_commit = off: one integration", unsynced, "one"),
         row("the same with synchronous_commit = off: none", unsynced, "none"),
         row("the same with synchronous_commit = off: PL/pgSQL", unsynced, "plpgsql"),
+        row("the same left to the scheduler: one integration", scheduled, "one"),
+        row("the same left to the scheduler: none", scheduled, "none"),
+        row("the same left to the scheduler: PL/pgSQL", scheduled, "plpgsql"),
         bulk_row("INSERT of 20,000 posts in one statement: time", "public", 1.8),
         bulk_row("for comparison: captured in PL/pgSQL", "plpgsql"),
     ]
