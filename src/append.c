@@ -30,12 +30,8 @@ struct Appender
 {
 	MemoryContext	context;
 	CommandId		command;
-	Relation		relation;
-	int				n_indexes;
-	Relation	   *index;
-	IndexInfo	  **info;
+	ResultRelInfo  *relation;
 	EState		   *state; /* NULL: all indexes are over plain columns */
-	ResultRelInfo  *result;
 	TupleTableSlot *rows[APPEND_ROWS];
 	int				count;
 };
@@ -80,65 +76,21 @@ is_plain(const IndexInfo *info)
 		   info->ii_Predicate == NIL && info->ii_ExclusionOps == NULL;
 }
 
-/* Gets the executor to write the index entries. */
-static void
-use_executor(Appender *appender)
-{
-	appender->state = CreateExecutorState();
-	appender->result = makeNode(ResultRelInfo);
-	InitResultRelInfo(appender->result, appender->relation, 0, NULL, 0);
-	appender->result->ri_NumIndices = appender->n_indexes;
-	appender->result->ri_IndexRelationDescs = appender->index;
-	appender->result->ri_IndexRelationInfo = appender->info;
-}
-
-/* Opens the indexes. */
-static void
-open_indexes(Appender *appender)
-{
-	List	 *oids = RelationGetIndexList(appender->relation);
-	bool	  others = false;
-	ListCell *cell;
-
-	appender->index = palloc(list_length(oids) * sizeof(Relation));
-	appender->info = palloc(list_length(oids) * sizeof(IndexInfo *));
-	foreach (cell, oids)
-	{
-		Relation   index = index_open(lfirst_oid(cell), RowExclusiveLock);
-		IndexInfo *info = BuildIndexInfo(index);
-
-		appender->index[appender->n_indexes] = index;
-		appender->info[appender->n_indexes++] = info;
-		others = others || !is_plain(info);
-	}
-	list_free(oids);
-	if (others)
-		use_executor(appender);
-}
-
-/* Closes them. */
-static void
-close_indexes(Appender *appender)
-{
-	for (int i = 0; i < appender->n_indexes; i++)
-	{
-		compat_index_insert_cleanup(appender->index[i], appender->info[i]);
-		index_close(appender->index[i], RowExclusiveLock);
-	}
-	if (appender->state)
-		FreeExecutorState(appender->state);
-}
-
 /* See append.h. */
 Appender *
 append_open(Oid relid)
 {
-	Appender *appender = palloc0(sizeof(Appender));
+	Appender	  *appender = palloc0(sizeof(Appender));
+	ResultRelInfo *table = makeNode(ResultRelInfo);
 
 	appender->context = CurrentMemoryContext;
 	appender->command = GetCurrentCommandId(true);
-	appender->relation = table_open(relid, RowExclusiveLock);
-	open_indexes(appender);
+	appender->relation = table;
+	InitResultRelInfo(table, table_open(relid, RowExclusiveLock), 0, NULL, 0);
+	ExecOpenIndices(table, false);
+	for (int i = 0; i < table->ri_NumIndices && appender->state == NULL; i++)
+		if (!is_plain(table->ri_IndexRelationInfo[i]))
+			appender->state = CreateExecutorState();
 	return appender;
 }
 
@@ -146,28 +98,32 @@ append_open(Oid relid)
 static void
 insert_rows(Appender *appender)
 {
+	Relation relation = appender->relation->ri_RelationDesc;
+
 	for (int i = 0; i < appender->count; i++)
 		ExecStoreVirtualTuple(appender->rows[i]);
 	if (appender->count == 1)
-		table_tuple_insert(appender->relation, appender->rows[0], appender->command, 0,
-						   NULL);
+		table_tuple_insert(relation, appender->rows[0], appender->command, 0, NULL);
 	else if (appender->count > 1)
-		table_multi_insert(appender->relation, appender->rows, appender->count,
-						   appender->command, 0, NULL);
+		table_multi_insert(relation, appender->rows, appender->count, appender->command,
+						   0, NULL);
 }
 
-/* Writes a row's entry in an index over plain columns. */
+/* Writes a row's entries in indexes over plain columns, for which it needs no executor. */
 static void
-insert_plain_entry(Appender *appender, int i, TupleTableSlot *row)
+insert_plain_entries(ResultRelInfo *table, TupleTableSlot *row)
 {
-	Relation index = appender->index[i];
-	Datum	 values[INDEX_MAX_KEYS];
-	bool	 isnull[INDEX_MAX_KEYS];
+	for (int i = 0; i < table->ri_NumIndices; i++)
+	{
+		Relation   index = table->ri_IndexRelationDescs[i];
+		IndexInfo *info = table->ri_IndexRelationInfo[i];
+		Datum	   values[INDEX_MAX_KEYS];
+		bool	   isnull[INDEX_MAX_KEYS];
 
-	FormIndexDatum(appender->info[i], row, NULL, values, isnull);
-	index_insert(index, values, isnull, &row->tts_tid, appender->relation,
-				 index->rd_index->indisunique ? UNIQUE_CHECK_YES : UNIQUE_CHECK_NO, false,
-				 appender->info[i]);
+		FormIndexDatum(info, row, NULL, values, isnull);
+		index_insert(index, values, isnull, &row->tts_tid, table->ri_RelationDesc,
+					 info->ii_Unique ? UNIQUE_CHECK_YES : UNIQUE_CHECK_NO, false, info);
+	}
 }
 
 /* Writes the rows' index entries. */
@@ -180,12 +136,12 @@ insert_index_entries(Appender *appender)
 
 		if (appender->state)
 		{
-			list_free(compat_insert_index_tuples(appender->result, row, appender->state));
+			list_free(
+				compat_insert_index_tuples(appender->relation, row, appender->state));
 			ResetPerTupleExprContext(appender->state);
 		}
 		else
-			for (int j = 0; j < appender->n_indexes; j++)
-				insert_plain_entry(appender, j, row);
+			insert_plain_entries(appender->relation, row);
 		ExecClearTuple(row);
 	}
 	appender->count = 0;
@@ -214,7 +170,7 @@ append_row(Appender *appender)
 	{
 		MemoryContext caller = MemoryContextSwitchTo(appender->context);
 
-		row = table_slot_create(appender->relation, NULL);
+		row = table_slot_create(appender->relation->ri_RelationDesc, NULL);
 		MemoryContextSwitchTo(caller);
 		appender->rows[appender->count] = row;
 	}
@@ -231,6 +187,8 @@ append_close(Appender *appender)
 	append_flush(&appender, 1);
 	for (int i = 0; i < APPEND_ROWS && appender->rows[i]; i++)
 		ExecDropSingleTupleTableSlot(appender->rows[i]);
-	close_indexes(appender);
-	table_close(appender->relation, NoLock);
+	ExecCloseIndices(appender->relation);
+	table_close(appender->relation->ri_RelationDesc, NoLock);
+	if (appender->state)
+		FreeExecutorState(appender->state);
 }

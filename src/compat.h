@@ -115,13 +115,6 @@ compat_base64_decode(const char *text, int length, uint8 *out, int out_size)
 	index_beginscan(relation, index, snapshot, keys, 0)
 #endif
 
-/* What an index keeps between entries is given back after the last, since 17. */
-#if PG_VERSION_NUM >= 170000
-#define compat_index_insert_cleanup(index, info) index_insert_cleanup(index, info)
-#else
-#define compat_index_insert_cleanup(index, info) ((void) 0)
-#endif
-
 /* Index entries of a newly inserted row; can be only summarizing ones since 16. */
 #include "executor/executor.h"
 #if PG_VERSION_NUM >= 160000
