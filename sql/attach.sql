@@ -72,6 +72,8 @@ CREATE DOMAIN word AS text CHECK (VALUE <> '');
 ALTER TABLE post ADD mood mood, ADD word word;
 SELECT pg_temp.said($$integration_attach('attach_test', '{"post": {"columns": {"image": "mood::text"}}}')$$);
 SELECT pg_temp.said($$integration_attach('attach_test', '{"post": {"columns": {"image": "title::attach_test.word"}}}')$$);
+SELECT pg_temp.said($$integration_attach('attach_test', '{"post": {"columns": {"image": "array_to_string((''{'' || title || ''}'')::attach_test.word[], '','')"}}}')$$);
+SELECT pg_temp.said($$integration_attach('attach_test', '{"post": {"columns": {"image": "array_to_string(''{a}''::attach_test.word[], '','')"}}}')$$);
 -- as they stand in the table, they are read as PostgreSQL writes them
 SELECT pg_temp.said($$integration_attach('attach_test', '{"post": {"columns": {"image": "mood", "status": "word"}}}')$$);
 

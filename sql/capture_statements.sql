@@ -117,6 +117,14 @@ SELECT post_id, payload #>> '{post,author,name}' AS author FROM featul_integrati
 SELECT * FROM pg_temp.news();
 SELECT count(*) FROM integration_attach('statements_test');
 
+-- a binding over the whole row, in one statement after the other
+SELECT count(*) FROM integration_attach('statements_test', '{"post": {"columns": {"title": "to_jsonb(post) ->> ''title''"}}}');
+INSERT INTO post (id, board_id, title, content) VALUES ('W1', 'b', 'T', 'c');
+INSERT INTO post (id, board_id, title, content) SELECT 'W' || n, 'b', 'T', repeat('c', 50 * n) FROM generate_series(2, 200) n;
+INSERT INTO post (id, board_id, title, content) VALUES ('W201', 'b', 'T', 'c');
+SELECT event, cardinality(string_to_array(posts, ' ')) FROM pg_temp.news();
+SELECT count(*) FROM integration_attach('statements_test');
+
 -- indexes that a DBA adds to our tables
 CREATE INDEX extra_expression ON featul_integrations.queue (upper(post_id));
 CREATE INDEX extra_predicate ON featul_integrations.queue (event_id) WHERE post_id = 'e2';
@@ -129,6 +137,12 @@ SELECT count(*) FROM featul_integrations.queue WHERE post_id = 'e2' AND event_id
 RESET enable_seqscan;
 DROP INDEX featul_integrations.extra_expression, featul_integrations.extra_predicate, featul_integrations.extra_brin;
 SELECT event, cardinality(string_to_array(posts, ' ')) FROM pg_temp.news();
+BEGIN;
+TRUNCATE featul_integrations.queue;
+ALTER TABLE featul_integrations.queue ADD CONSTRAINT extra_exclusion EXCLUDE USING btree (post_id WITH =);
+INSERT INTO post (id, board_id, title, content) VALUES ('e301', 'b', 'T', 'c');
+UPDATE post SET is_pinned = true WHERE id = 'e301';
+ROLLBACK;
 
 -- ON CONFLICT, MERGE, writes in WITH
 INSERT INTO post (id, board_id, title, content) VALUES ('i1', 'b', 'T', 'c'), ('o1', 'b', 'T', 'c')

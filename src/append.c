@@ -6,15 +6,21 @@
  * would have to fire, and the caller names the partition.  For a few hundred
  * rows, starting an executor and handing it arrays takes several times as long as
  * writing them; and rows that are written together need one WAL record a page.
+ * Nor do B-trees over plain columns, as those of event and queue are, need anything of
+ * the executor.  All indexes of a table that has others (attempt's partial one, or what
+ * a DBA adds) are left to it.
  */
 #include "postgres.h"
 
 #include "access/genam.h"
+#include "access/htup_details.h"
 #include "access/table.h"
 #include "access/tableam.h"
 #include "access/xact.h"
 #include "catalog/index.h"
 #include "catalog/namespace.h"
+#include "catalog/pg_am.h"
+#include "catalog/pg_index.h"
 #include "executor/executor.h"
 #include "utils/lsyscache.h"
 #include "utils/rel.h"
@@ -26,14 +32,20 @@
 /* Rows written together */
 #define APPEND_ROWS 64
 
+/* Indexes of a table that are written without an executor: more than ours have */
+#define APPEND_INDEXES 8
+
 struct Appender
 {
 	MemoryContext	context;
 	CommandId		command;
-	ResultRelInfo  *relation;
-	EState		   *state; /* NULL: all indexes are over plain columns */
-	TupleTableSlot *rows[APPEND_ROWS];
+	Relation		table;
+	int				n_indexes;
+	Relation		indexes[APPEND_INDEXES];
+	ResultRelInfo  *relation; /* with the executor's state; else NULL, as that is */
+	EState		   *state;
 	int				count;
+	TupleTableSlot *rows[APPEND_ROWS]; /* NULL ends those that have been made */
 };
 
 /* See append.h. */
@@ -68,29 +80,74 @@ append_current_slot(Oid rotation)
 	return slot;
 }
 
-/* Whether an index is over plain columns of all rows, as ours are; a DBA may add others. */
+/* Whether an index is a B-tree over plain columns of all rows. */
 static bool
-is_plain(const IndexInfo *info)
+is_plain(Relation index)
 {
-	return info->ii_ReadyForInserts && info->ii_Expressions == NIL &&
-		   info->ii_Predicate == NIL && info->ii_ExclusionOps == NULL;
+	const FormData_pg_index *form = index->rd_index;
+
+	for (int i = 0; i < form->indnatts; i++)
+		if (form->indkey.values[i] <= 0)
+			return false;
+	return index->rd_rel->relam == BTREE_AM_OID && form->indisready &&
+		   !form->indisexclusion &&
+		   heap_attisnull(index->rd_indextuple, Anum_pg_index_indpred, NULL);
+}
+
+/* Closes the indexes that open_indexes() has opened. */
+static void
+close_indexes(Appender *appender)
+{
+	for (int i = 0; i < appender->n_indexes; i++)
+		index_close(appender->indexes[i], RowExclusiveLock);
+	appender->n_indexes = 0;
+}
+
+/* Opens the table's indexes; false, and none is open, if they need the executor. */
+static bool
+open_indexes(Appender *appender)
+{
+	List	 *oids = RelationGetIndexList(appender->table);
+	ListCell *cell;
+
+	if (list_length(oids) > APPEND_INDEXES)
+		return false;
+	foreach (cell, oids)
+	{
+		Relation index = index_open(lfirst_oid(cell), RowExclusiveLock);
+
+		appender->indexes[appender->n_indexes++] = index;
+		if (!is_plain(index))
+		{
+			close_indexes(appender);
+			return false;
+		}
+	}
+	return true;
+}
+
+/* Opens the table's indexes for the executor. */
+static void
+open_executor(Appender *appender)
+{
+	appender->relation = makeNode(ResultRelInfo);
+	InitResultRelInfo(appender->relation, appender->table, 0, NULL, 0);
+	ExecOpenIndices(appender->relation, false);
+	appender->state = CreateExecutorState();
 }
 
 /* See append.h. */
 Appender *
 append_open(Oid relid)
 {
-	Appender	  *appender = palloc0(sizeof(Appender));
-	ResultRelInfo *table = makeNode(ResultRelInfo);
+	Appender *appender = palloc(sizeof(Appender));
 
+	memset(appender, 0, offsetof(Appender, rows) + sizeof(appender->rows[0]));
 	appender->context = CurrentMemoryContext;
 	appender->command = GetCurrentCommandId(true);
-	appender->relation = table;
-	InitResultRelInfo(table, table_open(relid, RowExclusiveLock), 0, NULL, 0);
-	ExecOpenIndices(table, false);
-	for (int i = 0; i < table->ri_NumIndices && appender->state == NULL; i++)
-		if (!is_plain(table->ri_IndexRelationInfo[i]))
-			appender->state = CreateExecutorState();
+	appender->table = table_open(relid, RowExclusiveLock);
+	if (!open_indexes(appender))
+		open_executor(appender);
 	return appender;
 }
 
@@ -98,31 +155,33 @@ append_open(Oid relid)
 static void
 insert_rows(Appender *appender)
 {
-	Relation relation = appender->relation->ri_RelationDesc;
-
 	for (int i = 0; i < appender->count; i++)
 		ExecStoreVirtualTuple(appender->rows[i]);
 	if (appender->count == 1)
-		table_tuple_insert(relation, appender->rows[0], appender->command, 0, NULL);
+		table_tuple_insert(appender->table, appender->rows[0], appender->command, 0,
+						   NULL);
 	else if (appender->count > 1)
-		table_multi_insert(relation, appender->rows, appender->count, appender->command,
-						   0, NULL);
+		table_multi_insert(appender->table, appender->rows, appender->count,
+						   appender->command, 0, NULL);
 }
 
-/* Writes a row's entries in indexes over plain columns, for which it needs no executor. */
+/* Writes a row's index entries without the executor. */
 static void
-insert_plain_entries(ResultRelInfo *table, TupleTableSlot *row)
+insert_plain_entries(Appender *appender, TupleTableSlot *row)
 {
-	for (int i = 0; i < table->ri_NumIndices; i++)
-	{
-		Relation   index = table->ri_IndexRelationDescs[i];
-		IndexInfo *info = table->ri_IndexRelationInfo[i];
-		Datum	   values[INDEX_MAX_KEYS];
-		bool	   isnull[INDEX_MAX_KEYS];
+	static IndexInfo unused = { .type = T_IndexInfo }; /* by B-trees */
 
-		FormIndexDatum(info, row, NULL, values, isnull);
-		index_insert(index, values, isnull, &row->tts_tid, table->ri_RelationDesc,
-					 info->ii_Unique ? UNIQUE_CHECK_YES : UNIQUE_CHECK_NO, false, info);
+	for (int i = 0; i < appender->n_indexes; i++)
+	{
+		const FormData_pg_index *form = appender->indexes[i]->rd_index;
+		Datum					 values[INDEX_MAX_KEYS];
+		bool					 isnull[INDEX_MAX_KEYS];
+
+		for (int k = 0; k < form->indnatts; k++)
+			values[k] = slot_getattr(row, form->indkey.values[k], &isnull[k]);
+		index_insert(appender->indexes[i], values, isnull, &row->tts_tid, appender->table,
+					 form->indisunique ? UNIQUE_CHECK_YES : UNIQUE_CHECK_NO, false,
+					 &unused);
 	}
 }
 
@@ -141,7 +200,7 @@ insert_index_entries(Appender *appender)
 			ResetPerTupleExprContext(appender->state);
 		}
 		else
-			insert_plain_entries(appender->relation, row);
+			insert_plain_entries(appender, row);
 		ExecClearTuple(row);
 	}
 	appender->count = 0;
@@ -170,9 +229,11 @@ append_row(Appender *appender)
 	{
 		MemoryContext caller = MemoryContextSwitchTo(appender->context);
 
-		row = table_slot_create(appender->relation->ri_RelationDesc, NULL);
+		row = table_slot_create(appender->table, NULL);
 		MemoryContextSwitchTo(caller);
 		appender->rows[appender->count] = row;
+		if (appender->count + 1 < APPEND_ROWS)
+			appender->rows[appender->count + 1] = NULL;
 	}
 	appender->count++;
 	memset(row->tts_values, 0, row->tts_tupleDescriptor->natts * sizeof(Datum));
@@ -187,8 +248,11 @@ append_close(Appender *appender)
 	append_flush(&appender, 1);
 	for (int i = 0; i < APPEND_ROWS && appender->rows[i]; i++)
 		ExecDropSingleTupleTableSlot(appender->rows[i]);
-	ExecCloseIndices(appender->relation);
-	table_close(appender->relation->ri_RelationDesc, NoLock);
+	close_indexes(appender);
 	if (appender->state)
+	{
+		ExecCloseIndices(appender->relation);
 		FreeExecutorState(appender->state);
+	}
+	table_close(appender->table, NoLock);
 }

@@ -340,10 +340,9 @@ load_bindings(void)
 	Relation table;
 	uint64	 before;
 
-	initialize_cache();
 	if (bindings.valid)
 		return;
-
+	initialize_cache();
 	discard(bindings.context);
 	memset(&bindings, 0, sizeof(bindings));
 	bindings.context = AllocSetContextCreate(
@@ -443,6 +442,22 @@ raw_expression(const char *text)
 }
 
 /*
+ * True if making such a value may run a domain's CHECK: of an array, a composite or a
+ * range type that somebody has defined.
+ */
+static bool
+may_hold_domain(Oid type)
+{
+	Oid	 element = get_element_type(type);
+	char kind;
+
+	if (OidIsValid(element))
+		type = element;
+	kind = get_typtype(type);
+	return type >= FirstNormalObjectId && kind != TYPTYPE_ENUM && kind != TYPTYPE_BASE;
+}
+
+/*
  * Tree walker: refuses what would let somebody else than the extension's owner
  * choose the code that runs.  Casts are the one kind of function that deparsed
  * text does not name: whoever owns a column's type could add one later.
@@ -462,6 +477,8 @@ refuse_unsafe(Node *node, void *relation)
 			   function->funcformat != COERCE_SQL_SYNTAX &&
 			   function->funcid >= FirstNormalObjectId;
 	}
+	if (IsA(node, Const) || IsA(node, CoerceViaIO) || IsA(node, ArrayCoerceExpr))
+		cast = may_hold_domain(exprType(node));
 	if (cast || IsA(node, CoerceToDomain))
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
@@ -661,6 +678,7 @@ compile_column(BoundRelation *bound, Relation relation, int column,
 	else
 	{
 		result->planned = GetCachedExpression(node);
+		bound->expressions = lappend(bound->expressions, result->planned);
 		if (calls_foreign_functions(result->planned->expr, NULL))
 			bound->unsafe_functions = true;
 		if (contain_mutable_functions(result->planned->expr))
@@ -746,11 +764,11 @@ reset_bound_relation(BoundRelation *bound)
 {
 	MemoryContext caller = MemoryContextSwitchTo(TopMemoryContext);
 
-	for (int i = 0; i < MAX_COLUMNS; i++)
-		if (bound->column[i].planned)
-			retired_expressions = lappend(retired_expressions, bound->column[i].planned);
+	retired_expressions = list_concat(retired_expressions, bound->expressions);
 	MemoryContextSwitchTo(caller);
 	discard(bound->context);
+	bound->expressions = NIL;
+	bound->expression_context = NULL;
 	bound->context = NULL;
 	bound->places = NULL;
 	memset(bound->column, 0, sizeof(bound->column));
@@ -888,8 +906,10 @@ stands_for(Source source, Oid relid)
 static bool
 plans_are_stale(const BoundRelation *bound)
 {
-	for (int i = 0; i < MAX_COLUMNS; i++)
-		if (bound->column[i].planned && !bound->column[i].planned->is_valid)
+	ListCell *cell;
+
+	foreach (cell, bound->expressions)
+		if (!((CachedExpression *) lfirst(cell))->is_valid)
 			return true;
 	return false;
 }
@@ -898,11 +918,13 @@ plans_are_stale(const BoundRelation *bound)
 BoundRelation *
 binding_peek(Source source, Oid relid)
 {
-	BoundRelation *bound;
+	static BoundRelation *last[SOURCE_COUNT];
+	BoundRelation		 *bound = last[source];
 
 	if (!bindings.valid)
 		return NULL;
-	bound = hash_search(bound_relations, &relid, HASH_FIND, NULL);
+	if (bound == NULL || bound->relid != relid)
+		bound = last[source] = hash_search(bound_relations, &relid, HASH_FIND, NULL);
 	return bound && bound->valid && bound->source == source && !plans_are_stale(bound)
 			   ? bound
 			   : NULL;

@@ -187,12 +187,14 @@ typedef struct BoundRelation
 	bool		unsafe_functions; /* an expression calls more than built-in functions */
 	bool foreign_functions; /* likewise as written, before SQL functions are inlined */
 	bool mutable_functions; /* the same row may read differently at another time */
-	const char	 *qualified_name; /* SQL */
-	const char	 *alias;		  /* SQL: of its rows, for whole-row references */
-	BoundColumn	  column[MAX_COLUMNS];
-	IdIndex		  id_index;
-	struct Place *places; /* fetch.c's: rows kept in mind */
-	MemoryContext context;
+	const char		   *qualified_name; /* SQL */
+	const char		   *alias;			/* SQL: of its rows, for whole-row references */
+	BoundColumn			column[MAX_COLUMNS];
+	struct List		   *expressions;		/* all that are planned */
+	struct ExprContext *expression_context; /* row.c's, once it was needed */
+	IdIndex				id_index;
+	struct Place	   *places; /* fetch.c's: rows kept in mind */
+	MemoryContext		context;
 } BoundRelation;
 
 /* Is anything attached (in this database)?  Needs a transaction, as all below. */

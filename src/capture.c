@@ -359,8 +359,18 @@ open_batch(Capture *capture, int64 rows)
 	capture->changes = palloc(capture->room * sizeof(Change));
 	capture->board_keys = palloc(capture->room * sizeof(Datum));
 	capture->hidden = palloc(capture->room * sizeof(Text));
-	capture->batch = AllocSetContextCreate(capture->context, "featul_integrations batch",
-										   ALLOCSET_DEFAULT_SIZES);
+	capture->batch = capture->context;
+	if (rows > 1) /* one is gone with the call */
+		capture->batch = AllocSetContextCreate(
+			capture->context, "featul_integrations batch", ALLOCSET_DEFAULT_SIZES);
+}
+
+/* Frees what the batch has left. */
+static void
+reset_batch(Capture *capture)
+{
+	if (capture->batch != capture->context)
+		MemoryContextReset(capture->batch);
 }
 
 /* Notes that the row in the new slot was visible. */
@@ -401,19 +411,20 @@ read_change(Capture *capture)
 	capture->changes[capture->n_changes++] = change;
 }
 
-/* Step: reads rows until the batch is full or there are no more. */
+/* Step: reads rows, one at least, until the batch is full or there are no more. */
 static void
 read_batch(Capture *capture)
 {
 	MemoryContext caller = MemoryContextSwitchTo(capture->batch);
 
-	while (capture->n_changes < capture->room && capture->n_hidden < capture->room &&
-		   MemoryContextMemAllocated(capture->batch, true) < BATCH_BYTES)
+	while (capture->n_changes < capture->room && capture->n_hidden < capture->room)
 	{
 		if (!capture->at_row && !advance(capture))
 			break;
 		capture->at_row = false;
 		read_change(capture);
+		if (MemoryContextMemAllocated(capture->batch, true) >= BATCH_BYTES)
+			break;
 	}
 	capture->is_read = true;
 	MemoryContextSwitchTo(caller);
@@ -529,7 +540,7 @@ process_batch(Capture *capture)
 	if (capture->records)
 		write_records(capture);
 	MemoryContextSwitchTo(caller);
-	MemoryContextReset(capture->batch);
+	reset_batch(capture);
 }
 
 /* The rows that may matter, from the one in the slots on. */
@@ -676,7 +687,7 @@ capture_workspace_delete(Capture *capture, const TriggerData *trigger)
 	{
 		if (capture->n_hidden > 0)
 			delete_integrations(capture->hidden, capture->n_hidden);
-		MemoryContextReset(capture->batch);
+		reset_batch(capture);
 	}
 	owner_end(&state);
 	ExecDropSingleTupleTableSlot(capture->old_slot);

@@ -94,17 +94,6 @@ compat_base64_decode(const char *text, int length, uint8 *out, int out_size)
 #define compat_lock_held(tag, mode) LockHeldByMe(tag, mode)
 #endif
 
-/* Pins a block of a relation if it is still in this buffer; how files are named since 16. */
-#include "storage/bufmgr.h"
-#include "utils/rel.h"
-#if PG_VERSION_NUM >= 160000
-#define compat_read_recent_buffer(relation, block, buffer)                               \
-	ReadRecentBuffer((relation)->rd_locator, MAIN_FORKNUM, block, buffer)
-#else
-#define compat_read_recent_buffer(relation, block, buffer)                               \
-	ReadRecentBuffer((relation)->rd_node, MAIN_FORKNUM, block, buffer)
-#endif
-
 /* An index scan; counts for EXPLAIN since 18. */
 #include "access/genam.h"
 #if PG_VERSION_NUM >= 180000

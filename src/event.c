@@ -620,8 +620,8 @@ fill_subject(Payload *payload, const Candidates *candidates, const Candidate *ca
 		payload->reaction = row_text(candidate->subject, REACTION_TYPE);
 }
 
-/* The payload of a candidate with everything around it; palloc'd. */
-static char *
+/* The payload of a candidate with everything around it; palloc'd, and a NUL after it. */
+static text *
 build_payload(const Candidates *candidates, const Candidate *candidate, Source source)
 {
 	Payload		   payload = { .event = payload_event_names[candidate->event] };
@@ -633,8 +633,11 @@ build_payload(const Candidates *candidates, const Candidate *candidate, Source s
 	if (candidate->subject)
 		fill_subject(&payload, candidates, candidate, source);
 	initStringInfo(&out);
+	enlargeStringInfo(&out, VARHDRSZ);
+	out.len = VARHDRSZ;
 	payload_build(&out, &payload);
-	return out.data;
+	SET_VARSIZE(out.data, out.len);
+	return (text *) out.data;
 }
 
 /* ------------------------------------------------------------------------
@@ -754,7 +757,7 @@ build_record(const Candidates *candidates, const Candidate *candidate, Source so
 
 		if (!subscription_wants(subscription, candidate->event,
 								row_text(candidate->post, POST_BOARD_ID)) ||
-			!subscription_accepts(subscription, record->payload))
+			!subscription_accepts(subscription, VARDATA(record->payload)))
 			continue;
 		record->integrations[record->n_integrations++] = subscription->id;
 		chat = chat || subscription->is_chat;
@@ -1010,7 +1013,7 @@ event_latest(const char *event, const char *workspace_id, char **payload, char *
 	if (row == NULL || !join_latest(&candidates, source, row))
 		return false;
 	join_people(&candidates, source);
-	*payload = build_payload(&candidates, &candidates.list[0], source);
+	*payload = VARDATA(build_payload(&candidates, &candidates.list[0], source));
 	*context = build_context(&candidates.list[0]);
 	return true;
 }

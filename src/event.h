@@ -28,8 +28,8 @@ typedef struct Record
 	Text	   workspace_id;
 	Text	   post_id;
 	int		   milestone; /* post.milestone: to be announced only once */
-	char	  *payload;
-	char	  *context; /* JSON or NULL */
+	text	  *payload;	  /* JSON, and a NUL after it */
+	char	  *context;	  /* JSON or NULL */
 	int		   n_integrations;
 	pg_uuid_t *integrations;
 } Record;

@@ -25,9 +25,12 @@
 #include "catalog/pg_type.h"
 #include "common/hashfn.h"
 #include "miscadmin.h"
+#include "storage/bufmgr.h"
 #include "storage/lmgr.h"
+#include "storage/smgr.h"
 #include "utils/builtins.h"
 #include "utils/fmgrprotos.h"
+#include "utils/rel.h"
 #include "utils/snapmgr.h"
 
 #include "compat.h"
@@ -42,8 +45,7 @@
 /* Where a row was last, and what it was. */
 typedef struct Place
 {
-	ItemPointerData tid; /* invalid: nothing */
-	Buffer			buffer;
+	ItemPointerData tid;  /* invalid: nothing */
 	TransactionId	xmin; /* that wrote it: together they name one version of a row */
 	Row			   *row;  /* NULL: not kept */
 } Place;
@@ -129,25 +131,32 @@ read_and_keep(Fetch *fetch, Place *place)
 		pfree(place->row);
 	place->row = NULL;
 	place->tid = slot->tts_tid;
-	place->buffer = ((BufferHeapTupleTableSlot *) slot)->buffer;
 	place->xmin = HeapTupleHeaderGetRawXmin(((HeapTupleTableSlot *) slot)->tuple->t_data);
 	if (!bound->mutable_functions && row_size(bound->source, row) <= KEPT_ROW_SIZE)
 		place->row = row_copy(bound->source, row, bound->context);
 	return row;
 }
 
+/*
+ * Whether the relation has this block.  Whoever cuts off its end needs it locked against
+ * us, and before it lets go of that has sent word of it, which makes every process ask
+ * anew how many blocks there are; so what we know of that is what there is at least.
+ */
+static bool
+has_block(Relation relation, BlockNumber block)
+{
+	BlockNumber known = RelationGetSmgr(relation)->smgr_cached_nblocks[MAIN_FORKNUM];
+
+	return (known != InvalidBlockNumber && block < known) ||
+		   block < RelationGetNumberOfBlocks(relation);
+}
+
 /* True if the snapshot sees a row version at this place; its buffer is pinned then. */
 static bool
 look_at(Fetch *fetch, const Place *place, Buffer *buffer)
 {
-	BlockNumber block;
-
-	if (!ItemPointerIsValid(&place->tid))
-		return false;
-	block = ItemPointerGetBlockNumber(&place->tid);
-	if (compat_read_recent_buffer(fetch->relation, block, place->buffer))
-		ReleaseBuffer(place->buffer);
-	else if (block >= RelationGetNumberOfBlocks(fetch->relation))
+	if (!ItemPointerIsValid(&place->tid) ||
+		!has_block(fetch->relation, ItemPointerGetBlockNumber(&place->tid)))
 		return false;
 	fetch->tuple.t_self = place->tid;
 	return heap_fetch(fetch->relation, GetActiveSnapshot(), &fetch->tuple, buffer, false);
@@ -169,7 +178,6 @@ fetch_from_place(Fetch *fetch, Place *place, Text id)
 		return NULL;
 	if (place->row && place->xmin == HeapTupleHeaderGetRawXmin(fetch->tuple.t_data))
 	{
-		place->buffer = buffer;
 		ReleaseBuffer(buffer);
 		return row_copy(fetch->bound->source, place->row, CurrentMemoryContext);
 	}

@@ -20,16 +20,16 @@
 #include "lookup.h"
 #include "owner.h"
 
-/* A wanted id and its row. */
-typedef struct Found
+/* Where a wanted id is, among many. */
+typedef struct Position
 {
-	Text	   id;
-	const Row *row;	   /* NULL: none, or not fetched yet */
-	char	   status; /* for simplehash */
-} Found;
+	Text id;
+	int	 index;
+	char status; /* for simplehash */
+} Position;
 
-#define SH_PREFIX found
-#define SH_ELEMENT_TYPE Found
+#define SH_PREFIX positions
+#define SH_ELEMENT_TYPE Position
 #define SH_KEY_TYPE Text
 #define SH_KEY id
 #define SH_HASH_KEY(table, key)                                                          \
@@ -40,16 +40,21 @@ typedef struct Found
 #define SH_DEFINE
 #include "lib/simplehash.h"
 
+/* So many ids are compared one by one. */
+#define FEW 8
+
 /* What is wanted of one source. */
 typedef struct Wanted
 {
-	bool		   is_known; /* how the source is read */
-	BoundRelation *bound;	 /* how; NULL if it is not bound */
-	found_hash	  *rows;
-	int			   count; /* ids not fetched yet */
-	int			   room;
-	Text		  *ids;
-	bool		   as_text; /* some id comes from a column of another type */
+	bool			is_known; /* how the source is read */
+	BoundRelation  *bound;	  /* how; NULL if it is not bound */
+	int				count;
+	int				fetched; /* the first so many of them */
+	int				room;
+	Text		   *ids; /* each once */
+	const Row	  **rows;
+	positions_hash *positions; /* NULL: there are few */
+	bool			as_text;   /* some id comes from a column of another type */
 } Wanted;
 
 struct Lookups
@@ -87,7 +92,9 @@ lookups_create(void)
 static BoundRelation *
 bound_relation(Source source)
 {
-	return binding_has(source) ? binding_of(source, binding_relid(source)) : NULL;
+	Oid relid = binding_relid(source);
+
+	return OidIsValid(relid) ? binding_of(source, relid) : NULL;
 }
 
 /* Likewise, asked for once: by and by it may be valid no longer. */
@@ -131,25 +138,57 @@ comparable(const BoundColumn *id, Oid type)
 		   (is_integer(type) && is_integer(id->type));
 }
 
+/* The index of an id that is wanted; -1 if it is not. */
+static int
+position(const Wanted *wanted, Text id)
+{
+	if (wanted->positions)
+	{
+		Position *found = positions_lookup(wanted->positions, id);
+
+		return found ? found->index : -1;
+	}
+	for (int i = 0; i < wanted->count; i++)
+		if (text_same(wanted->ids[i], id))
+			return i;
+	return -1;
+}
+
+/* Makes the ids that are not yet among them found by their hash. */
+static void
+hash_positions(Wanted *wanted)
+{
+	bool found;
+
+	if (wanted->positions == NULL)
+		wanted->positions = positions_create(CurrentMemoryContext, 8 * FEW, NULL);
+	for (int i = wanted->positions->members; i < wanted->count; i++)
+		positions_insert(wanted->positions, wanted->ids[i], &found)->index = i;
+}
+
 /* Notes a key that is not known yet. */
 static void
 want(Wanted *wanted, Text id, bool as_text)
 {
-	Found *found;
-	bool   known;
-
-	if (wanted->rows == NULL)
-		wanted->rows = found_create(CurrentMemoryContext, 8, NULL);
-	found = found_insert(wanted->rows, id, &known);
-	if (known)
+	if (position(wanted, id) >= 0)
 		return;
-	found->row = NULL;
-	if (wanted->ids == NULL)
-		wanted->ids = palloc((wanted->room = 8) * sizeof(Text));
+	if (wanted->room == 0)
+	{
+		wanted->room = FEW;
+		wanted->ids = palloc(wanted->room * sizeof(Text));
+		wanted->rows = palloc(wanted->room * sizeof(Row *));
+	}
 	else if (wanted->count == wanted->room)
-		wanted->ids = repalloc(wanted->ids, (wanted->room *= 2) * sizeof(Text));
-	wanted->ids[wanted->count++] = id;
+	{
+		wanted->room *= 2;
+		wanted->ids = repalloc(wanted->ids, wanted->room * sizeof(Text));
+		wanted->rows = repalloc(wanted->rows, wanted->room * sizeof(Row *));
+	}
+	wanted->ids[wanted->count] = id;
+	wanted->rows[wanted->count++] = NULL;
 	wanted->as_text = wanted->as_text || as_text;
+	if (wanted->count > FEW)
+		hash_positions(wanted);
 }
 
 /* See lookup.h. */
@@ -329,13 +368,9 @@ row_of_tuple(Source source, HeapTuple tuple, TupleDesc desc)
 static bool
 fetch_by_index(Wanted *wanted, BoundRelation *bound)
 {
-	const Row **rows = palloc(wanted->count * sizeof(Row *));
-
-	if (!fetch_rows(bound, wanted->ids, wanted->count, wanted->as_text, rows))
-		return false;
-	for (int i = 0; i < wanted->count; i++)
-		found_lookup(wanted->rows, wanted->ids[i])->row = rows[i];
-	return true;
+	return fetch_rows(bound, wanted->ids + wanted->fetched,
+					  wanted->count - wanted->fetched, wanted->as_text,
+					  wanted->rows + wanted->fetched);
 }
 
 /* Fetches what is wanted with a query. */
@@ -346,18 +381,18 @@ fetch_by_query(Wanted *wanted, BoundRelation *bound)
 	OwnerQuery query;
 
 	owner_query_begin(&query);
-	arguments[0] = lookups_text_array(wanted->ids, wanted->count);
+	arguments[0] = lookups_text_array(wanted->ids + wanted->fetched,
+									  wanted->count - wanted->fetched);
 	run_lookup(bound, wanted->as_text, arguments);
 	MemoryContextSwitchTo(query.memory);
 	for (uint64 i = 0; i < SPI_processed; i++)
 	{
 		Row *row =
 			row_of_tuple(bound->source, SPI_tuptable->vals[i], SPI_tuptable->tupdesc);
-		Found *found =
-			row->value[0].isnull ? NULL : found_lookup(wanted->rows, row->value[0].text);
+		int index = row->value[0].isnull ? -1 : position(wanted, row->value[0].text);
 
-		if (found)
-			found->row = row;
+		if (index >= 0)
+			wanted->rows[index] = row;
 	}
 	owner_query_end(&query);
 }
@@ -369,22 +404,22 @@ lookups_fetch(Lookups *lookups, Source source)
 	Wanted		  *wanted = &lookups->wanted[source];
 	BoundRelation *bound;
 
-	if (wanted->count == 0)
+	if (wanted->count == wanted->fetched)
 		return;
 	bound = bound_relation(source); /* NULL: not bound any more */
 	if (bound && !fetch_by_index(wanted, bound))
 		fetch_by_query(wanted, bound);
-	wanted->count = 0;
+	wanted->fetched = wanted->count;
 }
 
 /* See lookup.h. */
 const Row *
 lookups_get(const Lookups *lookups, Source source, Text id)
 {
-	found_hash *rows = lookups->wanted[source].rows;
-	Found	   *found = rows && id.data ? found_lookup(rows, id) : NULL;
+	const Wanted *wanted = &lookups->wanted[source];
+	int			  index = id.data ? position(wanted, id) : -1;
 
-	return found ? found->row : NULL;
+	return index >= 0 ? wanted->rows[index] : NULL;
 }
 
 /* ------------------------------------------------------------------------
@@ -419,55 +454,60 @@ lookups_want_role(Lookups *lookups, Text workspace_id, Oid workspace_type, Text 
 				 !comparable(&bound->column[MEMBER_USER_ID], user_type));
 }
 
-/* The two halves of all wanted pairs as arrays. */
+/* The two halves of the pairs to be fetched as arrays. */
 static void
 split_pairs(const Wanted *wanted, Datum *arrays)
 {
-	Text *halves = palloc(2 * wanted->count * sizeof(Text));
+	int	  count = wanted->count - wanted->fetched;
+	Text *halves = palloc(2 * count * sizeof(Text));
 
-	for (int i = 0; i < wanted->count; i++)
+	for (int i = 0; i < count; i++)
 	{
-		int length = strlen(wanted->ids[i].data);
+		Text pair = wanted->ids[wanted->fetched + i];
+		int	 length = strlen(pair.data);
 
-		halves[i] = (Text){ .data = wanted->ids[i].data, .length = length };
-		halves[wanted->count + i] =
-			(Text){ .data = wanted->ids[i].data + length + 1,
-					.length = wanted->ids[i].length - length - 1 };
+		halves[i] = (Text){ .data = pair.data, .length = length };
+		halves[count + i] =
+			(Text){ .data = pair.data + length + 1, .length = pair.length - length - 1 };
 	}
-	arrays[0] = lookups_text_array(halves, wanted->count);
-	arrays[1] = lookups_text_array(halves + wanted->count, wanted->count);
+	arrays[0] = lookups_text_array(halves, count);
+	arrays[1] = lookups_text_array(halves + count, count);
 }
 
 /* See lookup.h. */
 void
 lookups_fetch_roles(Lookups *lookups)
 {
-	Wanted	  *wanted = &lookups->wanted[SOURCE_MEMBER];
-	Datum	   arguments[2];
-	OwnerQuery query;
+	Wanted		  *wanted = &lookups->wanted[SOURCE_MEMBER];
+	BoundRelation *bound;
+	Datum		   arguments[2];
+	OwnerQuery	   query;
 
-	if (wanted->count == 0)
+	if (wanted->count == wanted->fetched)
+		return;
+	bound = bound_relation(SOURCE_MEMBER);
+	if (bound == NULL) /* not any more */
 		return;
 	owner_query_begin(&query);
 	split_pairs(wanted, arguments);
-	run_lookup(bound_relation(SOURCE_MEMBER), wanted->as_text, arguments);
+	run_lookup(bound, wanted->as_text, arguments);
 	MemoryContextSwitchTo(query.memory);
 	for (uint64 i = 0; i < SPI_processed; i++)
 	{
 		Row *row =
 			row_of_tuple(SOURCE_MEMBER, SPI_tuptable->vals[i], SPI_tuptable->tupdesc);
-		Found *found;
+		int index;
 
 		if (row->value[MEMBER_WORKSPACE_ID].isnull || row->value[MEMBER_USER_ID].isnull ||
 			(!row->value[MEMBER_IS_ACTIVE].isnull && !row->value[MEMBER_IS_ACTIVE].flag))
 			continue;
-		found = found_lookup(wanted->rows, pair_of(row_text(row, MEMBER_WORKSPACE_ID),
-												   row_text(row, MEMBER_USER_ID)));
-		if (found)
-			found->row = row;
+		index = position(wanted, pair_of(row_text(row, MEMBER_WORKSPACE_ID),
+										 row_text(row, MEMBER_USER_ID)));
+		if (index >= 0)
+			wanted->rows[index] = row;
 	}
 	owner_query_end(&query);
-	wanted->count = 0;
+	wanted->fetched = wanted->count;
 }
 
 /* See lookup.h. */

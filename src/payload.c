@@ -401,11 +401,10 @@ append_specifics(StringInfo out, const Payload *payload)
 	}
 }
 
-/* Makes out the payload with the texts as they are now. */
+/* Appends the payload with the texts as they are now. */
 static void
 append_payload(StringInfo out, const Payload *payload)
 {
-	resetStringInfo(out);
 	appendStringInfoChar(out, '{');
 	append_key(out, "event", text_of(payload->event));
 	appendStringInfoChar(out, ',');
@@ -416,18 +415,18 @@ append_payload(StringInfo out, const Payload *payload)
 	appendStringInfoChar(out, '}');
 }
 
-/* Bytes that this text has as UTF-8. */
+/* Bytes that what has been appended from there on has as UTF-8. */
 static int
-utf8_length(const StringInfo text)
+utf8_length(const StringInfo text, int start)
 {
 	char *utf8;
 	int	  length;
 
 	if (GetDatabaseEncoding() == PG_UTF8 || GetDatabaseEncoding() == PG_SQL_ASCII)
-		return text->len;
-	utf8 = text_to_utf8(text->data, text->len);
+		return text->len - start;
+	utf8 = text_to_utf8(text->data + start, text->len - start);
 	length = strlen(utf8);
-	if (utf8 != text->data)
+	if (utf8 != text->data + start)
 		pfree(utf8);
 	return length;
 }
@@ -478,7 +477,7 @@ encoded_length(Text text)
 
 	initStringInfo(&json);
 	append_text(&json, text);
-	length = utf8_length(&json);
+	length = utf8_length(&json, 0);
 	pfree(json.data);
 	return length;
 }
@@ -490,11 +489,13 @@ encoded_length(Text text)
 void
 payload_build(StringInfo out, Payload *payload)
 {
+	int start = out->len;
+
 	clip_others(payload);
 	append_payload(out, payload);
 	for (;;)
 	{
-		int	  excess = utf8_length(out) - PAYLOAD_MAX_BYTES;
+		int	  excess = utf8_length(out, start) - PAYLOAD_MAX_BYTES;
 		Text *text;
 		int	  keep;
 		int	  encoded;
@@ -511,6 +512,7 @@ payload_build(StringInfo out, Payload *payload)
 		if (payload->content.length > 0 && payload->comment_content.length > 0)
 			keep = Max(keep, text->length / 2);
 		*text = text_clipped(*text, Min(keep, text->length - 1));
+		out->len = start;
 		append_payload(out, payload);
 	}
 }

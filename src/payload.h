@@ -95,7 +95,7 @@ extern Text text_of_datum(Datum datum);
 extern Text text_of_timestamp(TimestampTz timestamp);
 
 /*
- * Makes out the payload: JSON in the database encoding, at most
+ * Appends the payload: JSON in the database encoding, at most
  * PAYLOAD_MAX_BYTES as UTF-8.  Cuts texts in *payload to make it fit.
  */
 extern void payload_build(StringInfo out, Payload *payload);

@@ -199,7 +199,7 @@ fill_event(Recorder *recorder, const Record *record, int64 id)
 		CStringGetTextDatum(payload_event_names[record->event]);
 	slot->tts_values[EVENT_WORKSPACE_ID] = text_datum(record->workspace_id);
 	slot->tts_values[EVENT_POST_ID] = text_datum(record->post_id);
-	slot->tts_values[EVENT_PAYLOAD] = CStringGetTextDatum(record->payload);
+	slot->tts_values[EVENT_PAYLOAD] = PointerGetDatum(record->payload);
 	slot->tts_isnull[EVENT_CONTEXT] = record->context == NULL;
 	if (record->context)
 		slot->tts_values[EVENT_CONTEXT] = CStringGetTextDatum(record->context);
@@ -314,8 +314,8 @@ is_returned(Text id)
 List *
 record_milestones(List *records)
 {
-	Text	  *ids = palloc(list_length(records) * sizeof(Text));
-	Datum	  *heights = palloc(list_length(records) * sizeof(Datum));
+	Text	  *ids = NULL;
+	Datum	  *heights = NULL;
 	List	  *kept = NIL;
 	ListCell  *cell;
 	OwnerQuery query;
@@ -327,6 +327,11 @@ record_milestones(List *records)
 
 		if (record->milestone == 0)
 			continue;
+		if (ids == NULL)
+		{
+			ids = palloc(list_length(records) * sizeof(Text));
+			heights = palloc(list_length(records) * sizeof(Datum));
+		}
 		ids[count] = record->post_id;
 		heights[count++] = Int32GetDatum(record->milestone);
 	}

@@ -73,20 +73,44 @@ prepared_expression(RowReader *reader, int column)
 	return *state;
 }
 
-/* Evaluates a column that is not a plain one. */
+/*
+ * What expressions are evaluated in, kept likewise: some keep in its memory what they
+ * found out the first time.
+ */
+static ExprContext *
+expression_context(RowReader *reader)
+{
+	BoundRelation *relation = reader->relation;
+	bool		   own = relation->unsafe_functions;
+	ExprContext	 **context = own ? &reader->context : &relation->expression_context;
+
+	if (*context == NULL)
+	{
+		MemoryContext caller =
+			MemoryContextSwitchTo(own ? reader->memory : relation->context);
+
+		*context = CreateStandaloneExprContext();
+		MemoryContextSwitchTo(caller);
+	}
+	return *context;
+}
+
+/*
+ * Evaluates a column that is not a plain one, in the caller's memory: a function may
+ * lead back to here, and what that leaves must not end before this does.
+ */
 static Datum
 evaluate(RowReader *reader, int column, TupleTableSlot *slot, bool *isnull)
 {
-	if (reader->context == NULL)
-	{
-		MemoryContext caller = MemoryContextSwitchTo(reader->memory);
+	ExprState	   *state = prepared_expression(reader, column);
+	ExprContext	   *context = expression_context(reader);
+	TupleTableSlot *outer = context->ecxt_scantuple;
+	Datum			result;
 
-		reader->context = CreateStandaloneExprContext();
-		MemoryContextSwitchTo(caller);
-	}
-	reader->context->ecxt_scantuple = slot;
-	return ExecEvalExprSwitchContext(prepared_expression(reader, column), reader->context,
-									 isnull);
+	context->ecxt_scantuple = slot;
+	result = ExecEvalExpr(state, context, isnull);
+	context->ecxt_scantuple = outer;
+	return result;
 }
 
 /* See row.h. */
@@ -97,6 +121,8 @@ row_read(RowReader *reader, TupleTableSlot *slot, uint32 columns)
 	const ColumnDefinition *definitions =
 		source_definitions[reader->relation->source].columns;
 
+	if (columns & (columns - 1)) /* several: not one by one */
+		slot_getallattrs(slot);
 	for (int i = 0; definitions[i].name; i++)
 	{
 		const BoundColumn *column = &reader->relation->column[i];
@@ -116,8 +142,6 @@ row_read(RowReader *reader, TupleTableSlot *slot, uint32 columns)
 		}
 		row->value[i] = value_from_datum(definitions[i].type, datum, isnull);
 	}
-	if (reader->context)
-		ResetExprContext(reader->context);
 	return row;
 }
 
