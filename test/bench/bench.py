@@ -21,7 +21,8 @@ PARTS = {part.NAME: part for part in (capture, delivery, peers, latency, indepen
 class Scale:
     """How much is measured."""
 
-    capture_rounds: int = 20
+    capture_rounds: int = 40
+    compared_rounds: int = 15  # where there is no bar
     capture_seconds: int = 2
     bulk_rounds: int = 9
     deliveries: int = 20_000
@@ -44,7 +45,7 @@ class Scale:
 
 
 QUICK = Scale(
-    capture_rounds=3, capture_seconds=1, bulk_rounds=3, deliveries=3_000, delivery_rounds=2,
+    capture_rounds=3, compared_rounds=2, capture_seconds=1, bulk_rounds=3, deliveries=3_000, delivery_rounds=2,
     peer_deliveries=1_000, peer_rounds=1, latency_rounds=1, latency_seconds=3, independence_rounds=1,
     dead=20_000, silent=2_000, silent_cycles=1, tenants=500, open_seconds=3, idle_settle=1, idle_seconds=5,
     growth_rounds=1, sizes=(1_000, 5_000), worker_counts=(1, 2),

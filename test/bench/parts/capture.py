@@ -79,11 +79,11 @@ def forget(app):
     app.forget()
 
 
-def single(lab, app, scale, **options):
+def single(lab, app, scale, rounds, **options):
     """Rates without triggers, with no integration, with one and with PL/pgSQL, round by round."""
     kinds = {"plain": ("plain", 0), "none": ("public", 1), "one": ("public", 0), "plpgsql": ("plpgsql", 0)}
     rates = {kind: [] for kind in kinds}
-    for n in range(scale.capture_rounds):
+    for n in range(rounds):
         order = list(kinds) if n % 2 == 0 else list(reversed(kinds))
         for kind in order:
             rates[kind].append(rate(lab, app, *kinds[kind], scale.capture_seconds, **options))
@@ -109,9 +109,9 @@ def rows(lab, scale):
         app.connect(0, lab.url("h1"))
         app.sql.lines(PLPGSQL.format(tables=(TREE / "test" / "featul.sql").read_text()))
         with lab.server_apart() as placed:
-            synced = single(lab, app, scale, placed=placed)
-            unsynced = single(lab, app, scale, placed=placed, commit="off")
-        scheduled = single(lab, app, scale)
+            synced = single(lab, app, scale, scale.capture_rounds, placed=placed)
+            unsynced = single(lab, app, scale, scale.compared_rounds, placed=placed, commit="off")
+        scheduled = single(lab, app, scale, scale.compared_rounds)
         times = bulk(app, scale)
 
     def row(what, rates, kind, bar=None):
