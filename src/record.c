@@ -314,8 +314,8 @@ is_returned(Text id)
 List *
 record_milestones(List *records)
 {
-	Text	  *ids = NULL;
-	Datum	  *heights = NULL;
+	Text	  *ids = palloc(list_length(records) * sizeof(Text));
+	Datum	  *heights = palloc(list_length(records) * sizeof(Datum));
 	List	  *kept = NIL;
 	ListCell  *cell;
 	OwnerQuery query;
@@ -327,11 +327,6 @@ record_milestones(List *records)
 
 		if (record->milestone == 0)
 			continue;
-		if (ids == NULL)
-		{
-			ids = palloc(list_length(records) * sizeof(Text));
-			heights = palloc(list_length(records) * sizeof(Datum));
-		}
 		ids[count] = record->post_id;
 		heights[count++] = Int32GetDatum(record->milestone);
 	}

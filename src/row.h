@@ -35,8 +35,9 @@ typedef struct RowReader
 {
 	BoundRelation *relation;
 	MemoryContext  memory;
-	ExprContext	  *context;
-	ExprState	  *state[MAX_COLUMNS]; /* of unsafe functions, made when first needed */
+	/* of a relation with unsafe functions, made when first needed */
+	ExprContext *context;
+	ExprState	*state[MAX_COLUMNS];
 } RowReader;
 
 extern RowReader *row_reader(BoundRelation *relation);
