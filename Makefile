@@ -9,47 +9,14 @@ EXTENSION = featul_integrations
 MODULE_big = featul_integrations
 DATA = sql/featul_integrations--1.0.sql
 
-OBJS = \
-	src/access.o \
-	src/address.o \
-	src/append.o \
-	src/attach.o \
-	src/binding.o \
-	src/capture.o \
-	src/channel.o \
-	src/databases.o \
-	src/discord.o \
-	src/dispatch.o \
-	src/event.o \
-	src/featul_integrations.o \
-	src/fetch.o \
-	src/filter.o \
-	src/http.o \
-	src/import.o \
-	src/integration.o \
-	src/launcher.o \
-	src/lookup.o \
-	src/message.o \
-	src/owner.o \
-	src/payload.o \
-	src/query.o \
-	src/queue.o \
-	src/record.o \
-	src/replay.o \
-	src/row.o \
-	src/settings.o \
-	src/shared.o \
-	src/slack.o \
-	src/subscription.o \
-	src/text.o \
-	src/url.o \
-	src/webhook.o \
-	src/worker.o
+# One concern, one .c, in eight folders (docs/architecture.md).
+sources = $(wildcard $(srcdir)/src/*.c $(srcdir)/src/*/*.c)
+OBJS = $(patsubst $(srcdir)/%.c,%.o,$(sort $(sources)))
 
 CURL_CONFIG ?= curl-config
 # Only what the server looks up by name leaves the library; PostgreSQL 16 and later
 # define PGDLLEXPORT like this themselves.
-PG_CPPFLAGS = $(shell $(CURL_CONFIG) --cflags) '-DPGDLLEXPORT=__attribute__((visibility("default")))'
+PG_CPPFLAGS = -I$(srcdir)/src $(shell $(CURL_CONFIG) --cflags) '-DPGDLLEXPORT=__attribute__((visibility("default")))'
 PG_CFLAGS = -Wall -Wextra -Werror -Wno-unused-parameter -Wno-sign-compare -Wno-missing-field-initializers -fvisibility=hidden -fno-plt
 SHLIB_LINK = $(shell $(CURL_CONFIG) --libs) -lcrypto
 
@@ -63,8 +30,8 @@ PG_CONFIG ?= pg_config
 PGXS := $(shell $(PG_CONFIG) --pgxs)
 include $(PGXS)
 
-$(OBJS): $(wildcard src/*.h)
+$(OBJS): $(wildcard src/*/*.h)
 
 .PHONY: format
 format:
-	clang-format -i src/*.c src/*.h
+	clang-format -i src/*.c src/*/*.[ch]

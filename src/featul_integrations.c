@@ -8,10 +8,10 @@
 #include "fmgr.h"
 #include "miscadmin.h"
 
-#include "databases.h"
-#include "launcher.h"
-#include "settings.h"
-#include "shared.h"
+#include "process/utility_hook.h"
+#include "process/launcher.h"
+#include "base/settings.h"
+#include "process/shared.h"
 
 PG_MODULE_MAGIC;
 

@@ -18,12 +18,12 @@
 #include "utils/jsonb.h"
 #include "utils/memutils.h"
 
-#include "access.h"
-#include "address.h"
-#include "channel.h"
-#include "compat.h"
-#include "payload.h"
-#include "text.h"
+#include "api/access.h"
+#include "base/address.h"
+#include "channel/channel.h"
+#include "base/compat.h"
+#include "capture/payload.h"
+#include "base/text.h"
 
 typedef int (*FuzzTarget)(const uint8_t *data, size_t size);
 
@@ -304,7 +304,7 @@ take_payload(Input *input, const char *event)
 
 	initStringInfo(&out);
 	payload_build(&out, &payload);
-	PROMISE(out.len <= PAYLOAD_MAX_BYTES);
+	PROMISE(out.len <= TEXT_MAX_BYTES);
 	return out.data;
 }
 
@@ -430,7 +430,7 @@ fuzz_render(Input *input)
 
 		initStringInfo(&body);
 		channels[i]->render(&event, &body);
-		PROMISE(body.len == strlen(body.data) && body.len <= PAYLOAD_MAX_BYTES);
+		PROMISE(body.len == strlen(body.data) && body.len <= TEXT_MAX_BYTES);
 		PROMISE(valid_utf8(body.data, body.len));
 		message =
 			DatumGetJsonbP(DirectFunctionCall1(jsonb_in, CStringGetDatum(body.data)));

@@ -1,0 +1,289 @@
+/*
+ * filter.c
+ *		What an integration wants to hear about: events, boards and a rule.
+ *
+ * Only checks and translates what users give; capture.c applies it.
+ */
+#include "postgres.h"
+
+#include "access/xact.h"
+#include "catalog/pg_type.h"
+#include "executor/spi.h"
+#include "fmgr.h"
+#include "mb/pg_wchar.h"
+#include "utils/array.h"
+#include "utils/builtins.h"
+#include "utils/memutils.h"
+#include "utils/resowner.h"
+
+#include "api/access.h"
+#include "application/binding.h"
+#include "api/filter.h"
+#include "capture/payload.h"
+#include "api/query.h"
+#include "base/errors.h"
+
+/*
+ * Bounds of our own: a rule runs inside the application's statements, so a
+ * workspace's admin must not be able to make it slow.  Each wildcard multiplies
+ * the steps of those around it by the payload's twenty-odd nodes.
+ */
+#define RULE_MAX_BYTES 1024
+#define RULE_MAX_ASTERISKS 4
+
+#define MAX_ELEMENTS 1000
+
+#define SHOWN_MAX_BYTES 100
+
+/* See filter.h. */
+char *
+filter_clipped(const char *text)
+{
+	int length = strlen(text);
+
+	if (length <= SHOWN_MAX_BYTES)
+		return pstrdup(text);
+	return psprintf("%.*s...", pg_mbcliplen(text, length, SHOWN_MAX_BYTES), text);
+}
+
+/* The elements of a one-dimensional array with no NULL, which is not empty. */
+static char **
+elements_of(ArrayType *array, const char *argument, int *count)
+{
+	Datum *values;
+	char **elements;
+
+	if (ARR_NDIM(array) > 1 || array_contains_nulls(array))
+		ereport(
+			ERROR,
+			(errcode(ERRCODE_FEATUL_BAD_ARGUMENT),
+			 errmsg("Argument %s must be a one-dimensional array without NULL elements",
+					argument),
+			 errhint("Pass NULL as %s for all.", argument)));
+	deconstruct_array(array, TEXTOID, -1, false, TYPALIGN_INT, &values, NULL, count);
+	if (*count == 0)
+		ereport(ERROR, (errcode(ERRCODE_FEATUL_BAD_ARGUMENT),
+						errmsg("Argument %s must not be empty", argument),
+						errhint("Pass NULL as %s for all.", argument)));
+	if (*count > MAX_ELEMENTS)
+		ereport(ERROR,
+				(errcode(ERRCODE_FEATUL_BAD_ARGUMENT),
+				 errmsg("Argument %s has more than %d elements", argument, MAX_ELEMENTS),
+				 errhint("Pass NULL as %s for all.", argument)));
+	elements = palloc(*count * sizeof(char *));
+	for (int i = 0; i < *count; i++)
+		elements[i] = TextDatumGetCString(values[i]);
+	return elements;
+}
+
+/* A text array of what is in the list, each once. */
+static ArrayType *
+array_of(List *texts)
+{
+	Datum	 *values = palloc(list_length(texts) * sizeof(Datum));
+	int		  count = 0;
+	ListCell *cell;
+
+	foreach (cell, texts)
+	{
+		bool seen = false;
+
+		for (int i = 0; i < foreach_current_index(cell) && !seen; i++)
+			seen = strcmp(list_nth(texts, i), lfirst(cell)) == 0;
+		if (!seen)
+			values[count++] = CStringGetTextDatum(lfirst(cell));
+	}
+	return construct_array(values, count, TEXTOID, -1, false, TYPALIGN_INT);
+}
+
+/* "post.created, post.status_changed, ...": for the hint */
+static char *
+known_events(void)
+{
+	StringInfoData list;
+
+	initStringInfo(&list);
+	for (EventKind kind = 0; kind < EVENT_COUNT; kind++)
+		appendStringInfo(&list, "%s%s", kind > 0 ? ", " : "",
+						 event_definitions[kind].name);
+	return list.data;
+}
+
+/* See filter.h. */
+void
+filter_check_event(const char *name)
+{
+	if (event_kind(name) == EVENT_COUNT)
+		ereport(ERROR, (errcode(ERRCODE_FEATUL_BAD_ARGUMENT),
+						errmsg("Unknown event \"%s\"", filter_clipped(name)),
+						errhint("Events are %s.", known_events())));
+}
+
+/* See filter.h. */
+ArrayType *
+filter_events(ArrayType *events)
+{
+	int	   count;
+	char **names;
+	List  *known = NIL;
+
+	if (events == NULL)
+		return NULL;
+	names = elements_of(events, "events", &count);
+	for (int i = 0; i < count; i++)
+	{
+		filter_check_event(names[i]);
+		known = lappend(known, names[i]);
+	}
+	return array_of(known);
+}
+
+/* See filter.h. */
+ArrayType *
+filter_boards(ArrayType *slugs, const char *workspace_id)
+{
+	StringInfoData	sql;
+	QueryParameters parameters = { 0 };
+	List		   *ids = NIL;
+	int64			rows;
+
+	if (slugs == NULL)
+		return NULL;
+	initStringInfo(&sql);
+	appendStringInfoString(
+		&sql,
+		"SELECT u.slug, b.id FROM unnest($2) WITH ORDINALITY AS u (slug, n) LEFT JOIN ");
+	binding_append_relation(&sql, SOURCE_BOARD, "b");
+	appendStringInfoString(
+		&sql, " ON b.workspace_id = $1 AND coalesce(b.slug, b.id) = u.slug ORDER BY u.n");
+	query_add_text(&parameters, workspace_id);
+	query_add(&parameters, TEXTARRAYOID, PointerGetDatum(slugs), false);
+	rows = query_read_bound(&parameters, SOURCE_BOARD, sql.data);
+	for (int64 row = 0; row < rows; row++)
+	{
+		char *id = query_result(row, 2);
+
+		if (id == NULL)
+			ereport(
+				ERROR,
+				(errcode(ERRCODE_FEATUL_BAD_ARGUMENT),
+				 errmsg("Unknown board \"%s\"", filter_clipped(query_result(row, 1))),
+				 errhint("Boards are given by the slugs of the workspace's boards.")));
+		ids = lappend(ids, id);
+	}
+	return array_of(ids);
+}
+
+/* See filter.h. */
+void
+filter_check_slugs(ArrayType *slugs)
+{
+	int count;
+
+	if (slugs != NULL)
+		(void) elements_of(slugs, "boards", &count);
+}
+
+/* Raises PT400, with this reason. */
+static void
+refuse_rule(const char *detail)
+{
+	ereport(
+		ERROR,
+		(errcode(ERRCODE_FEATUL_BAD_ARGUMENT), errmsg("Rule cannot be used"),
+		 errdetail("%s", detail),
+		 errhint(
+			 "A rule is a jsonpath predicate over the webhook's payload, such as $.post.upvotes >= 10.")));
+}
+
+/* Refuses what could take long, whatever the payload. */
+static void
+check_rule_cost(const char *rule)
+{
+	int asterisks = 0;
+
+	if (strlen(rule) > RULE_MAX_BYTES)
+		refuse_rule("It is longer than 1024 bytes.");
+	for (const char *c = rule; *c; c++)
+		asterisks += *c == '*';
+	if (asterisks > RULE_MAX_ASTERISKS)
+		refuse_rule("It has more than four asterisks (wildcards, multiplications).");
+	/* back references make matching a regular expression exponential */
+	if (strstr(rule, "like_regex"))
+		for (const char *c = rule; *c; c++)
+			if (*c == '\\' && c[1] >= '1' && c[1] <= '9')
+				refuse_rule("Its regular expression has a back reference.");
+}
+
+/*
+ * Evaluates the rule over a sample of each event as capture does; raises
+ * whatever the rule raises.  True if it is true or false for one of them.
+ */
+static bool
+rule_decides(const char *rule)
+{
+	QueryParameters parameters = { 0 };
+	Datum			samples[EVENT_COUNT];
+
+	for (EventKind kind = 0; kind < EVENT_COUNT; kind++)
+		samples[kind] = CStringGetTextDatum(payload_sample(
+			event_definitions[kind].name, "workspace_sample", "Acme", "acme"));
+	query_add_text(&parameters, rule);
+	query_add(&parameters, TEXTARRAYOID,
+			  PointerGetDatum(construct_array(samples, EVENT_COUNT, TEXTOID, -1, false,
+											  TYPALIGN_INT)),
+			  false);
+	(void) query_read(
+		&parameters,
+		"SELECT bool_or(pg_catalog.jsonb_path_match_tz(sample::jsonb, $1::jsonpath, '{}', true) IS NOT NULL)"
+		" FROM unnest($2) AS sample");
+	return query_result_bool(0, 1);
+}
+
+/* See filter.h. */
+void
+filter_check_rule(const char *rule)
+{
+	MemoryContext context = CurrentMemoryContext;
+	ResourceOwner owner = CurrentResourceOwner;
+	volatile bool decides = false;
+	char *volatile problem = NULL;
+
+	if (rule == NULL)
+		return;
+	if (rule[strspn(rule, " \t\r\n")] == '\0')
+		ereport(ERROR, (errcode(ERRCODE_FEATUL_BAD_ARGUMENT),
+						errmsg("Argument rule must not be empty"),
+						errhint("Pass NULL as rule for all.")));
+	check_rule_cost(rule);
+
+	BeginInternalSubTransaction(NULL);
+	MemoryContextSwitchTo(context);
+	PG_TRY();
+	{
+		decides = rule_decides(rule);
+		ReleaseCurrentSubTransaction();
+	}
+	PG_CATCH();
+	{
+		ErrorData *error;
+		int		   category = ERRCODE_TO_CATEGORY(geterrcode());
+
+		MemoryContextSwitchTo(context);
+		if (category == ERRCODE_OPERATOR_INTERVENTION) /* cancelled, shut down */
+			PG_RE_THROW();
+		error = CopyErrorData();
+		FlushErrorState();
+		RollbackAndReleaseCurrentSubTransaction();
+		problem = error->detail ? psprintf("%s: %s", error->message, error->detail)
+								: error->message;
+	}
+	PG_END_TRY();
+	MemoryContextSwitchTo(context);
+	CurrentResourceOwner = owner;
+
+	if (problem)
+		refuse_rule(problem);
+	if (!decides)
+		refuse_rule("It is neither true nor false for any event.");
+}

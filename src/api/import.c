@@ -1,0 +1,244 @@
+/*
+ * import.c
+ *		integration_import(): takes over featul's older integrations.
+ *
+ * For the extension's owner: no acting user, no role, no plan.  Each row is
+ * judged as integration_connect() would; a mark remembers what was taken over,
+ * so that one that a user disconnected later does not come back.
+ */
+#include "postgres.h"
+
+#include "access/xact.h"
+#include "catalog/namespace.h"
+#include "executor/spi.h"
+#include "fmgr.h"
+#include "funcapi.h"
+#include "utils/builtins.h"
+#include "utils/lsyscache.h"
+#include "utils/memutils.h"
+
+#include "api/access.h"
+#include "api/api.h"
+#include "application/attach.h"
+#include "application/binding.h"
+#include "base/compat.h"
+#include "application/user_context.h"
+#include "api/query.h"
+#include "process/shared.h"
+#include "base/errors.h"
+
+/* A row of the older table. */
+typedef struct OldIntegration
+{
+	char *workspace_id;
+	char *type;
+	char *webhook_url;
+	bool  is_active;
+	bool  has_workspace;
+} OldIntegration;
+
+/* workspace_integration or workspace_integrations of that schema; else 42P01. */
+static Oid
+find_table(const char *schema)
+{
+	static const char *const names[] = { "workspace_integration",
+										 "workspace_integrations" };
+	Oid namespace = get_namespace_oid(schema, false);
+
+	for (int i = 0; i < lengthof(names); i++)
+		if (OidIsValid(get_relname_relid(names[i], namespace)))
+			return get_relname_relid(names[i], namespace);
+	ereport(ERROR, (errcode(ERRCODE_UNDEFINED_TABLE),
+					errmsg("schema \"%s\" has no table workspace_integration", schema)));
+}
+
+/* Notes of each row whether its workspace exists. */
+static void
+check_workspaces(List *rows)
+{
+	StringInfoData sql;
+	ListCell	  *cell;
+
+	initStringInfo(&sql);
+	appendStringInfoString(&sql, "SELECT FROM ");
+	binding_append_relation(&sql, SOURCE_WORKSPACE, "w");
+	appendStringInfoString(&sql, " WHERE w.id = $1");
+	foreach (cell, rows)
+	{
+		OldIntegration *old = lfirst(cell);
+		QueryParameters parameters = { 0 };
+
+		query_add_text(&parameters, old->workspace_id);
+		old->has_workspace =
+			query_read_bound(&parameters, SOURCE_WORKSPACE, sql.data) > 0;
+	}
+}
+
+/* Reads all rows, in a stable order, as the table's owner. */
+static List *
+read_old_integrations(Oid table)
+{
+	StringInfoData	sql;
+	QueryParameters parameters = { 0 };
+	OwnerState		state;
+	List		   *rows = NIL;
+	int64			count;
+
+	initStringInfo(&sql);
+	appendStringInfo(
+		&sql,
+		"SELECT o.workspace_id::text, o.type::text, o.webhook_url::text,"
+		" o.is_active IS NOT FALSE FROM %s o ORDER BY 1, 2, o.is_active IS NOT FALSE DESC",
+		quote_qualified_identifier(get_namespace_name(get_rel_namespace(table)),
+								   get_rel_name(table)));
+	owner_table_begin(&state, table);
+	count = query_read(&parameters, sql.data);
+	owner_end(&state);
+	for (int64 row = 0; row < count; row++)
+	{
+		OldIntegration *old = palloc(sizeof(OldIntegration));
+
+		old->workspace_id = query_result(row, 1);
+		old->type = query_result(row, 2);
+		old->webhook_url = query_result(row, 3);
+		old->is_active = query_result_bool(row, 4);
+		rows = lappend(rows, old);
+	}
+	check_workspaces(rows);
+	return rows;
+}
+
+/* Why the channel would not take this URL, palloc'd; NULL if it would. */
+static char *
+url_problem(const Channel *channel, const char *url)
+{
+	MemoryContext context = CurrentMemoryContext;
+	char *volatile problem = NULL;
+
+	/* no subtransaction: checking a URL touches nothing but memory */
+	PG_TRY();
+	{
+		channel->check_url(url);
+	}
+	PG_CATCH();
+	{
+		MemoryContextSwitchTo(context);
+		if (geterrcode() != ERRCODE_FEATUL_BAD_ARGUMENT)
+			PG_RE_THROW();
+		problem = CopyErrorData()->message;
+		FlushErrorState();
+	}
+	PG_END_TRY();
+	return problem;
+}
+
+/* What the mark of an import is called. */
+static char *
+mark_id(const OldIntegration *old)
+{
+	return psprintf("%s:%s", old->type, old->workspace_id);
+}
+
+/* Whether it was taken over before. */
+static bool
+was_imported(const OldIntegration *old)
+{
+	QueryParameters parameters = { 0 };
+
+	query_add_text(&parameters, mark_id(old));
+	return query_write(&parameters, "SELECT FROM featul_integrations.mark"
+									" WHERE source = 'import' AND id = $1") > 0;
+}
+
+/* Remembers that it was taken over. */
+static void
+mark_imported(const OldIntegration *old)
+{
+	QueryParameters parameters = { 0 };
+
+	query_add_text(&parameters, mark_id(old));
+	(void) query_write(&parameters, "INSERT INTO featul_integrations.mark (source, id)"
+									" VALUES ('import', $1) ON CONFLICT DO NOTHING");
+}
+
+/* Connects it; false if the workspace has one of that type. */
+static bool
+insert_integration(const OldIntegration *old, const Channel *channel)
+{
+	QueryParameters parameters = { 0 };
+
+	query_add_text(&parameters, old->workspace_id);
+	query_add_text(&parameters, old->type);
+	query_add_text(&parameters, old->webhook_url);
+	query_add_text(&parameters, channel->signs ? channel_new_secret() : NULL);
+	query_add_text(&parameters,
+				   old->is_active ? NULL : "It was inactive when it was imported.");
+	if (query_write(
+			&parameters,
+			"INSERT INTO featul_integrations.integration"
+			" (workspace_id, type, webhook_url, secret, is_active, inactive_reason)"
+			" VALUES ($1, $2, $3, $4, $5 IS NULL, $5)"
+			" ON CONFLICT DO NOTHING RETURNING id") == 0)
+		return false;
+	api_claim_integration(query_result(0, 1));
+	return true;
+}
+
+/* Takes over one; returns NULL, or why it was refused. */
+static char *
+import_one(const OldIntegration *old)
+{
+	const Channel *channel;
+	char		  *problem;
+
+	if (old->workspace_id == NULL || old->type == NULL || old->webhook_url == NULL)
+		return "A value is missing";
+	channel = channel_find(old->type);
+	if (channel == NULL)
+		return psprintf("Unknown integration type; types are %s", channel_types());
+	if (!old->has_workspace)
+		return "Workspace not found";
+	problem = url_problem(channel, old->webhook_url);
+	if (problem)
+		return problem;
+	if (was_imported(old))
+		return "It was imported before";
+	if (!insert_integration(old, channel))
+		return "The workspace has an integration of this type";
+	mark_imported(old);
+	return NULL;
+}
+
+FEATUL_FUNCTION(featul_integration_import);
+
+/* integration_import(app_schema): see the install script. */
+Datum
+featul_integration_import(PG_FUNCTION_ARGS)
+{
+	ReturnSetInfo *result = (ReturnSetInfo *) fcinfo->resultinfo;
+	ListCell	  *cell;
+	char		  *schema;
+
+	attach_require_owner();
+	schema = api_text(fcinfo, 0, "app_schema");
+	InitMaterializedSRF(fcinfo, 0);
+	api_spi_connect();
+	binding_require();
+	foreach (cell, read_old_integrations(find_table(schema)))
+	{
+		OldIntegration *old = lfirst(cell);
+		char		   *problem = import_one(old);
+		Datum values[4] = { old->workspace_id ? CStringGetTextDatum(old->workspace_id)
+											  : (Datum) 0,
+							old->type ? CStringGetTextDatum(old->type) : (Datum) 0,
+							BoolGetDatum(problem == NULL),
+							problem ? CStringGetTextDatum(problem) : (Datum) 0 };
+		bool nulls[4] = { old->workspace_id == NULL, old->type == NULL, false,
+						  problem == NULL };
+
+		tuplestore_putvalues(result->setResult, result->setDesc, values, nulls);
+	}
+	api_spi_finish();
+	shared_reload_workers_at_commit();
+	return (Datum) 0;
+}

@@ -1,0 +1,362 @@
+/*
+ * settings.c
+ *		Definition of the settings; what they mean is in README.md.
+ */
+#include "postgres.h"
+
+#include <limits.h>
+#include <sys/stat.h>
+
+#include <curl/curl.h>
+#include <openssl/err.h>
+#include <openssl/x509_vfy.h>
+
+#include "access/parallel.h"
+#include "miscadmin.h"
+#include "utils/guc.h"
+
+#include "base/address.h"
+#include "base/settings.h"
+
+/* Longest element of connect_to; http.c's buffer has room for it. */
+#define CONNECT_TO_MAX_BYTES 1000
+
+/* Longest proxy. */
+#define PROXY_MAX_BYTES 2000
+
+/* Longest post_url: with two slugs it should still be a URL that all accept. */
+#define POST_URL_MAX_BYTES 1000
+
+char *setting_user_id = NULL;
+bool  setting_capture = true;
+bool  setting_operator = false;
+bool  setting_delivery = true;
+int	  setting_request_timeout = 10000;
+int	  setting_max_attempts = 3;
+int	  setting_retry_delay = 10000;
+int	  setting_max_in_flight = 256;
+int	  setting_max_in_flight_per_integration = 8;
+int	  setting_retention = 7 * 86400;
+int	  setting_workers = 1;
+char *setting_allowed_networks = NULL;
+char *setting_connect_to = NULL;
+char *setting_ca_file = NULL;
+char *setting_proxy = NULL;
+char *setting_post_url = NULL;
+
+/* ------------------------------------------------------------------------
+ * Checks: each returns false, with a DETAIL, for a value that will not do
+ * ------------------------------------------------------------------------ */
+
+/* Comma-separated CIDRs. */
+static bool
+check_allowed_networks(char **newval, void **extra, GucSource source)
+{
+	char bad[64];
+
+	if (address_set_allowed_networks(*newval, false, bad, sizeof(bad)))
+		return true;
+	GUC_check_errdetail(
+		"\"%s\" is not an address range such as 10.1.2.0/24 or fd00::/8, or there are more than 64.",
+		bad);
+	return false;
+}
+
+/* Makes them what address_allowed() consults. */
+static void
+assign_allowed_networks(const char *newval, void *extra)
+{
+	(void) address_set_allowed_networks(newval, true, NULL, 0);
+}
+
+/* Steps over HOST:PORT, both optional, a host with colons in brackets; NULL if malformed. */
+static const char *
+skip_host_and_port(const char *text)
+{
+	char *end;
+	long  port;
+
+	if (*text == '[')
+	{
+		text += 1 + strspn(text + 1, "0123456789abcdefABCDEF:.");
+		if (*text++ != ']')
+			return NULL;
+	}
+	else
+		text += strcspn(text, ":[]/@ \t");
+	if (*text++ != ':')
+		return NULL;
+	if (*text < '0' || *text > '9')
+		return text;
+	port = strtol(text, &end, 10);
+	return port >= 1 && port <= 65535 ? end : NULL;
+}
+
+/* HOST:PORT:HOST:PORT, as curl's --connect-to has it. */
+static bool
+connect_to_element_valid(const char *element)
+{
+	const char *rest = skip_host_and_port(element);
+
+	if (rest == NULL || *rest++ != ':')
+		return false;
+	rest = skip_host_and_port(rest);
+	return rest != NULL && *rest == '\0';
+}
+
+/* Such elements, separated by commas. */
+static bool
+check_connect_to(char **newval, void **extra, GucSource source)
+{
+	const char *rest = *newval;
+
+	while (*rest)
+	{
+		char element[CONNECT_TO_MAX_BYTES + 1];
+		int	 length;
+
+		rest += strspn(rest, " ");
+		length = strcspn(rest, ",");
+		snprintf(element, sizeof(element), "%.*s", length, rest);
+		if (length > CONNECT_TO_MAX_BYTES || !connect_to_element_valid(element))
+		{
+			GUC_check_errdetail("\"%s\" is not of the form HOST:PORT:HOST:PORT.",
+								element);
+			return false;
+		}
+		rest += length;
+		if (*rest == ',' && *++rest == '\0')
+		{
+			GUC_check_errdetail("The list ends with a comma.");
+			return false;
+		}
+	}
+	return true;
+}
+
+/* True if the file holds at least one certificate that OpenSSL can load. */
+static bool
+holds_certificates(const char *path)
+{
+	X509_STORE *store = X509_STORE_new();
+	bool loaded = store != NULL && X509_STORE_load_locations(store, path, NULL) == 1;
+
+	X509_STORE_free(store);
+	ERR_clear_error();
+	return loaded;
+}
+
+/* Empty, or a readable file with certificates. */
+static bool
+check_ca_file(char **newval, void **extra, GucSource source)
+{
+	struct stat status;
+
+	/*
+	 * A parallel worker takes over what its leader has: a file that was removed
+	 * since must not break queries.
+	 */
+	if (**newval == '\0' || InitializingParallelWorker)
+		return true;
+	if (stat(*newval, &status) != 0 || access(*newval, R_OK) != 0)
+	{
+		GUC_check_errdetail("The file \"%s\" cannot be read: %m.", *newval);
+		return false;
+	}
+	if (!S_ISREG(status.st_mode) || !holds_certificates(*newval))
+	{
+		GUC_check_errdetail("The file \"%s\" holds no certificates in PEM format.",
+							*newval);
+		return false;
+	}
+	return true;
+}
+
+/* True if libcurl can parse it and its scheme is among those given. */
+static bool
+url_valid(const char *url, unsigned int flags, const char *const *schemes)
+{
+	CURLU *parsed = curl_url();
+	char  *scheme = NULL;
+	bool   valid = false;
+
+	if (parsed && curl_url_set(parsed, CURLUPART_URL, url, flags) == CURLUE_OK &&
+		curl_url_get(parsed, CURLUPART_SCHEME, &scheme, 0) == CURLUE_OK)
+		for (; *schemes && !valid; schemes++)
+			valid = pg_strcasecmp(scheme, *schemes) == 0;
+	curl_free(scheme);
+	curl_url_cleanup(parsed);
+	return valid;
+}
+
+/* Empty, or what CURLOPT_PROXY understands. */
+static bool
+check_proxy(char **newval, void **extra, GucSource source)
+{
+	/* what CURLOPT_PROXY knows */
+	static const char *const schemes[] = { "http",	 "https",	"socks4", "socks4a",
+										   "socks5", "socks5h", NULL };
+
+	char url[PROXY_MAX_BYTES + sizeof("http://")];
+
+	/* without a scheme it is an HTTP proxy, whatever its name starts with */
+	snprintf(url, sizeof(url), "%s%s", strstr(*newval, "://") ? "" : "http://", *newval);
+	if (**newval == '\0' || (strlen(*newval) <= PROXY_MAX_BYTES &&
+							 url_valid(url, CURLU_NON_SUPPORT_SCHEME, schemes)))
+		return true;
+	/* the value may hold a password: not repeated here */
+	GUC_check_errdetail(
+		"A proxy is [SCHEME://][USER:PASSWORD@]HOST[:PORT]; schemes are http, https, socks4, socks4a, socks5 and socks5h.");
+	return false;
+}
+
+/* Where a placeholder ends that starts here; NULL if it is none that we know. */
+static const char *
+skip_placeholder(const char *text)
+{
+	if (strncmp(text, "{workspace}", 11) == 0)
+		return text + 11;
+	if (strncmp(text, "{post}", 6) == 0)
+		return text + 6;
+	return NULL;
+}
+
+/* A URL with no other placeholders than those known. */
+static bool
+check_post_url(char **newval, void **extra, GucSource source)
+{
+	static const char *const schemes[] = { "http", "https", NULL };
+	char					 example[POST_URL_MAX_BYTES + 1];
+	int						 n = 0;
+
+	if (strlen(*newval) > POST_URL_MAX_BYTES)
+	{
+		GUC_check_errdetail("The URL is longer than %d bytes.", POST_URL_MAX_BYTES);
+		return false;
+	}
+	for (const char *c = *newval; *c;)
+	{
+		const char *end = skip_placeholder(c);
+
+		if (end == NULL && (*c == '{' || *c == '}'))
+		{
+			GUC_check_errdetail(
+				"There is a brace that belongs to no known placeholder; known are {workspace} and {post}.");
+			return false;
+		}
+		if (end == NULL && (*c <= ' ' || *c >= 0x7F))
+		{
+			GUC_check_errdetail(
+				"Spaces, control characters and other than ASCII characters must be percent-encoded.");
+			return false;
+		}
+		example[n++] = end ? 'x' : *c;
+		c = end ? end : c + 1;
+	}
+	example[n] = '\0';
+	if (!url_valid(example, 0, schemes))
+	{
+		GUC_check_errdetail("It is not an http or https URL.");
+		return false;
+	}
+	return true;
+}
+
+/* ------------------------------------------------------------------------
+ * Definitions
+ * ------------------------------------------------------------------------ */
+
+/* Who calls, and whether a session's changes are captured */
+static void
+define_session_settings(void)
+{
+	DefineCustomStringVariable("featul_integrations.user_id",
+							   "The acting user of integration_* calls.",
+							   "Where empty, the sub of request.jwt.claims.",
+							   &setting_user_id, "", PGC_USERSET, 0, NULL, NULL, NULL);
+	DefineCustomBoolVariable("featul_integrations.capture",
+							 "Whether changes are captured as events.",
+							 "SET LOCAL to off leaves out bulk work such as imports.",
+							 &setting_capture, true, PGC_USERSET, 0, NULL, NULL, NULL);
+	DefineCustomBoolVariable("featul_integrations.operator",
+							 "Lets a DBA call integration_* without an acting user.",
+							 "Skips the role check, never the plan.", &setting_operator,
+							 false, PGC_SUSET, 0, NULL, NULL, NULL);
+}
+
+/* What the workers do, how often and how long */
+static void
+define_delivery_settings(void)
+{
+	DefineCustomBoolVariable("featul_integrations.delivery", "Whether anything is sent.",
+							 "Off on staging copies; events wait.", &setting_delivery,
+							 true, PGC_SIGHUP, 0, NULL, NULL, NULL);
+	DefineCustomIntVariable(
+		"featul_integrations.request_timeout",
+		"Time limit of one request, from connecting to the response's end.", NULL,
+		&setting_request_timeout, 10000, 100, 600000, PGC_SIGHUP, GUC_UNIT_MS, NULL, NULL,
+		NULL);
+	DefineCustomIntVariable(
+		"featul_integrations.max_attempts", "Attempts before a delivery has failed.",
+		NULL, &setting_max_attempts, 3, 1, 100, PGC_SIGHUP, 0, NULL, NULL, NULL);
+	DefineCustomIntVariable(
+		"featul_integrations.retry_delay",
+		"Pause after the first failed attempt; doubles with each further one.", NULL,
+		&setting_retry_delay, 10000, 1, 86400000, PGC_SIGHUP, GUC_UNIT_MS, NULL, NULL,
+		NULL);
+	DefineCustomIntVariable("featul_integrations.max_in_flight",
+							"Requests a worker has under way at once.", NULL,
+							&setting_max_in_flight, 256, 1, SETTING_MAX_IN_FLIGHT_BOUND,
+							PGC_SIGHUP, 0, NULL, NULL, NULL);
+	DefineCustomIntVariable("featul_integrations.max_in_flight_per_integration",
+							"Requests to one integration under way at once.", NULL,
+							&setting_max_in_flight_per_integration, 8, 1, 1000,
+							PGC_SIGHUP, 0, NULL, NULL, NULL);
+	DefineCustomIntVariable("featul_integrations.retention",
+							"How long settled deliveries and their payloads are kept.",
+							NULL, &setting_retention, 7 * 86400, 60, INT_MAX, PGC_SIGHUP,
+							GUC_UNIT_S, NULL, NULL, NULL);
+
+	/* PGC_POSTMASTER settings cannot be defined later than this */
+	if (process_shared_preload_libraries_in_progress)
+		DefineCustomIntVariable(
+			"featul_integrations.workers", "Delivering processes per database.", NULL,
+			&setting_workers, 1, 1, 16, PGC_POSTMASTER, 0, NULL, NULL, NULL);
+}
+
+/* Where requests go, and what URLs look like */
+static void
+define_network_settings(void)
+{
+	DefineCustomStringVariable(
+		"featul_integrations.allowed_networks",
+		"Comma-separated CIDRs that may be reached though not public.", NULL,
+		&setting_allowed_networks, "", PGC_SIGHUP, 0, check_allowed_networks,
+		assign_allowed_networks, NULL);
+	DefineCustomStringVariable(
+		"featul_integrations.connect_to",
+		"Comma-separated HOST:PORT:HOST:PORT: where a host is really reached.", NULL,
+		&setting_connect_to, "", PGC_SIGHUP, 0, check_connect_to, NULL, NULL);
+	DefineCustomStringVariable(
+		"featul_integrations.ca_file", "CA bundle to trust instead of the system's.",
+		NULL, &setting_ca_file, "", PGC_SIGHUP, 0, check_ca_file, NULL, NULL);
+	DefineCustomStringVariable("featul_integrations.proxy",
+							   "Egress proxy; it is then trusted to filter names.", NULL,
+							   &setting_proxy, "", PGC_SIGHUP, GUC_SUPERUSER_ONLY,
+							   check_proxy, NULL, NULL);
+	DefineCustomStringVariable("featul_integrations.post_url",
+							   "URL of a post; {workspace} and {post} are slugs.", NULL,
+							   &setting_post_url,
+							   "https://{workspace}.featul.com/posts/{post}", PGC_SIGHUP,
+							   0, check_post_url, NULL, NULL);
+}
+
+/* See settings.h. */
+void
+settings_define(void)
+{
+	define_session_settings();
+	define_delivery_settings();
+	define_network_settings();
+	MarkGUCPrefixReserved("featul_integrations");
+}

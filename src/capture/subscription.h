@@ -1,0 +1,59 @@
+/*
+ * subscription.h
+ *		Which integrations of a workspace want which events: a process-local
+ *		cache of the active integrations, and of boards that nobody listens to.
+ */
+#ifndef FEATUL_SUBSCRIPTION_H
+#define FEATUL_SUBSCRIPTION_H
+
+#include "utils/jsonpath.h"
+#include "utils/uuid.h"
+
+#include "capture/payload.h"
+
+/* One active integration. */
+typedef struct Subscription
+{
+	pg_uuid_t id;
+	bool	  is_chat;	/* shows more than the payload */
+	uint32	  events;	/* bit per EventKind */
+	int		  n_boards; /* -1: all */
+	Text	 *boards;	/* ids */
+	JsonPath *rule;		/* or NULL */
+} Subscription;
+
+typedef struct Subscriptions
+{
+	int			  count;
+	Subscription *list;
+} Subscriptions;
+
+/*
+ * Whether any integration is active in this database.  Takes the rights of
+ * this function's owner if it has to look.
+ */
+extern bool subscriptions_any(Oid function);
+
+/*
+ * The workspace's active integrations; lives until the end of the transaction.
+ * Needs the owner's rights.
+ */
+extern const Subscriptions *subscriptions_of(Text workspace_id);
+
+/* Whether this one wants the event, its rule apart. */
+extern bool subscription_wants(const Subscription *subscription, EventKind event,
+							   Text board_id);
+
+/* Whether its rule (if any) accepts the payload. */
+extern bool subscription_accepts(const Subscription *subscription, const char *payload);
+
+/*
+ * Boards (by the bytes of their key in the post table) whose workspace has no
+ * active integration.  Remembered only if nothing changed since the answer of
+ * subscriptions_clock() that is given.
+ */
+extern uint64 subscriptions_clock(void);
+extern void	  quiet_board_remember(Datum key, bool by_value, int length, uint64 clock);
+extern bool	  quiet_board_known(Datum key, bool by_value, int length);
+
+#endif /* FEATUL_SUBSCRIPTION_H */

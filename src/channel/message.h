@@ -1,0 +1,29 @@
+/*
+ * message.h
+ *		What an event says to people: common to the chat channels.
+ */
+#ifndef FEATUL_MESSAGE_H
+#define FEATUL_MESSAGE_H
+
+#include "channel/channel.h"
+
+/* All UTF-8, one line each, palloc'd and not yet escaped for any service. */
+typedef struct Message
+{
+	const char *headline; /* "Status changed: Planned → Done" */
+	const char *title;	  /* the post's; NULL for an event without a post */
+	const char *url;	  /* NULL: there is none that may be linked */
+	const char *text;	  /* excerpt, or NULL */
+	const char *board;	  /* NULL where not known, as the next two */
+	const char *status;
+	const char *author;
+	const char *footer; /* "NAME • Powered by featul" */
+} Message;
+
+/*
+ * Composes the message in the current context, with an excerpt of at most so
+ * many code points.  Raises an error if the event's payload is not JSON.
+ */
+extern void message_compose(const Event *event, int excerpt_characters, Message *message);
+
+#endif /* FEATUL_MESSAGE_H */
