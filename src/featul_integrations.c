@@ -8,6 +8,7 @@
 #include "fmgr.h"
 #include "miscadmin.h"
 
+#include "process/apply_status.h"
 #include "process/utility_hook.h"
 #include "process/launcher.h"
 #include "base/settings.h"
@@ -24,6 +25,7 @@ _PG_init(void)
 	if (!process_shared_preload_libraries_in_progress)
 		return;
 	shared_init();
+	apply_status_init();
 	databases_init();
 	launcher_register();
 }

@@ -127,8 +127,23 @@ sub set_up_database
 	my ($self, $dbname) = @_;
 
 	$self->node->safe_psql($dbname, 'CREATE EXTENSION featul_integrations');
-	$self->node->safe_psql($dbname, slurp_file("$test_dir/featul.sql"));
-	$self->node->safe_psql($dbname, <<'END');
+	$self->create_application($self->node, $dbname);
+	$self->node->safe_psql($dbname, 'SELECT integration_attach()');
+	return;
+}
+
+=head2 Featul->create_application($node, $dbname)
+
+featul's tables and the data alone, in any cluster.
+
+=cut
+
+sub create_application
+{
+	my ($class, $node, $dbname) = @_;
+
+	$node->safe_psql($dbname, slurp_file("$test_dir/featul.sql"));
+	$node->safe_psql($dbname, <<'END');
 INSERT INTO "user" (id, name, email)
 	SELECT u, initcap(u), u || '@example.com' FROM unnest('{olivia,adam,mina,vera,sam}'::text[]) u;
 INSERT INTO workspace (id, name, slug, plan, owner_id)
@@ -136,7 +151,6 @@ INSERT INTO workspace (id, name, slug, plan, owner_id)
 INSERT INTO workspace_member (workspace_id, user_id, role)
 	VALUES ('acme', 'adam', 'admin'), ('acme', 'mina', 'member'), ('acme', 'vera', 'viewer');
 INSERT INTO board (id, workspace_id, name, slug) VALUES ('ideas', 'acme', 'Ideas', 'ideas');
-SELECT integration_attach();
 END
 	return;
 }
