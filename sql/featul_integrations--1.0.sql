@@ -532,12 +532,11 @@ AS $$
 			AND i.indkey[0] = ANY (l.keys))
 $$;
 REVOKE ALL ON FUNCTION featul_integrations.replication_problems() FROM PUBLIC;
-GRANT EXECUTE ON FUNCTION featul_integrations.replication_problems() TO pg_monitor;
 COMMENT ON FUNCTION featul_integrations.replication_problems() IS
 'On a delivery node: what is missing of the bound tables (replication, a first copy, a primary key, an index on what is looked up), and what to do. integration_attach() warns of the same.';
 
 CREATE FUNCTION featul_integrations.apply_status(OUT subscription oid, OUT applied_at timestamptz,
-	OUT lag_seconds double precision, OUT last_error text, OUT last_error_at timestamptz, OUT lacks_columns boolean)
+	OUT lag_seconds double precision, OUT last_error text, OUT last_error_at timestamptz, OUT missing_columns text)
 RETURNS SETOF record
 LANGUAGE c VOLATILE SET search_path = pg_catalog, pg_temp
 AS 'MODULE_PATHNAME', 'featul_apply_status';
@@ -548,10 +547,13 @@ COMMENT ON FUNCTION featul_integrations.apply_status() IS 'What view stat_subscr
 CREATE VIEW featul_integrations.stat_subscription AS
 SELECT s.subname AS subscription,
 	CASE WHEN NOT s.subenabled THEN 'disabled' WHEN NOT w.runs THEN 'stopped'
-		WHEN t.copying IS NOT NULL THEN 'copying' ELSE 'streaming' END AS state,
+		WHEN t.copying IS NOT NULL THEN 'copying'
+		-- one that fails at once is started again and again
+		WHEN a.last_error_at > coalesce(a.applied_at, '-infinity') AND w.started_at > clock_timestamp() - interval '10 seconds'
+		THEN 'stopped' ELSE 'streaming' END AS state,
 	t.copying,
-	CASE WHEN a.lacks_columns AND a.last_error_at > coalesce(a.applied_at, '-infinity')
-		THEN substring(a.last_error FROM '"[^"]*"') || substring(a.last_error FROM ': ".*$') END AS missing_columns,
+	-- table "x.y" ... column: "z"
+	substring(a.missing_columns FROM '"([^"]*)"') || substring(a.missing_columns FROM ': ".*$') AS missing_columns,
 	w.last_message_at,
 	round(CASE
 		WHEN s.subenabled AND w.runs THEN greatest(
@@ -567,7 +569,8 @@ SELECT s.subname AS subscription,
 FROM pg_catalog.pg_subscription s
 JOIN pg_catalog.pg_database d ON d.oid = s.subdbid AND d.datname = pg_catalog.current_database()
 CROSS JOIN LATERAL (
-	SELECT count(p.pid) > 0 AS runs, max(p.last_msg_receipt_time) AS last_message_at, min(b.xact_start) AS busy_since
+	SELECT count(p.last_msg_receipt_time) > 0 AS runs, max(p.last_msg_receipt_time) AS last_message_at,
+		min(b.backend_start) AS started_at, min(b.xact_start) AS busy_since
 	FROM pg_catalog.pg_stat_subscription p
 	LEFT JOIN pg_catalog.pg_stat_activity b ON b.pid = p.pid
 	WHERE p.subid = s.oid AND p.relid IS NULL) AS w

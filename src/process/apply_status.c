@@ -42,8 +42,9 @@ typedef struct ApplyStatus
 	TimestampTz applied_at; /* the last change, here */
 	int64		lag;		/* microseconds between its commits there and here */
 	TimestampTz error_at;
-	bool		lacks_columns; /* that is what the error says */
 	char		error[MAX_MESSAGE_LENGTH];
+	TimestampTz lack_at; /* the last error that says which columns are missing here */
+	char		lack[MAX_MESSAGE_LENGTH];
 } ApplyStatus;
 
 typedef struct ApplyShared
@@ -142,9 +143,13 @@ emit_log(ErrorData *error)
 	if (status)
 	{
 		status->error_at = now;
-		status->lacks_columns = says_columns_are_missing(error);
 		memcpy(status->error, error->message, length);
 		status->error[length] = '\0';
+		if (says_columns_are_missing(error))
+		{
+			status->lack_at = now;
+			strcpy(status->lack, status->error);
+		}
 	}
 	SpinLockRelease(&apply_shared->mutex);
 }
@@ -200,6 +205,8 @@ apply_status_init(void)
 static void
 put_status(ReturnSetInfo *result, const ApplyStatus *status)
 {
+	/* what has been applied since was no more in the way */
+	bool  lacks = status->lack_at > status->applied_at;
 	Datum values[6];
 	bool  nulls[6] = { false };
 
@@ -209,8 +216,9 @@ put_status(ReturnSetInfo *result, const ApplyStatus *status)
 	nulls[1] = nulls[2] = status->applied_at == 0;
 	values[3] = CStringGetTextDatum(status->error);
 	values[4] = TimestampTzGetDatum(status->error_at);
-	values[5] = BoolGetDatum(status->lacks_columns);
 	nulls[3] = nulls[4] = status->error_at == 0;
+	values[5] = CStringGetTextDatum(status->lack);
+	nulls[5] = !lacks;
 	tuplestore_putvalues(result->setResult, result->setDesc, values, nulls);
 }
 
