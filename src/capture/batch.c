@@ -26,7 +26,8 @@
 #include "capture/new_event.h"
 #include "capture/record.h"
 #include "capture/subscription.h"
-#include "process/shared.h"
+#include "process/stats.h"
+#include "process/wakeup.h"
 
 /* Bounds of a batch; its memory is freed before the next. */
 #define BATCH_ROWS 500
@@ -247,8 +248,8 @@ write_events(Batch *batch)
 	foreach (cell, batch->found)
 		recorder_write(batch->recorder, lfirst(cell));
 	recorder_flush(batch->recorder);
-	shared_count_captured(list_length(batch->found));
-	shared_wake_workers_at_commit();
+	stats_count_captured(list_length(batch->found));
+	wakeup_workers_at_commit();
 }
 
 /* Reads, finds out and writes one batch. */

@@ -24,7 +24,7 @@
 #include "capture/failure.h"
 #include "capture/subscription.h"
 #include "capture/workspace.h"
-#include "process/shared.h"
+#include "process/stats.h"
 
 /* Step: compiles the binding for the trigger's table. */
 static void
@@ -59,7 +59,7 @@ capture_binding(Capture *capture)
 	}
 	else if (capture->bound->broken)
 	{
-		shared_count_skipped(1);
+		stats_count_skipped(1);
 		return NULL;
 	}
 	return capture->bound;
@@ -75,7 +75,7 @@ capture_changes(Capture *capture)
 	Transition transition;
 
 	if (!setting_capture && !update)
-		shared_count_skipped(tuplestore_tuple_count(trigger->tg_newtable));
+		stats_count_skipped(tuplestore_tuple_count(trigger->tg_newtable));
 	/* what may happen only once is marked in any case */
 	if (!announces && (!update || (capture->source != SOURCE_POST &&
 								   capture->source != SOURCE_COMMENT)))

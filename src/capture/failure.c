@@ -6,7 +6,7 @@
 
 #include "application/binding.h"
 #include "capture/failure.h"
-#include "process/shared.h"
+#include "process/stats.h"
 
 /*
  * True for errors that are not about data or tables: the user, the
@@ -65,7 +65,7 @@ failure_raise_unless_data(ErrorData *error)
 void
 failure_report(Source source, const ErrorData *error)
 {
-	shared_count_failed(error->message);
+	stats_count_failed(error->message);
 	if (is_new_failure(source, error->sqlerrcode))
 		ereport(WARNING, (errcode(error->sqlerrcode),
 						  errmsg("could not capture changes of \"%s\": %s",
