@@ -209,6 +209,12 @@ REVOKE ALL ON FUNCTION featul_integrations.capture() FROM PUBLIC;
 COMMENT ON FUNCTION featul_integrations.capture() IS
 'Trigger function on the application''s tables: turns changed rows into events and deliveries. Its argument is the source.';
 
+CREATE FUNCTION featul_integrations.capture_row() RETURNS trigger
+LANGUAGE c AS 'MODULE_PATHNAME', 'featul_capture_row';
+REVOKE ALL ON FUNCTION featul_integrations.capture_row() FROM PUBLIC;
+COMMENT ON FUNCTION featul_integrations.capture_row() IS
+'Row trigger function on the application''s tables: does on a delivery node what capture() does elsewhere, for what the workers of a subscription write.';
+
 CREATE FUNCTION @extschema@.integration_attach(app_schema text DEFAULT 'public', bindings jsonb DEFAULT '{}')
 RETURNS TABLE (source text, relation regclass, events text[])
 LANGUAGE c AS 'MODULE_PATHNAME', 'featul_integration_attach';

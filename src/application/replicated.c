@@ -30,9 +30,9 @@ typedef bool (*Finding)(const FormData_pg_subscription_rel *table, Source source
 
 /* See replicated.h. */
 bool
-replicated_by_us(void)
+replicated_by_worker(void)
 {
-	return MyLogicalRepWorker != NULL && !am_tablesync_worker();
+	return MyLogicalRepWorker != NULL;
 }
 
 /* ------------------------------------------------------------------------
@@ -122,9 +122,9 @@ forget_ready(Datum unused, int cache, uint32 hash)
 	ready_known = false;
 }
 
-/* See replicated.h. */
-bool
-replicated_ready(void)
+/* True if no bound table is being copied. */
+static bool
+all_ready(void)
 {
 	static bool	  registered = false;
 	static bool	  ready;
@@ -145,6 +145,13 @@ replicated_ready(void)
 		ready = !find_table(is_being_copied, SOURCE_COUNT);
 	}
 	return ready;
+}
+
+/* See replicated.h. */
+bool
+replicated_announced(void)
+{
+	return !am_tablesync_worker() && all_ready();
 }
 
 /* ------------------------------------------------------------------------

@@ -9,17 +9,17 @@
 #include "application/binding.h"
 
 /*
- * Does this process apply the changes of a subscription?  Neither a worker that copies
- * a table and lets it catch up, nor a session with session_replication_role =
- * replica.
+ * Does this process write for a subscription?  Not so a session with
+ * session_replication_role = replica.
  */
-extern bool replicated_by_us(void);
+extern bool replicated_by_worker(void);
 
 /*
- * True if no bound table is being copied, or yet to be, by a subscription that is
- * enabled.  Needs a transaction.
+ * Does what this worker of a subscription writes count as having happened now?  Not what
+ * is copied, nor what came while a table was copied; and nothing at all while a bound
+ * table is being copied, or has yet to be, by a subscription that is enabled.
  */
-extern bool replicated_ready(void);
+extern bool replicated_announced(void);
 
 /* True if a subscription of this database writes to the source's table. */
 extern bool replicated_source(Source source);
