@@ -14,6 +14,7 @@
 #include "base/compat.h"
 #include "delivery/recovery.h"
 #include "delivery/table_health.h"
+#include "process/stats.h"
 
 /* Pauses after an error (ms). */
 #define MIN_PAUSE 100
@@ -26,7 +27,7 @@
 void
 recovery_leave(WorkerOutcome outcome)
 {
-	shared_report_outcome(outcome);
+	slots_report_outcome(outcome);
 	proc_exit(0);
 }
 
@@ -78,7 +79,7 @@ recovery_after_error(Recovery *recovery)
 	/* an error of statements whose tables have just been dropped is none */
 	recovery_check_extension(recovery);
 
-	shared_report_error(error->message);
+	stats_report_error(error->message);
 	if (error->sqlerrcode != recovery->logged_code ||
 		now - recovery->logged_at > LOG_PERIOD * INT64CONST(1000))
 	{

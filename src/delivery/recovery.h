@@ -9,7 +9,7 @@
 #include "utils/palloc.h"
 #include "utils/timestamp.h"
 
-#include "process/shared.h"
+#include "process/slots.h"
 
 typedef struct Recovery
 {

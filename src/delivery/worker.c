@@ -40,7 +40,8 @@
 #include "delivery/table_rotation.h"
 #include "delivery/worker.h"
 #include "network/http.h"
-#include "process/shared.h"
+#include "process/slots.h"
+#include "process/stats.h"
 
 /* New rows taken in one by one; of more only the integrations are noted. */
 #define MAX_NEW_ROWS 32768
@@ -134,7 +135,7 @@ read_integrations(void *argument)
 	roster_take(worker->dispatch, &integrations);
 	while ((delivery = roster_next_abort(worker->dispatch)) != NULL)
 		http_abort(worker->http, delivery);
-	shared_report_config_loaded();
+	stats_report_config_loaded();
 	worker->must_configure = false;
 }
 
@@ -255,7 +256,7 @@ rotate_if_due(Worker *worker, TimestampTz now)
 static void
 take_signals(Worker *worker)
 {
-	uint32 signals = shared_take_signals();
+	uint32 signals = slots_take_signals();
 
 	if (signals & SIGNAL_STOP)
 	{
@@ -331,7 +332,7 @@ work_on_tables(Worker *worker, TimestampTz now, bool *again)
 	http_work(worker->http);
 	if (!write_tables(worker, now))
 		return false;
-	shared_report_ready();
+	slots_report_ready();
 	worker->recovery.pause_ms = 0;
 	return true;
 }
@@ -399,8 +400,8 @@ report_waiting(const Worker *worker, bool idle)
 	else
 		strlcpy(activity, "waiting for events", sizeof(activity));
 	pgstat_report_activity(STATE_IDLE, activity);
-	shared_report_state(requests > 0 ? "delivering" : "idle", requests,
-						http_connections(worker->http));
+	stats_report_state(requests > 0 ? "delivering" : "idle", requests,
+					   http_connections(worker->http));
 	if (idle)
 		pgstat_report_stat(true);
 }
@@ -413,7 +414,7 @@ reload(Worker *worker)
 	ProcessConfigFile(PGC_SIGHUP);
 	http_reconfigure(worker->http);
 	dispatch_configure(worker->dispatch);
-	shared_report_config_loaded();
+	stats_report_config_loaded();
 	worker->rotate_at = 0;
 	worker->anything_new = true;
 }
@@ -428,8 +429,8 @@ wait_for_something(Worker *worker, long timeout)
 	/* whatever the endpoints do, they hold up neither vacuum nor anybody's lock */
 	Assert(!IsTransactionState());
 	if (is_napping(worker, GetCurrentTimestamp()))
-		(void) shared_nap(true);
-	else if (shared_nap(false))
+		(void) slots_nap(true);
+	else if (slots_nap(false))
 		timeout = 0;
 	report_waiting(worker, timeout < 0);
 	n = WaitEventSetWait(worker->wait_events, timeout, events, lengthof(events),
@@ -557,8 +558,9 @@ featul_integrations_worker_main(Datum key)
 	int		number;
 	Worker *worker;
 
-	if (!shared_attach_worker(DatumGetUInt64(key), &database, &number))
+	if (!slots_attach_worker(DatumGetUInt64(key), &database, &number))
 		proc_exit(0);
+	stats_attach_worker(database, number);
 	pqsignal(SIGHUP, SignalHandlerForConfigReload);
 	pqsignal(SIGTERM, die);
 	BackgroundWorkerUnblockSignals();
