@@ -32,7 +32,7 @@
 #include "api/filter.h"
 #include "capture/payload.h"
 #include "api/query.h"
-#include "process/shared.h"
+#include "process/wakeup.h"
 #include "base/text.h"
 #include "base/errors.h"
 
@@ -303,7 +303,7 @@ featul_integration_connect(PG_FUNCTION_ARGS)
 	connection.boards = filter_boards(connection.boards, workspace->id);
 	api_claim_integration(store_connection(&connection, workspace, &inserted));
 	api_spi_finish();
-	shared_reload_workers_at_commit();
+	wakeup_reload_at_commit();
 	error_context_stack = hiding.previous;
 	return api_success(fcinfo, psprintf("%s integration %s", connection.channel->label,
 										inserted ? "connected" : "updated"));
@@ -330,7 +330,7 @@ featul_integration_disconnect(PG_FUNCTION_ARGS)
 								 " WHERE workspace_id = $1 AND type = $2") == 0)
 		api_integration_not_found(channel);
 	api_spi_finish();
-	shared_reload_workers_at_commit();
+	wakeup_reload_at_commit();
 	return api_success(fcinfo, psprintf("%s integration disconnected", channel->label));
 }
 
@@ -407,7 +407,7 @@ note_success(const char *id)
 		" JOIN featul_integrations.health h ON h.integration_id = i.id AND h.database = $2"
 		" WHERE i.id = $1::uuid AND NOT i.is_active FOR UPDATE OF i SKIP LOCKED)");
 	if (changed > 0)
-		shared_reload_workers_at_commit();
+		wakeup_reload_at_commit();
 }
 
 /* A webhook-id: msg_ and a random UUID. */
@@ -504,7 +504,7 @@ featul_integration_rotate_secret(PG_FUNCTION_ARGS)
 			" WHERE workspace_id = $1 AND type = 'webhook'") == 0)
 		api_integration_not_found(&webhook_channel);
 	api_spi_finish();
-	shared_reload_workers_at_commit();
+	wakeup_reload_at_commit();
 	PG_RETURN_TEXT_P(cstring_to_text(secret));
 }
 

@@ -37,7 +37,8 @@
 #include "capture/record.h"
 #include "application/row.h"
 #include "base/settings.h"
-#include "process/shared.h"
+#include "process/stats.h"
+#include "process/wakeup.h"
 #include "capture/subscription.h"
 
 /* Bounds of a batch; its memory is freed before the next. */
@@ -141,7 +142,7 @@ is_new_failure(Source source, int sqlstate)
 static void
 report_failure(Source source, const ErrorData *error)
 {
-	shared_count_failed(error->message);
+	stats_count_failed(error->message);
 	if (is_new_failure(source, error->sqlerrcode))
 		ereport(WARNING, (errcode(error->sqlerrcode),
 						  errmsg("could not capture changes of \"%s\": %s",
@@ -515,8 +516,8 @@ write_records(Capture *capture)
 	foreach (cell, capture->records)
 		recorder_write(capture->recorder, lfirst(cell));
 	recorder_flush(capture->recorder);
-	shared_count_captured(list_length(capture->records));
-	shared_wake_workers_at_commit();
+	stats_count_captured(list_length(capture->records));
+	wakeup_workers_at_commit();
 }
 
 /* Reads, finds out and writes one batch. */
@@ -593,7 +594,7 @@ bound_or_reported(Capture *capture)
 	}
 	else if (capture->bound->broken)
 	{
-		shared_count_skipped(1);
+		stats_count_skipped(1);
 		return NULL;
 	}
 	return capture->bound;
@@ -607,7 +608,7 @@ capture_changes(Capture *capture, const TriggerData *trigger)
 
 	capture->events = setting_capture && subscriptions_any(capture->function);
 	if (!setting_capture && !update)
-		shared_count_skipped(tuplestore_tuple_count(trigger->tg_newtable));
+		stats_count_skipped(tuplestore_tuple_count(trigger->tg_newtable));
 	/* what may happen only once is marked in any case */
 	if (!capture->events && (!update || (capture->source != SOURCE_POST &&
 										 capture->source != SOURCE_COMMENT)))

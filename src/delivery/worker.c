@@ -37,7 +37,8 @@
 #include "network/http.h"
 #include "delivery/queue.h"
 #include "base/settings.h"
-#include "process/shared.h"
+#include "process/slots.h"
+#include "process/stats.h"
 #include "delivery/worker.h"
 
 /* New rows taken in one by one; of more only the integrations are noted. */
@@ -121,7 +122,7 @@ static bool anything_new = true; /* since rotation was found to have nothing to 
 static void
 leave(WorkerOutcome outcome)
 {
-	shared_report_outcome(outcome);
+	slots_report_outcome(outcome);
 	proc_exit(0);
 }
 
@@ -168,7 +169,7 @@ recover_from_error(void)
 	if (!extension_present())
 		leave(OUTCOME_NO_EXTENSION);
 
-	shared_report_error(error->message);
+	stats_report_error(error->message);
 	if (error->sqlerrcode != logged_code ||
 		now - logged_at > LOG_PERIOD * INT64CONST(1000))
 	{
@@ -261,7 +262,7 @@ read_integrations(void)
 	dispatch_integrations(&integrations);
 	while ((delivery = dispatch_next_abort()) != NULL)
 		http_abort(http, delivery);
-	shared_report_config_loaded();
+	stats_report_config_loaded();
 	must_configure = false;
 }
 
@@ -924,7 +925,7 @@ stop_everything(void)
 static void
 take_signals(void)
 {
-	uint32 signals = shared_take_signals();
+	uint32 signals = slots_take_signals();
 
 	if (signals & SIGNAL_STOP)
 	{
@@ -991,7 +992,7 @@ work_on_tables(TimestampTz now, bool *again)
 	http_work(http);
 	if (!write_tables(now))
 		return false;
-	shared_report_ready();
+	slots_report_ready();
 	pause_ms = 0;
 	return true;
 }
@@ -1060,7 +1061,7 @@ report_waiting(bool idle)
 	else
 		strlcpy(activity, "waiting for events", sizeof(activity));
 	pgstat_report_activity(STATE_IDLE, activity);
-	shared_report_state(requests > 0 ? "delivering" : "idle", requests,
+	stats_report_state(requests > 0 ? "delivering" : "idle", requests,
 						http_connections(http));
 	if (idle)
 		pgstat_report_stat(true);
@@ -1076,8 +1077,8 @@ wait_for_something(long timeout)
 	/* whatever the endpoints do, they hold up neither vacuum nor anybody's lock */
 	Assert(!IsTransactionState());
 	if (napping(GetCurrentTimestamp()))
-		(void) shared_nap(true);
-	else if (shared_nap(false))
+		(void) slots_nap(true);
+	else if (slots_nap(false))
 		timeout = 0;
 	report_waiting(timeout < 0);
 	n = WaitEventSetWait(wait_events, timeout, events, lengthof(events),
@@ -1092,7 +1093,7 @@ wait_for_something(long timeout)
 		ProcessConfigFile(PGC_SIGHUP);
 		http_reconfigure(http);
 		dispatch_configure();
-		shared_report_config_loaded();
+		stats_report_config_loaded();
 		rotate_at = 0;
 		anything_new = true;
 	}
@@ -1157,8 +1158,9 @@ featul_integrations_worker_main(Datum key)
 {
 	Oid database;
 
-	if (!shared_attach_worker(DatumGetUInt64(key), &database, &worker_number))
+	if (!slots_attach_worker(DatumGetUInt64(key), &database, &worker_number))
 		proc_exit(0);
+	stats_attach_worker(database, worker_number);
 	pqsignal(SIGHUP, SignalHandlerForConfigReload);
 	pqsignal(SIGTERM, die);
 	BackgroundWorkerUnblockSignals();
