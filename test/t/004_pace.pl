@@ -25,7 +25,7 @@ END
 }
 
 # A burst of votes, to services that enforce a rate; another tenant does not notice
-$featul->post(id => 'popular', title => 'Popular');
+$featul->post(id => 'popular', title => 'Popular', roadmap_status => 'pending');
 $featul->wait_until_settled;
 $featul->forget;
 $featul->script(
@@ -112,7 +112,6 @@ $featul->connect('discord');
 $featul->script({});
 $featul->forget;
 $featul->sql(<<'END');
-ALTER TABLE comment_reaction DROP CONSTRAINT comment_reaction_type_check;
 UPDATE post SET roadmap_status = NULL WHERE id = 'popular';
 UPDATE post SET roadmap_status = 'planned' WHERE id = 'popular';
 UPDATE post SET roadmap_status = 'odd' WHERE id = 'popular';
