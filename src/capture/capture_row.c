@@ -24,7 +24,7 @@
 #include "capture/subscription.h"
 #include "capture/workspace.h"
 
-/* True if an UPDATE of this source can be an event, or the end of its visibility. */
+/* True if an UPDATE of this source can be an event. */
 static bool
 has_updates(Source source)
 {
@@ -83,16 +83,18 @@ trigger_source(FunctionCallInfo fcinfo)
 	TriggerData *trigger = (TriggerData *) fcinfo->context;
 	Source		 source = SOURCE_COUNT;
 
+	bool update;
+
 	if (CALLED_AS_TRIGGER(fcinfo) && TRIGGER_FIRED_AFTER(trigger->tg_event) &&
 		TRIGGER_FIRED_FOR_ROW(trigger->tg_event) && trigger->tg_trigger->tgnargs == 1)
 		source = source_by_name(trigger->tg_trigger->tgargs[0],
 								strlen(trigger->tg_trigger->tgargs[0]));
-	if (source == SOURCE_COUNT ? false
-		: source >= SOURCE_POST
-			? true
-			: (source == SOURCE_BOARD && !TRIGGER_FIRED_BY_INSERT(trigger->tg_event)) ||
-				  (source == SOURCE_WORKSPACE &&
-				   TRIGGER_FIRED_BY_DELETE(trigger->tg_event)))
+	update = source != SOURCE_COUNT && TRIGGER_FIRED_BY_UPDATE(trigger->tg_event);
+	if (source != SOURCE_COUNT &&
+		(source >= SOURCE_POST ? !update || has_updates(source)
+		 : source == SOURCE_BOARD
+			 ? !TRIGGER_FIRED_BY_INSERT(trigger->tg_event)
+			 : source == SOURCE_WORKSPACE && TRIGGER_FIRED_BY_DELETE(trigger->tg_event)))
 		return source;
 	ereport(ERROR, (errcode(ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED),
 					errmsg("featul_integrations.capture_row() must be called by a "
