@@ -18,7 +18,7 @@ CURL_CONFIG ?= curl-config
 # define PGDLLEXPORT like this themselves.
 PG_CPPFLAGS = -I$(srcdir)/src $(shell $(CURL_CONFIG) --cflags) '-DPGDLLEXPORT=__attribute__((visibility("default")))'
 PG_CFLAGS = -Wall -Wextra -Werror -Wno-unused-parameter -Wno-sign-compare -Wno-missing-field-initializers -fvisibility=hidden -fno-plt
-SHLIB_LINK = $(shell $(CURL_CONFIG) --libs) -lcrypto
+SHLIB_LINK = $(shell $(CURL_CONFIG) --libs) -lssl -lcrypto
 
 REGRESS = $(patsubst sql/%.sql,%,$(filter-out sql/featul_integrations--%,$(sort $(wildcard sql/*.sql))))
 ISOLATION = $(patsubst test/isolation/specs/%.spec,%,$(sort $(wildcard test/isolation/specs/*.spec)))
