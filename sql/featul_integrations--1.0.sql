@@ -326,7 +326,7 @@ CREATE INDEX attempt_unsent ON featul_integrations.attempt (workspace_id, delive
 WHERE state IN ('failed', 'cancelled');
 
 -- ---------------------------------------------------------------------------
--- What the worker needs, and what operators see  (shared.c, queue.c)
+-- What the worker needs, and what operators see  (stats.c, queue.c)
 -- ---------------------------------------------------------------------------
 
 CREATE FUNCTION featul_integrations.integration_changed() RETURNS trigger

@@ -11,7 +11,8 @@
 #include "process/utility_hook.h"
 #include "process/launcher.h"
 #include "base/settings.h"
-#include "process/shared.h"
+#include "process/slots.h"
+#include "process/stats.h"
 
 PG_MODULE_MAGIC;
 
@@ -23,7 +24,8 @@ _PG_init(void)
 	settings_define();
 	if (!process_shared_preload_libraries_in_progress)
 		return;
-	shared_init();
-	databases_init();
+	slots_init();
+	stats_init();
+	utility_hook_init();
 	launcher_register();
 }

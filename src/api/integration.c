@@ -28,11 +28,11 @@
 #include "application/binding.h"
 #include "channel/channel.h"
 #include "base/compat.h"
-#include "capture/event.h"
+#include "api/preview.h"
 #include "api/filter.h"
 #include "capture/payload.h"
 #include "api/query.h"
-#include "process/shared.h"
+#include "process/wakeup.h"
 #include "base/text.h"
 #include "base/errors.h"
 
@@ -119,7 +119,7 @@ api_integration_not_found(const Channel *channel)
 
 /*
  * Adds the ids and present slugs of a workspace's boards, as $2 and $3.  A
- * statement of its own: see owner_table_begin().
+ * statement of its own: see user_context_as_table_owner().
  */
 static void
 add_boards(QueryParameters *parameters, const char *workspace_id)
@@ -303,7 +303,7 @@ featul_integration_connect(PG_FUNCTION_ARGS)
 	connection.boards = filter_boards(connection.boards, workspace->id);
 	api_claim_integration(store_connection(&connection, workspace, &inserted));
 	api_spi_finish();
-	shared_reload_workers_at_commit();
+	wakeup_reload_at_commit();
 	error_context_stack = hiding.previous;
 	return api_success(fcinfo, psprintf("%s integration %s", connection.channel->label,
 										inserted ? "connected" : "updated"));
@@ -330,7 +330,7 @@ featul_integration_disconnect(PG_FUNCTION_ARGS)
 								 " WHERE workspace_id = $1 AND type = $2") == 0)
 		api_integration_not_found(channel);
 	api_spi_finish();
-	shared_reload_workers_at_commit();
+	wakeup_reload_at_commit();
 	return api_success(fcinfo, psprintf("%s integration disconnected", channel->label));
 }
 
@@ -407,7 +407,7 @@ note_success(const char *id)
 		" JOIN featul_integrations.health h ON h.integration_id = i.id AND h.database = $2"
 		" WHERE i.id = $1::uuid AND NOT i.is_active FOR UPDATE OF i SKIP LOCKED)");
 	if (changed > 0)
-		shared_reload_workers_at_commit();
+		wakeup_reload_at_commit();
 }
 
 /* A webhook-id: msg_ and a random UUID. */
@@ -504,7 +504,7 @@ featul_integration_rotate_secret(PG_FUNCTION_ARGS)
 			" WHERE workspace_id = $1 AND type = 'webhook'") == 0)
 		api_integration_not_found(&webhook_channel);
 	api_spi_finish();
-	shared_reload_workers_at_commit();
+	wakeup_reload_at_commit();
 	PG_RETURN_TEXT_P(cstring_to_text(secret));
 }
 
@@ -521,7 +521,7 @@ preview_event(const char *name, const Workspace *workspace, Event *event)
 
 	if (strcmp(name, "integration.test") == 0)
 		payload = payload_test(workspace->id, workspace->name, workspace->slug);
-	else if (!event_latest(name, workspace->id, &payload, &context))
+	else if (!preview_latest(name, workspace->id, &payload, &context))
 		payload = payload_sample(name, workspace->id, workspace->name, workspace->slug);
 	event->name = name;
 	event->payload = payload;

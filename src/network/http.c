@@ -180,12 +180,13 @@ http_descriptor(HttpClient *client)
 long
 http_timeout(HttpClient *client)
 {
-	int64 left;
+	Moment due = pools_due(client->context.pools);
 
 	if (!dlist_is_empty(&client->finished))
 		return 0;
-	left = pools_timeout(client->context.pools);
-	return left < 0 ? -1 : (long) ((left + 999) / 1000);
+	if (due == 0)
+		return -1;
+	return (long) ((Max(due - clock_now(), 0) + 999) / 1000);
 }
 
 /* A transfer for a new request; raises an error if there is no memory. */

@@ -13,7 +13,6 @@
 #include <arpa/inet.h>
 #include <netinet/in.h>
 #include <sys/epoll.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "network/guard.h"
@@ -42,8 +41,8 @@ struct Pool
 	CURLM	  *multi;
 	char	  *host;   /* NULL: all of HTTP/1.1 */
 	uint32	   number; /* what epoll's events name it by */
-	int64	   opened_at;
-	int64	   deadline; /* of libcurl's timer; 0: none */
+	Moment	   opened_at;
+	Moment	   deadline; /* of libcurl's timer; 0: none */
 	int		   n_requests;
 	bool	   retired;
 };
@@ -61,16 +60,6 @@ struct Pools
 	int				   n_events;
 	int				   next_event;
 };
-
-/* See pool.h. */
-int64
-network_clock(void)
-{
-	struct timespec t;
-
-	clock_gettime(CLOCK_MONOTONIC, &t);
-	return t.tv_sec * INT64CONST(1000000) + t.tv_nsec / 1000;
-}
 
 /* See pool.h. */
 void
@@ -308,7 +297,7 @@ on_timer(CURLM *multi, long timeout_ms, void *pool_pointer)
 {
 	Pool *pool = pool_pointer;
 
-	pool->deadline = timeout_ms < 0 ? 0 : network_clock() + timeout_ms * INT64CONST(1000);
+	pool->deadline = timeout_ms < 0 ? 0 : clock_after_ms(clock_now(), timeout_ms);
 	return 0;
 }
 
@@ -328,7 +317,7 @@ pool_create(Pools *pools, const char *host)
 	}
 	pool->owner = pools;
 	pool->number = ++pools->last_number;
-	pool->opened_at = network_clock();
+	pool->opened_at = clock_now();
 	curl_multi_setopt(pool->multi, CURLMOPT_SOCKETFUNCTION, on_socket);
 	curl_multi_setopt(pool->multi, CURLMOPT_SOCKETDATA, pool);
 	curl_multi_setopt(pool->multi, CURLMOPT_TIMERFUNCTION, on_timer);
@@ -378,7 +367,7 @@ sweep(Pools *pools)
 Pool *
 pools_for(Pools *pools, const char *host, bool http2)
 {
-	int64	   now = network_clock();
+	Moment	   now = clock_now();
 	dlist_iter iter;
 
 	if (!http2)
@@ -495,22 +484,17 @@ pools_connections(Pools *pools)
 }
 
 /* See pool.h. */
-int64
-pools_timeout(Pools *pools)
+Moment
+pools_due(Pools *pools)
 {
-	int64	   earliest = 0;
+	Moment	   due = 0;
 	dlist_iter iter;
 
 	if (pools->next_event < pools->n_events)
-		return 0;
+		return clock_now();
 	dlist_foreach (iter, &pools->pools)
-	{
-		Pool *pool = dlist_container(Pool, node, iter.cur);
-
-		if (pool->deadline != 0 && (earliest == 0 || pool->deadline < earliest))
-			earliest = pool->deadline;
-	}
-	return earliest == 0 ? -1 : Max(0, earliest - network_clock());
+		due = clock_earlier(due, dlist_container(Pool, node, iter.cur)->deadline);
+	return due;
 }
 
 /* Passes one event of epoll on to libcurl. */
@@ -553,7 +537,7 @@ take_timers(Pools *pools)
 	{
 		Pool *pool = dlist_container(Pool, node, iter.cur);
 
-		if (pool->deadline == 0 || pool->deadline > network_clock())
+		if (pool->deadline == 0 || pool->deadline > clock_now())
 			continue;
 		pool->deadline = 0;
 		curl_multi_socket_action(pool->multi, CURL_SOCKET_TIMEOUT, 0, &running);
@@ -602,8 +586,8 @@ note_cuts(Pools *pools, const int *cuts, int n_cuts)
 static void
 take_events(Pools *pools)
 {
-	int64 end = network_clock() + MAX_TURN;
-	bool  more;
+	Moment end = clock_now() + MAX_TURN;
+	bool   more;
 
 	do
 	{
@@ -613,9 +597,9 @@ take_events(Pools *pools)
 			pools->n_events = epoll_wait(pools->epoll, pools->events, EPOLL_BATCH, 0);
 		}
 		more = pools->n_events == EPOLL_BATCH;
-		while (pools->next_event < pools->n_events && network_clock() < end)
+		while (pools->next_event < pools->n_events && clock_now() < end)
 			take_event(pools, &pools->events[pools->next_event++]);
-	} while (more && network_clock() < end);
+	} while (more && clock_now() < end);
 }
 
 /* See pool.h. */

@@ -22,6 +22,7 @@
 
 #include "lib/ilist.h"
 
+#include "base/clock.h"
 #include "network/tls.h"
 
 typedef struct Pools Pools;
@@ -59,8 +60,8 @@ extern void pools_destroy(Pools *pools);
 extern int pools_descriptor(Pools *pools); /* epoll's */
 extern int pools_connections(Pools *pools);
 
-/* Microseconds until pools_work() is due in any case; -1: not at all. */
-extern int64 pools_timeout(Pools *pools);
+/* When pools_work() is due in any case; 0: not at all. */
+extern Moment pools_due(Pools *pools);
 
 /*
  * Moves all requests along, for a moment at most; calls done() for each that is
@@ -97,8 +98,5 @@ extern Connection *connection_find(Pools *pools, const char *peer_address, int p
 /* A request goes on here, ... and is over. */
 extern void connection_use(Connection *connection);
 extern void connection_leave(Connection *connection);
-
-/* Microseconds on a clock that only goes forward. */
-extern int64 network_clock(void);
 
 #endif /* FEATUL_POOL_H */

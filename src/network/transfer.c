@@ -307,7 +307,7 @@ transfer_start(Transfer *transfer, const HttpRequest *request)
 {
 	transfer->response.result.tag = request->tag;
 	transfer->timeout_ms = request->timeout_ms;
-	transfer->started_at = network_clock();
+	transfer->started_at = clock_now();
 	set_url(transfer, request->url, request->http2);
 	if (transfer->host == NULL)
 		fail(transfer, HTTP_REFUSED_ADDRESS, "the address is not public", NULL);
@@ -351,8 +351,7 @@ not_processed(const Transfer *transfer, CURLcode code)
 static bool
 resend(Transfer *transfer)
 {
-	int left =
-		transfer->timeout_ms - (int) ((network_clock() - transfer->started_at) / 1000);
+	int left = transfer->timeout_ms - (int) ((clock_now() - transfer->started_at) / 1000);
 
 	if (left <= 0 || transfer->n_resent == MAX_RESENT)
 		return false;
@@ -447,7 +446,7 @@ transfer_done(Transfer *transfer, CURLcode code)
 			return false;
 		fail_with(transfer, code);
 	}
-	result->duration_ms = (int) ((network_clock() - transfer->started_at) / 1000);
+	result->duration_ms = (int) ((clock_now() - transfer->started_at) / 1000);
 	use_connection(transfer, NULL);
 	return true;
 }

@@ -46,7 +46,7 @@ typedef struct Transfer
 	int				   n_refused; /* addresses of the host that the filter refused */
 	int				   n_opened;  /* ... and let through */
 	int				   timeout_ms;
-	int64			   started_at; /* network_clock() */
+	Moment			   started_at;
 	int				   n_resent;
 	char			   curl_error[CURL_ERROR_SIZE];
 } Transfer;

@@ -7,7 +7,7 @@
  * worker, which ends at once if it finds no extension there.  It then waits on
  * its latch, without a time-out unless something is to be tried again.  It is
  * woken by workers that end, by statements that make, change or drop databases
- * (databases.c) and at the commit of CREATE EXTENSION.
+ * (utility_hook.c) and at the commit of CREATE EXTENSION.
  *
  * A worker that ended comes back after a second; one that keeps failing before
  * it gets to deliver anything, with growing pauses.
@@ -35,9 +35,10 @@
 #include "utils/timestamp.h"
 
 #include "base/compat.h"
-#include "process/launcher.h"
 #include "base/settings.h"
-#include "process/shared.h"
+#include "process/launcher.h"
+#include "process/slots.h"
+#include "process/stats.h"
 
 /* Workers at once that only look whether a database has the extension. */
 #define MAX_PROBES 3
@@ -58,7 +59,8 @@ typedef struct Target
 {
 	Oid			database; /* hash key */
 	Extension	extension;
-	bool		listed;		/* seen in the present reading of pg_database */
+	bool		exists; /* seen in the last reading of pg_database */
+	bool		connectable;
 	int			failures;	/* starts in a row that did not come to deliver */
 	TimestampTz not_before; /* no start before this time */
 } Target;
@@ -120,10 +122,28 @@ target_of(Oid database)
 	if (!found)
 	{
 		target->extension = EXTENSION_UNKNOWN;
+		target->connectable = false;
 		target->failures = 0;
 		target->not_before = 0;
 	}
 	return target;
+}
+
+/*
+ * A database as pg_database has it.  One that nobody can connect to may have
+ * sessions still; once it is open again, a worker has to look anew.
+ */
+static void
+list_database(const FormData_pg_database *database)
+{
+	Target *target = target_of(database->oid);
+	/* datconnlimit -2 marks a database whose DROP was interrupted */
+	bool connectable = database->datallowconn && database->datconnlimit != -2;
+
+	if (connectable && !target->connectable)
+		target->extension = EXTENSION_UNKNOWN;
+	target->connectable = connectable;
+	target->exists = true;
 }
 
 /*
@@ -141,20 +161,14 @@ list_databases(void)
 
 	hash_seq_init(&sequence, targets);
 	while ((target = hash_seq_search(&sequence)) != NULL)
-		target->listed = false;
+		target->exists = false;
 
 	StartTransactionCommand();
 	(void) GetTransactionSnapshot();
 	relation = table_open(DatabaseRelationId, AccessShareLock);
 	scan = table_beginscan_catalog(relation, 0, NULL);
 	while (HeapTupleIsValid(tuple = heap_getnext(scan, ForwardScanDirection)))
-	{
-		Form_pg_database database = (Form_pg_database) GETSTRUCT(tuple);
-
-		/* datconnlimit -2 marks a database whose DROP was interrupted */
-		if (database->datallowconn && database->datconnlimit != -2)
-			target_of(database->oid)->listed = true;
-	}
+		list_database((Form_pg_database) GETSTRUCT(tuple));
 	table_endscan(scan);
 	table_close(relation, AccessShareLock);
 	CommitTransactionCommand();
@@ -163,9 +177,10 @@ list_databases(void)
 	hash_seq_init(&sequence, targets);
 	while ((target = hash_seq_search(&sequence)) != NULL)
 	{
-		if (target->listed)
+		if (target->exists)
 			continue;
-		shared_forget_database(target->database);
+		slots_forget_database(target->database);
+		stats_forget_database(target->database);
 		hash_search(targets, &target->database, HASH_REMOVE, NULL);
 	}
 }
@@ -215,7 +230,7 @@ check_starts(void)
 			GetBackgroundWorkerPid(start->handle, &pid) == BGWH_NOT_YET_STARTED)
 			continue;
 		if (GetBackgroundWorkerPid(start->handle, &pid) == BGWH_STOPPED &&
-			shared_cancel_reservation(start->key) &&
+			slots_cancel_reservation(start->key) &&
 			(target = hash_search(targets, &start->database, HASH_FIND, NULL)) != NULL)
 			target->not_before = TimestampTzPlusMilliseconds(
 				GetCurrentTimestamp(), restart_delay(++target->failures));
@@ -256,7 +271,7 @@ start_worker(Oid database, int number)
 	for (int i = 0; i < max_worker_processes && start == NULL; i++)
 		if (starts[i].key == 0)
 			start = &starts[i];
-	if (start == NULL || (key = shared_reserve_worker(database, number)) == 0)
+	if (start == NULL || (key = slots_reserve_worker(database, number)) == 0)
 		return false;
 
 	worker.bgw_flags = BGWORKER_SHMEM_ACCESS | BGWORKER_BACKEND_DATABASE_CONNECTION;
@@ -276,7 +291,7 @@ start_worker(Oid database, int number)
 	MemoryContextSwitchTo(old_context);
 	if (!registered)
 	{
-		shared_cancel_reservation(key);
+		slots_cancel_reservation(key);
 		report_out_of_workers();
 		return false;
 	}
@@ -304,12 +319,12 @@ start_missing(Target *target, TimestampTz now, int *probes)
 {
 	int wanted = target->extension == EXTENSION_PRESENT ? setting_workers : 1;
 
-	if (target->extension == EXTENSION_ABSENT ||
-		shared_database_blocked(target->database))
+	if (!target->connectable || target->extension == EXTENSION_ABSENT ||
+		slots_database_blocked(target->database))
 		return 0;
 	for (int number = 0; number < wanted; number++)
 	{
-		if (shared_has_worker(target->database, number))
+		if (slots_has_worker(target->database, number))
 		{
 			*probes += target->extension == EXTENSION_UNKNOWN;
 			continue;
@@ -336,9 +351,9 @@ supervise(void)
 	int				probes = 0;
 
 	check_starts();
-	while (shared_take_ended(&ended))
+	while (slots_take_ended(&ended))
 		worker_ended(&ended);
-	while (OidIsValid(database = shared_take_check()))
+	while (OidIsValid(database = slots_take_check()))
 	{
 		target = target_of(database);
 		target->extension = EXTENSION_UNKNOWN;
@@ -346,7 +361,7 @@ supervise(void)
 		target->not_before = 0;
 		must_list = true;
 	}
-	if (shared_take_relist() || must_list)
+	if (slots_take_relist() || must_list)
 		list_databases();
 
 	now = GetCurrentTimestamp();
@@ -354,7 +369,7 @@ supervise(void)
 	while ((target = hash_seq_search(&sequence)) != NULL)
 	{
 		if (target->extension == EXTENSION_UNKNOWN &&
-			shared_worker_is_ready(target->database))
+			slots_worker_is_ready(target->database))
 			target->extension = EXTENSION_PRESENT;
 		again = earlier(again, start_missing(target, now, &probes));
 	}
@@ -377,7 +392,7 @@ featul_integrations_launcher_main(Datum unused)
 						  HASH_ELEM | HASH_BLOBS | HASH_CONTEXT);
 	starts =
 		MemoryContextAllocZero(TopMemoryContext, max_worker_processes * sizeof(Start));
-	shared_attach_launcher();
+	slots_attach_launcher();
 	pgstat_report_activity(STATE_IDLE, "waiting for databases and workers");
 
 	for (;;)

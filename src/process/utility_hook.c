@@ -19,16 +19,27 @@
 #include "commands/extension.h"
 #include "miscadmin.h"
 #include "nodes/parsenodes.h"
+#include "pgstat.h"
+#include "storage/latch.h"
 #include "tcop/utility.h"
 #include "utils/acl.h"
 #include "utils/syscache.h"
 
 #include "base/compat.h"
+#include "process/slots.h"
 #include "process/utility_hook.h"
-#include "process/shared.h"
+#include "process/wakeup.h"
+
+/* How long a worker may take to leave before it gets a SIGTERM, and in all (ms). */
+#define POLITE_STOP_MS 2000
+#define STOP_MS 5000
+#define STOP_POLL_MS 10
 
 static ProcessUtility_hook_type previous_ProcessUtility = NULL;
 static object_access_hook_type	previous_object_access = NULL;
+
+/* The database this transaction keeps workers away from. */
+static Oid blocked_database = InvalidOid;
 
 /* ------------------------------------------------------------------------
  * Databases
@@ -122,6 +133,50 @@ database_needed(Node *statement)
 	return InvalidOid;
 }
 
+/* Transaction callback: ends the block of this transaction. */
+static void
+unblock_database(XactEvent event, void *argument)
+{
+	if (!OidIsValid(blocked_database) ||
+		(event != XACT_EVENT_COMMIT && event != XACT_EVENT_ABORT))
+		return;
+	slots_unblock_database(blocked_database);
+	blocked_database = InvalidOid;
+}
+
+/*
+ * Stops the workers of a database, waits until they are gone (a few seconds
+ * at most) and keeps new ones away until this transaction ends: a database is
+ * gone, renamed or copied only then.  Once per transaction.  May raise an error
+ * while waiting (query cancel).
+ */
+static void
+block_database(Oid database)
+{
+	static bool registered = false;
+	bool		terminated = false;
+
+	if (!registered)
+		RegisterXactCallback(unblock_database, NULL);
+	registered = true;
+	Assert(!OidIsValid(blocked_database));
+	if (!slots_block_database(database))
+		return;
+	blocked_database = database;
+	for (int waited = 0; waited < STOP_MS; waited += STOP_POLL_MS)
+	{
+		bool terminate = waited >= POLITE_STOP_MS && !terminated;
+
+		if (!slots_workers_present(database, terminate))
+			break;
+		terminated |= terminate;
+		(void) WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH,
+						 STOP_POLL_MS, PG_WAIT_EXTENSION);
+		ResetLatch(MyLatch);
+		CHECK_FOR_INTERRUPTS();
+	}
+}
+
 /* What comes after us in the chain of hooks. */
 static void
 run_statement(PlannedStmt *planned, const char *query, bool read_only,
@@ -151,16 +206,16 @@ process_utility(PlannedStmt *planned, const char *query, bool read_only,
 	if (context == PROCESS_UTILITY_TOPLEVEL && !IsTransactionBlock())
 		database = database_needed(statement);
 	if (OidIsValid(database))
-		shared_block_database(database);
+		block_database(database);
 	if (IsA(statement, AlterDatabaseStmt))
-		shared_wake_launcher_at_commit(); /* ALLOW_CONNECTIONS */
+		wakeup_launcher_at_commit(); /* ALLOW_CONNECTIONS */
 
 	run_statement(planned, query, read_only, context, parameters, environment, receiver,
 				  completion);
 
 	if (IsA(statement, TransactionStmt) &&
 		((TransactionStmt *) statement)->kind == TRANS_STMT_COMMIT_PREPARED)
-		shared_wake_workers();
+		wakeup_workers_now();
 }
 
 /* ------------------------------------------------------------------------
@@ -179,19 +234,19 @@ object_access(ObjectAccessType access, Oid class_id, Oid object_id, int sub_id,
 
 	/* the new row is not visible yet: the launcher finds out which one it is */
 	if (access == OAT_POST_CREATE)
-		shared_wake_launcher_at_commit();
+		wakeup_launcher_at_commit();
 	else if (access == OAT_DROP)
 	{
 		char *name = get_extension_name(object_id);
 
 		if (name && strcmp(name, "featul_integrations") == 0)
-			shared_reload_workers_at_commit();
+			wakeup_reload_at_commit();
 	}
 }
 
-/* See databases.h. */
+/* See utility_hook.h. */
 void
-databases_init(void)
+utility_hook_init(void)
 {
 	previous_ProcessUtility = ProcessUtility_hook;
 	ProcessUtility_hook = process_utility;
