@@ -244,11 +244,6 @@ rule_decides(const char *rule)
 void
 filter_check_rule(const char *rule)
 {
-	MemoryContext context = CurrentMemoryContext;
-	ResourceOwner owner = CurrentResourceOwner;
-	volatile bool decides = false;
-	char *volatile problem = NULL;
-
 	if (rule == NULL)
 		return;
 	if (rule[strspn(rule, " \t\r\n")] == '\0')
@@ -256,7 +251,19 @@ filter_check_rule(const char *rule)
 						errmsg("Argument rule must not be empty"),
 						errhint("Pass NULL as rule for all.")));
 	check_rule_cost(rule);
+}
 
+/* See filter.h. */
+void
+filter_try_rule(const char *rule)
+{
+	MemoryContext context = CurrentMemoryContext;
+	ResourceOwner owner = CurrentResourceOwner;
+	volatile bool decides = false;
+	char *volatile problem = NULL;
+
+	if (rule == NULL)
+		return;
 	BeginInternalSubTransaction(NULL);
 	MemoryContextSwitchTo(context);
 	PG_TRY();
