@@ -50,25 +50,6 @@ api_channel(FunctionCallInfo fcinfo, int n)
 }
 
 /* See api.h. */
-void
-api_spi_connect(void)
-{
-	MemoryContext context = CurrentMemoryContext;
-
-	if (SPI_connect() != SPI_OK_CONNECT)
-		elog(ERROR, "SPI_connect failed");
-	MemoryContextSwitchTo(context);
-}
-
-/* See api.h. */
-void
-api_spi_finish(void)
-{
-	if (SPI_finish() != SPI_OK_FINISH)
-		elog(ERROR, "SPI_finish failed");
-}
-
-/* See api.h. */
 Datum
 api_success(FunctionCallInfo fcinfo, const char *message)
 {

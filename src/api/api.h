@@ -20,10 +20,6 @@ extern char *api_text(FunctionCallInfo fcinfo, int n, const char *name);
 /* The argument type; PT400 if it is NULL or unknown. */
 extern const Channel *api_channel(FunctionCallInfo fcinfo, int n);
 
-/* SPI with the current memory context kept, so that results outlive it. */
-extern void api_spi_connect(void);
-extern void api_spi_finish(void);
-
 /* The row (true, message). */
 extern Datum api_success(FunctionCallInfo fcinfo, const char *message);
 

@@ -170,6 +170,7 @@ FEATUL_FUNCTION(featul_integration_deliveries);
 Datum
 featul_integration_deliveries(PG_FUNCTION_ARGS)
 {
+	OwnQuery		query;
 	QueryParameters parameters = { 0 };
 	StringInfoData	sql;
 	LogFilter		filter;
@@ -179,7 +180,7 @@ featul_integration_deliveries(PG_FUNCTION_ARGS)
 	slug = api_text(fcinfo, 0, "workspace_slug");
 	take_log_filter(fcinfo, &filter);
 	InitMaterializedSRF(fcinfo, 0);
-	api_spi_connect();
+	query_begin(&query);
 	query_add_text(&parameters, access_workspace(slug, PERMISSION_VIEW, false)->id);
 	query_add_text(&parameters, filter.type);
 	query_add(&parameters, INT8OID, Int64GetDatum(filter.before), false);
@@ -190,7 +191,7 @@ featul_integration_deliveries(PG_FUNCTION_ARGS)
 	append_log_query(&sql, &filter);
 	(void) query_read(&parameters, sql.data);
 	query_put_rows((ReturnSetInfo *) fcinfo->resultinfo);
-	api_spi_finish();
+	query_end(&query);
 	return (Datum) 0;
 }
 
@@ -316,6 +317,7 @@ FEATUL_FUNCTION(featul_integration_redeliver);
 Datum
 featul_integration_redeliver(PG_FUNCTION_ARGS)
 {
+	OwnQuery	   query;
 	const Channel *channel;
 	Workspace	  *workspace;
 	OldDelivery	   delivery;
@@ -326,7 +328,7 @@ featul_integration_redeliver(PG_FUNCTION_ARGS)
 	slug = api_text(fcinfo, 0, "workspace_slug");
 	api_require(fcinfo, 1, "delivery_id");
 	delivery_id = PG_GETARG_INT64(1);
-	api_spi_connect();
+	query_begin(&query);
 	workspace = access_workspace(slug, PERMISSION_MANAGE, true);
 	if (is_pending(workspace, delivery_id))
 		delivery_pending();
@@ -335,7 +337,7 @@ featul_integration_redeliver(PG_FUNCTION_ARGS)
 	if (channel == NULL)
 		delivery_not_found("Its type is no longer supported.");
 	queue_again(delivery_id, &delivery, active_integration(workspace, channel));
-	api_spi_finish();
+	query_end(&query);
 	return api_success(fcinfo, "Delivery queued");
 }
 
@@ -345,6 +347,7 @@ FEATUL_FUNCTION(featul_integration_recover);
 Datum
 featul_integration_recover(PG_FUNCTION_ARGS)
 {
+	OwnQuery		query;
 	QueryParameters parameters = { 0 };
 	const Channel  *channel;
 	Workspace	   *workspace;
@@ -355,7 +358,7 @@ featul_integration_recover(PG_FUNCTION_ARGS)
 	slug = api_text(fcinfo, 0, "workspace_slug");
 	channel = api_channel(fcinfo, 1);
 	api_require(fcinfo, 2, "since");
-	api_spi_connect();
+	query_begin(&query);
 	workspace = access_workspace(slug, PERMISSION_MANAGE, true);
 	query_add_text(&parameters, workspace->id);
 	query_add_text(&parameters, channel->type);
@@ -375,7 +378,7 @@ featul_integration_recover(PG_FUNCTION_ARGS)
 		" (SELECT FROM featul_integrations.integration i WHERE i.id = h.integration_id)) a"
 		" JOIN featul_integrations.event e ON e.slot = a.event_slot AND e.id = a.event_id"
 		" ORDER BY a.delivery_id ON CONFLICT DO NOTHING");
-	api_spi_finish();
+	query_end(&query);
 	return api_success(fcinfo, psprintf(INT64_FORMAT " %s queued", count,
 										count == 1 ? "delivery" : "deliveries"));
 }

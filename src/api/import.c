@@ -80,7 +80,7 @@ read_old_integrations(Oid table)
 {
 	StringInfoData	sql;
 	QueryParameters parameters = { 0 };
-	OwnerState		state;
+	UserContext		state;
 	List		   *rows = NIL;
 	int64			count;
 
@@ -91,9 +91,9 @@ read_old_integrations(Oid table)
 		" o.is_active IS NOT FALSE FROM %s o ORDER BY 1, 2, o.is_active IS NOT FALSE DESC",
 		quote_qualified_identifier(get_namespace_name(get_rel_namespace(table)),
 								   get_rel_name(table)));
-	owner_table_begin(&state, table);
+	user_context_as_table_owner(&state, table);
 	count = query_read(&parameters, sql.data);
-	owner_end(&state);
+	user_context_restore(&state);
 	for (int64 row = 0; row < count; row++)
 	{
 		OldIntegration *old = palloc(sizeof(OldIntegration));
@@ -211,6 +211,7 @@ FEATUL_FUNCTION(featul_integration_import);
 Datum
 featul_integration_import(PG_FUNCTION_ARGS)
 {
+	OwnQuery	   query;
 	ReturnSetInfo *result = (ReturnSetInfo *) fcinfo->resultinfo;
 	ListCell	  *cell;
 	char		  *schema;
@@ -218,7 +219,7 @@ featul_integration_import(PG_FUNCTION_ARGS)
 	attach_require_owner();
 	schema = api_text(fcinfo, 0, "app_schema");
 	InitMaterializedSRF(fcinfo, 0);
-	api_spi_connect();
+	query_begin(&query);
 	binding_require();
 	foreach (cell, read_old_integrations(find_table(schema)))
 	{
@@ -234,7 +235,7 @@ featul_integration_import(PG_FUNCTION_ARGS)
 
 		tuplestore_putvalues(result->setResult, result->setDesc, values, nulls);
 	}
-	api_spi_finish();
+	query_end(&query);
 	wakeup_reload_at_commit();
 	return (Datum) 0;
 }

@@ -32,7 +32,7 @@
 
 /*
  * Adds the ids and present slugs of a workspace's boards, as $2 and $3.  A
- * statement of its own: see owner_table_begin().
+ * statement of its own: see user_context_as_table_owner().
  */
 static void
 add_boards(QueryParameters *parameters, const char *workspace_id)
@@ -81,6 +81,7 @@ FEATUL_FUNCTION(featul_integration_list);
 Datum
 featul_integration_list(PG_FUNCTION_ARGS)
 {
+	OwnQuery		query;
 	QueryParameters parameters = { 0 };
 	Workspace	   *workspace;
 	char		   *slug;
@@ -88,14 +89,14 @@ featul_integration_list(PG_FUNCTION_ARGS)
 	access_authenticate();
 	slug = api_text(fcinfo, 0, "workspace_slug");
 	InitMaterializedSRF(fcinfo, 0);
-	api_spi_connect();
+	query_begin(&query);
 	workspace = access_workspace(slug, PERMISSION_VIEW, false);
 	query_add_text(&parameters, workspace->id);
 	add_boards(&parameters, workspace->id);
 	query_add(&parameters, BOOLOID, BoolGetDatum(workspace->paid), false);
 	(void) query_read(&parameters, list_query);
 	query_put_rows((ReturnSetInfo *) fcinfo->resultinfo);
-	api_spi_finish();
+	query_end(&query);
 	return (Datum) 0;
 }
 
@@ -215,6 +216,7 @@ FEATUL_FUNCTION(featul_integration_connect);
 Datum
 featul_integration_connect(PG_FUNCTION_ARGS)
 {
+	OwnQuery			 query;
 	ErrorContextCallback hiding = { .previous = error_context_stack,
 									.callback = hide_statement };
 	Connection			 connection;
@@ -226,12 +228,12 @@ featul_integration_connect(PG_FUNCTION_ARGS)
 	access_authenticate();
 	slug = api_text(fcinfo, 0, "workspace_slug");
 	take_connection(fcinfo, &connection);
-	api_spi_connect();
+	query_begin(&query);
 	workspace = access_workspace(slug, PERMISSION_MANAGE, true);
 	access_lock_workspace(workspace);
 	resolve_connection(&connection, workspace);
 	api_claim_integration(store_connection(&connection, workspace, &inserted));
-	api_spi_finish();
+	query_end(&query);
 	wakeup_reload_at_commit();
 	error_context_stack = hiding.previous;
 	return api_success(fcinfo, psprintf("%s integration %s", connection.channel->label,
@@ -244,6 +246,7 @@ FEATUL_FUNCTION(featul_integration_disconnect);
 Datum
 featul_integration_disconnect(PG_FUNCTION_ARGS)
 {
+	OwnQuery		query;
 	QueryParameters parameters = { 0 };
 	const Channel  *channel;
 	char		   *slug;
@@ -251,14 +254,14 @@ featul_integration_disconnect(PG_FUNCTION_ARGS)
 	access_authenticate();
 	slug = api_text(fcinfo, 0, "workspace_slug");
 	channel = api_channel(fcinfo, 1);
-	api_spi_connect();
+	query_begin(&query);
 	query_add_text(&parameters, access_workspace(slug, PERMISSION_MANAGE, false)->id);
 	query_add_text(&parameters, channel->type);
 	/* what is queued for it is the worker's to cancel: it may be very much */
 	if (query_write(&parameters, "DELETE FROM featul_integrations.integration"
 								 " WHERE workspace_id = $1 AND type = $2") == 0)
 		api_integration_not_found(channel);
-	api_spi_finish();
+	query_end(&query);
 	wakeup_reload_at_commit();
 	return api_success(fcinfo, psprintf("%s integration disconnected", channel->label));
 }
@@ -273,15 +276,16 @@ FEATUL_FUNCTION(featul_integration_secret);
 Datum
 featul_integration_secret(PG_FUNCTION_ARGS)
 {
+	OwnQuery query;
 	Endpoint endpoint = { 0 };
 	char	*slug;
 
 	access_authenticate();
 	slug = api_text(fcinfo, 0, "workspace_slug");
-	api_spi_connect();
+	query_begin(&query);
 	(void) api_load_endpoint(access_workspace(slug, PERMISSION_MANAGE, false),
 							 &webhook_channel, &endpoint);
-	api_spi_finish();
+	query_end(&query);
 	if (endpoint.secret == NULL)
 		PG_RETURN_NULL();
 	PG_RETURN_TEXT_P(cstring_to_text(endpoint.secret));
@@ -293,13 +297,14 @@ FEATUL_FUNCTION(featul_integration_rotate_secret);
 Datum
 featul_integration_rotate_secret(PG_FUNCTION_ARGS)
 {
+	OwnQuery		query;
 	QueryParameters parameters = { 0 };
 	char		   *secret = channel_new_secret();
 	char		   *slug;
 
 	access_authenticate();
 	slug = api_text(fcinfo, 0, "workspace_slug");
-	api_spi_connect();
+	query_begin(&query);
 	query_add_text(&parameters, access_workspace(slug, PERMISSION_MANAGE, false)->id);
 	query_add_text(&parameters, secret);
 	if (query_write(
@@ -308,7 +313,7 @@ featul_integration_rotate_secret(PG_FUNCTION_ARGS)
 			" previous_secret_until = clock_timestamp() + interval '24 hours', secret = $2"
 			" WHERE workspace_id = $1 AND type = 'webhook'") == 0)
 		api_integration_not_found(&webhook_channel);
-	api_spi_finish();
+	query_end(&query);
 	wakeup_reload_at_commit();
 	PG_RETURN_TEXT_P(cstring_to_text(secret));
 }

@@ -1,7 +1,6 @@
 /*
  * test.c
- *		integration_test(): a test notification now, in the caller's session; and
- *		integration_preview(): what would be sent.
+ *		integration_test(): a test notification now, in the caller's session.
  */
 #include "postgres.h"
 
@@ -17,18 +16,12 @@
 
 #include "api/access.h"
 #include "api/api.h"
-#include "api/filter.h"
 #include "api/query.h"
 #include "base/compat.h"
 #include "base/errors.h"
 #include "base/text.h"
-#include "capture/event.h"
 #include "capture/payload.h"
 #include "process/wakeup.h"
-
-/* ------------------------------------------------------------------------
- * integration_test
- * ------------------------------------------------------------------------ */
 
 /* http_perform()'s callback: returns when delivered, else raises PT500. */
 static void
@@ -39,7 +32,7 @@ take_test_result(const HttpResult *result, void *channel)
 
 	if (verdict.kind == VERDICT_DELIVERED)
 		return;
-	/* design 2: the status and the first 200 characters of the body */
+	/* as docs/application.md says: the status and the first 200 characters of the body */
 	excerpt =
 		result->outcome == HTTP_RESPONSE ? channel_response_excerpt(result, 200) : "";
 	ereport(ERROR, (errcode(ERRCODE_FEATUL_DELIVERY_FAILED),
@@ -96,6 +89,7 @@ FEATUL_FUNCTION(featul_integration_test);
 Datum
 featul_integration_test(PG_FUNCTION_ARGS)
 {
+	OwnQuery	   query;
 	const Channel *channel;
 	Workspace	  *workspace;
 	Endpoint	   endpoint = { 0 };
@@ -107,11 +101,11 @@ featul_integration_test(PG_FUNCTION_ARGS)
 	access_authenticate();
 	slug = api_text(fcinfo, 0, "workspace_slug");
 	channel = api_channel(fcinfo, 1);
-	api_spi_connect();
+	query_begin(&query);
 	workspace = access_workspace(slug, PERMISSION_TEST, true);
 	id = api_load_endpoint(workspace, channel, &endpoint);
-	api_spi_finish();
-	/* a standby sends nothing (design 7) */
+	query_end(&query);
+	/* a standby sends nothing (docs/reliability.md) */
 	PreventCommandDuringRecovery("integration_test()");
 
 	event.webhook_id = new_webhook_id();
@@ -122,57 +116,9 @@ featul_integration_test(PG_FUNCTION_ARGS)
 
 	if (!XactReadOnly)
 	{
-		api_spi_connect();
+		query_begin(&query);
 		note_success(id);
-		api_spi_finish();
+		query_end(&query);
 	}
 	return api_success(fcinfo, "Test notification sent successfully");
-}
-
-/* ------------------------------------------------------------------------
- * integration_preview
- * ------------------------------------------------------------------------ */
-
-/* The event's data now: of the workspace's latest matching row, else a sample. */
-static void
-preview_event(const char *name, const Workspace *workspace, Event *event)
-{
-	char *payload;
-	char *context = NULL;
-
-	if (strcmp(name, "integration.test") == 0)
-		payload = payload_test(workspace->id, workspace->name, workspace->slug);
-	else if (!event_latest(name, workspace->id, &payload, &context))
-		payload = payload_sample(name, workspace->id, workspace->name, workspace->slug);
-	event->name = name;
-	event->payload = payload;
-	event->context = context;
-	event->created_at = GetCurrentStatementStartTimestamp();
-}
-
-FEATUL_FUNCTION(featul_integration_preview);
-
-/* integration_preview(workspace_slug, type, event): see the install script. */
-Datum
-featul_integration_preview(PG_FUNCTION_ARGS)
-{
-	const Channel *channel;
-	Event		   event = { 0 };
-	StringInfoData body;
-	char		  *slug;
-	char		  *name;
-
-	access_authenticate();
-	slug = api_text(fcinfo, 0, "workspace_slug");
-	channel = api_channel(fcinfo, 1);
-	name = api_text(fcinfo, 2, "event");
-	if (strcmp(name, "integration.test") != 0)
-		filter_check_event(name);
-	api_spi_connect();
-	preview_event(name, access_workspace(slug, PERMISSION_VIEW, false), &event);
-	api_spi_finish();
-
-	initStringInfo(&body);
-	channel->render(&event, &body);
-	PG_RETURN_TEXT_P(cstring_to_text(text_from_foreign(body.data, body.len, body.len)));
 }

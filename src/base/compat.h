@@ -126,4 +126,12 @@ compat_base64_decode(const char *text, int length, uint8 *out, int out_size)
 #define compat_expand_virtual_columns(node, relation) (node)
 #endif
 
+/* The oldest transaction that the commit log still has (under XactTruncationLock). */
+#include "access/transam.h"
+#if PG_VERSION_NUM >= 170000
+#define compat_oldest_clog_xid() (TransamVariables->oldestClogXid)
+#else
+#define compat_oldest_clog_xid() (ShmemVariableCache->oldestClogXid)
+#endif
+
 #endif /* FEATUL_COMPAT_H */
