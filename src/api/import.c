@@ -80,7 +80,7 @@ read_old_integrations(Oid table)
 {
 	StringInfoData	sql;
 	QueryParameters parameters = { 0 };
-	OwnerState		state;
+	UserContext		state;
 	List		   *rows = NIL;
 	int64			count;
 
@@ -91,9 +91,9 @@ read_old_integrations(Oid table)
 		" o.is_active IS NOT FALSE FROM %s o ORDER BY 1, 2, o.is_active IS NOT FALSE DESC",
 		quote_qualified_identifier(get_namespace_name(get_rel_namespace(table)),
 								   get_rel_name(table)));
-	owner_table_begin(&state, table);
+	user_context_as_table_owner(&state, table);
 	count = query_read(&parameters, sql.data);
-	owner_end(&state);
+	user_context_restore(&state);
 	for (int64 row = 0; row < count; row++)
 	{
 		OldIntegration *old = palloc(sizeof(OldIntegration));

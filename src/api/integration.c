@@ -28,7 +28,7 @@
 #include "application/binding.h"
 #include "channel/channel.h"
 #include "base/compat.h"
-#include "capture/event.h"
+#include "api/preview.h"
 #include "api/filter.h"
 #include "capture/payload.h"
 #include "api/query.h"
@@ -119,7 +119,7 @@ api_integration_not_found(const Channel *channel)
 
 /*
  * Adds the ids and present slugs of a workspace's boards, as $2 and $3.  A
- * statement of its own: see owner_table_begin().
+ * statement of its own: see user_context_as_table_owner().
  */
 static void
 add_boards(QueryParameters *parameters, const char *workspace_id)
@@ -521,7 +521,7 @@ preview_event(const char *name, const Workspace *workspace, Event *event)
 
 	if (strcmp(name, "integration.test") == 0)
 		payload = payload_test(workspace->id, workspace->name, workspace->slug);
-	else if (!event_latest(name, workspace->id, &payload, &context))
+	else if (!preview_latest(name, workspace->id, &payload, &context))
 		payload = payload_sample(name, workspace->id, workspace->name, workspace->slug);
 	event->name = name;
 	event->payload = payload;

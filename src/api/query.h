@@ -32,7 +32,7 @@ extern int64 query_read(QueryParameters *parameters, const char *sql);
 
 /*
  * Likewise, of an application's table and of nothing else: as that table's
- * owner (owner_table_begin()).
+ * owner (user_context_as_table_owner()).
  */
 extern int64 query_read_bound(QueryParameters *parameters, Source source,
 							  const char *sql);
