@@ -605,7 +605,7 @@ COMMENT ON COLUMN featul_integrations.stat_latency.failed IS 'Deliveries that fa
 COMMENT ON COLUMN featul_integrations.stat_latency.retried IS 'Attempts after which another was due.';
 
 CREATE FUNCTION featul_integrations.workspaces(ids text[], workspace_slug text DEFAULT NULL)
-RETURNS TABLE (id text, slug text, name text, plan text)
+RETURNS TABLE (id text, slug text, paid boolean)
 LANGUAGE c STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS 'MODULE_PATHNAME', 'featul_workspaces';
 REVOKE ALL ON FUNCTION featul_integrations.workspaces(text[], text) FROM PUBLIC;
@@ -633,8 +633,8 @@ AS $$
 		CASE
 			WHEN NOT EXISTS (SELECT FROM pg_settings s WHERE s.name = 'featul_integrations.workers') THEN 'not preloaded'
 			WHEN pg_is_in_recovery() THEN 'a standby: sends nothing'
-			WHEN w.pid IS NULL THEN 'see the server log'
 			WHEN NOT current_setting('featul_integrations.delivery', true)::boolean THEN 'delivery is off'
+			WHEN w.pid IS NULL THEN 'see the server log'
 			WHEN w.last_error_at > now() - interval '1 hour' THEN w.last_error
 			ELSE 'since ' || to_char(w.started_at, 'YYYY-MM-DD HH24:MI')
 		END
@@ -685,7 +685,7 @@ BEGIN
 		LEFT JOIN featul_integrations.health h ON h.integration_id = s.integration_id
 		WHERE only_id IS NULL OR s.workspace_id = only_id
 	), recent AS MATERIALIZED (
-		SELECT a.integration_id, 11 - trunc(extract(epoch FROM now() - a.at) / 7200)::integer AS slot,
+		SELECT a.integration_id, 11 - floor(date_part('epoch', now() - a.at) / 7200)::integer AS slot,
 			a.state = 'delivered' AS good, a.http_status, a.error, a.duration_ms
 		FROM featul_integrations.attempt a
 		JOIN chosen c ON c.integration_id = a.integration_id
@@ -777,10 +777,10 @@ DECLARE
 	here CONSTANT oid := (SELECT d.oid FROM pg_database d WHERE d.datname = current_database());
 	broken text;
 	the_id text;
-	the_plan text;
+	is_paid boolean;
 BEGIN
 	BEGIN
-		SELECT w.id, w.plan INTO the_id, the_plan FROM featul_integrations.workspaces('{}', workspace_slug) w;
+		SELECT w.id, w.paid INTO the_id, is_paid FROM featul_integrations.workspaces('{}', workspace_slug) w;
 	EXCEPTION WHEN object_not_in_prerequisite_state OR undefined_table OR undefined_column THEN
 		broken := SQLERRM;
 	END;
@@ -825,8 +825,7 @@ BEGIN
 			'If this database is to send: SELECT featul_integrations.activate_restored().'),
 		('the workspace is there', workspace_slug IS NULL OR the_id IS NOT NULL,
 			'Give the slug of a workspace that exists.'),
-		('its plan has integrations',
-			workspace_slug IS NULL OR coalesce(the_plan IN ('starter', 'professional'), false),
+		('its plan has integrations', coalesce(is_paid, false),
 			'It needs the plan starter or professional.'),
 		('an integration is connected',
 			EXISTS (SELECT FROM featul_integrations.integration i

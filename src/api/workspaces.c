@@ -8,7 +8,7 @@
 #include "catalog/pg_type.h"
 #include "fmgr.h"
 #include "funcapi.h"
-#include "utils/array.h"
+#include "utils/builtins.h"
 
 #include "api/api.h"
 #include "api/query.h"
@@ -20,8 +20,10 @@ FEATUL_FUNCTION(featul_workspaces);
 Datum
 featul_workspaces(PG_FUNCTION_ARGS)
 {
+	ReturnSetInfo  *result = (ReturnSetInfo *) fcinfo->resultinfo;
 	QueryParameters parameters = { 0 };
 	StringInfoData	sql;
+	int64			rows;
 
 	InitMaterializedSRF(fcinfo, 0);
 	if (!binding_attached())
@@ -29,13 +31,23 @@ featul_workspaces(PG_FUNCTION_ARGS)
 
 	api_spi_connect();
 	initStringInfo(&sql);
-	appendStringInfoString(&sql, "SELECT w.id, w.slug, w.name, w.plan FROM ");
+	appendStringInfoString(&sql, "SELECT w.id, w.slug, w.plan FROM ");
 	binding_append_relation(&sql, SOURCE_WORKSPACE, "w");
-	appendStringInfoString(&sql, " WHERE w.id = ANY ($1) OR w.slug = $2");
+	appendStringInfoString(
+		&sql, " WHERE w.id = ANY ($1) OR (w.slug = $2 AND w.id IS NOT NULL)");
 	query_add(&parameters, TEXTARRAYOID, PG_GETARG_DATUM(0), PG_ARGISNULL(0));
 	query_add(&parameters, TEXTOID, PG_GETARG_DATUM(1), PG_ARGISNULL(1));
-	if (query_read_bound(&parameters, SOURCE_WORKSPACE, sql.data) > 0)
-		query_put_rows((ReturnSetInfo *) fcinfo->resultinfo);
+	rows = query_read_bound(&parameters, SOURCE_WORKSPACE, sql.data);
+	for (int row = 0; row < rows; row++)
+	{
+		char *slug = query_result(row, 2);
+		Datum values[] = { CStringGetTextDatum(query_result(row, 1)),
+						   slug ? CStringGetTextDatum(slug) : (Datum) 0,
+						   BoolGetDatum(plan_is_paid(text_of(query_result(row, 3)))) };
+		bool  nulls[] = { false, slug == NULL, false };
+
+		tuplestore_putvalues(result->setResult, result->setDesc, values, nulls);
+	}
 	api_spi_finish();
 	return (Datum) 0;
 }
