@@ -12,6 +12,7 @@
 
 #include "api/api.h"
 #include "api/query.h"
+#include "application/binding.h"
 #include "base/compat.h"
 
 FEATUL_FUNCTION(featul_workspaces);
@@ -20,6 +21,7 @@ FEATUL_FUNCTION(featul_workspaces);
 Datum
 featul_workspaces(PG_FUNCTION_ARGS)
 {
+	OwnQuery		query;
 	ReturnSetInfo  *result = (ReturnSetInfo *) fcinfo->resultinfo;
 	QueryParameters parameters = { 0 };
 	StringInfoData	sql;
@@ -29,7 +31,7 @@ featul_workspaces(PG_FUNCTION_ARGS)
 	if (!binding_attached())
 		return (Datum) 0;
 
-	api_spi_connect();
+	query_begin(&query);
 	initStringInfo(&sql);
 	appendStringInfoString(&sql, "SELECT w.id, w.slug, w.plan FROM ");
 	binding_append_relation(&sql, SOURCE_WORKSPACE, "w");
@@ -48,6 +50,6 @@ featul_workspaces(PG_FUNCTION_ARGS)
 
 		tuplestore_putvalues(result->setResult, result->setDesc, values, nulls);
 	}
-	api_spi_finish();
+	query_end(&query);
 	return (Datum) 0;
 }
