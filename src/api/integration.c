@@ -303,7 +303,6 @@ featul_integration_connect(PG_FUNCTION_ARGS)
 	connection.boards = filter_boards(connection.boards, workspace->id);
 	api_claim_integration(store_connection(&connection, workspace, &inserted));
 	api_spi_finish();
-	wakeup_reload_at_commit();
 	error_context_stack = hiding.previous;
 	return api_success(fcinfo, psprintf("%s integration %s", connection.channel->label,
 										inserted ? "connected" : "updated"));
@@ -330,7 +329,6 @@ featul_integration_disconnect(PG_FUNCTION_ARGS)
 								 " WHERE workspace_id = $1 AND type = $2") == 0)
 		api_integration_not_found(channel);
 	api_spi_finish();
-	wakeup_reload_at_commit();
 	return api_success(fcinfo, psprintf("%s integration disconnected", channel->label));
 }
 
@@ -407,7 +405,8 @@ note_success(const char *id)
 		" JOIN featul_integrations.health h ON h.integration_id = i.id AND h.database = $2"
 		" WHERE i.id = $1::uuid AND NOT i.is_active FOR UPDATE OF i SKIP LOCKED)");
 	if (changed > 0)
-		wakeup_reload_at_commit();
+		wakeup_integration_at_commit(
+			DatumGetUUIDP(DirectFunctionCall1(uuid_in, CStringGetDatum(id))));
 }
 
 /* A webhook-id: msg_ and a random UUID. */
@@ -504,7 +503,6 @@ featul_integration_rotate_secret(PG_FUNCTION_ARGS)
 			" WHERE workspace_id = $1 AND type = 'webhook'") == 0)
 		api_integration_not_found(&webhook_channel);
 	api_spi_finish();
-	wakeup_reload_at_commit();
 	PG_RETURN_TEXT_P(cstring_to_text(secret));
 }
 
