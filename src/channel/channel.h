@@ -17,6 +17,9 @@
 
 #define FEATUL_USER_AGENT "featul-integrations/" FEATUL_VERSION
 
+/* The longest that an endpoint may ask to wait (docs/receivers.md), ms. */
+#define CHANNEL_MAX_HOLD_MS 3600000
+
 /* An event as the table event has it. */
 typedef struct Event
 {
