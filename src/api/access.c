@@ -83,13 +83,6 @@ access_authenticate(void)
 				 "Set featul_integrations.user_id, or request.jwt.claims to a JSON object with a \"sub\".")));
 }
 
-/* starter and professional; anything else is free. */
-static bool
-is_paid(const char *plan)
-{
-	return plan && (strcmp(plan, "starter") == 0 || strcmp(plan, "professional") == 0);
-}
-
 /* True if the user is an active admin member.  Needs an SPI connection. */
 static bool
 is_admin(const char *workspace_id, const char *user_id)
@@ -146,7 +139,7 @@ access_workspace(const char *slug, Permission permission, bool needs_plan)
 	workspace->id = query_result(0, 1);
 	workspace->name = query_result(0, 2);
 	workspace->slug = query_result(0, 3);
-	workspace->paid = is_paid(query_result(0, 4));
+	workspace->paid = plan_is_paid(text_of(query_result(0, 4)));
 	owner_id = query_result(0, 5);
 
 	if (!setting_operator)
@@ -165,7 +158,7 @@ access_lock_workspace(const Workspace *workspace)
 {
 	StringInfoData	sql;
 	QueryParameters parameters = { 0 };
-	OwnerState		state;
+	UserContext		state;
 	int64			rows;
 
 	initStringInfo(&sql);
@@ -173,9 +166,9 @@ access_lock_workspace(const Workspace *workspace)
 	binding_append_relation(&sql, SOURCE_WORKSPACE, "w");
 	appendStringInfoString(&sql, " WHERE w.id = $1 FOR KEY SHARE");
 	query_add_text(&parameters, workspace->id);
-	owner_bound_begin(&state, SOURCE_WORKSPACE);
+	user_context_as_reader(&state, SOURCE_WORKSPACE);
 	rows = query_write(&parameters, sql.data);
-	owner_end(&state);
+	user_context_restore(&state);
 	if (rows == 0)
 		access_workspace_not_found();
 }

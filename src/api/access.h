@@ -12,7 +12,7 @@ typedef struct Workspace
 	char *id;
 	char *name;
 	char *slug;
-	bool  paid; /* plan is starter or professional */
+	bool  paid; /* its plan has integrations */
 } Workspace;
 
 typedef enum Permission

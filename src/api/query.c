@@ -15,6 +15,21 @@
 
 /* See query.h. */
 void
+query_begin(OwnQuery *query)
+{
+	own_query_begin(query);
+	MemoryContextSwitchTo(query->memory);
+}
+
+/* See query.h. */
+void
+query_end(const OwnQuery *query)
+{
+	own_query_end(query);
+}
+
+/* See query.h. */
+void
 query_add(QueryParameters *parameters, Oid type, Datum value, bool is_null)
 {
 	int n = parameters->count++;
@@ -77,12 +92,12 @@ query_read(QueryParameters *parameters, const char *sql)
 int64
 query_read_bound(QueryParameters *parameters, Source source, const char *sql)
 {
-	OwnerState state;
-	int64	   rows;
+	UserContext state;
+	int64		rows;
 
-	owner_bound_begin(&state, source);
+	user_context_as_reader(&state, source);
 	rows = run(parameters, sql, true);
-	owner_end(&state);
+	user_context_restore(&state);
 	return rows;
 }
 

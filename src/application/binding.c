@@ -22,7 +22,6 @@
 #include "access/table.h"
 #include "access/tableam.h"
 #include "access/xact.h"
-#include "catalog/dependency.h"
 #include "catalog/namespace.h"
 #include "catalog/pg_am.h"
 #include "catalog/pg_index.h"
@@ -30,116 +29,19 @@
 #include "catalog/pg_inherits.h"
 #include "catalog/pg_type.h"
 #include "miscadmin.h"
-#include "nodes/makefuncs.h"
 #include "nodes/nodeFuncs.h"
 #include "optimizer/optimizer.h"
-#include "parser/parse_coerce.h"
-#include "parser/parse_collate.h"
-#include "parser/parse_expr.h"
-#include "parser/parse_node.h"
-#include "parser/parse_relation.h"
-#include "parser/parser.h"
 #include "utils/builtins.h"
-#include "utils/fmgroids.h"
-#include "utils/guc.h"
 #include "utils/inval.h"
 #include "utils/jsonb.h"
 #include "utils/lsyscache.h"
 #include "utils/memutils.h"
-#include "utils/plancache.h"
 #include "utils/rel.h"
-#include "utils/ruleutils.h"
 #include "utils/snapmgr.h"
 
 #include "application/binding.h"
 #include "base/compat.h"
-
-const SourceDefinition source_definitions[SOURCE_COUNT] = {
-	[SOURCE_WORKSPACE] = { "workspace",
-						   { "workspace", "workspaces" },
-						   true,
-						   { { "id", COLUMN_TEXT, true },
-							 { "name", COLUMN_TEXT, true },
-							 { "slug", COLUMN_TEXT, true },
-							 { "plan", COLUMN_TEXT, true },
-							 { "owner_id", COLUMN_TEXT, true } } },
-	[SOURCE_MEMBER] = { "member",
-						{ "workspace_member", "workspace_members" },
-						true,
-						{ { "workspace_id", COLUMN_TEXT, true },
-						  { "user_id", COLUMN_TEXT, true },
-						  { "role", COLUMN_TEXT, true },
-						  { "is_active", COLUMN_FLAG } } },
-	[SOURCE_USER] = { "user",
-					  { "user", "users" },
-					  false,
-					  { { "id", COLUMN_TEXT },
-						{ "name", COLUMN_TEXT },
-						{ "email", COLUMN_TEXT } } },
-	[SOURCE_BOARD] = { "board",
-					   { "board", "boards" },
-					   true,
-					   { { "id", COLUMN_TEXT, true },
-						 { "workspace_id", COLUMN_TEXT, true },
-						 { "name", COLUMN_TEXT, true },
-						 { "slug", COLUMN_TEXT },
-						 { "is_system", COLUMN_FLAG },
-						 { "hides_identity", COLUMN_FLAG, false,
-						   "hide_public_member_identity" },
-						 { "roadmap_statuses", COLUMN_TEXT } } },
-	[SOURCE_POST] = { "post",
-					  { "post", "posts" },
-					  true,
-					  { { "id", COLUMN_TEXT, true },
-						{ "board_id", COLUMN_TEXT, true },
-						{ "title", COLUMN_TEXT, true },
-						{ "content", COLUMN_TEXT, true },
-						{ "slug", COLUMN_TEXT },
-						{ "image", COLUMN_TEXT },
-						{ "author_id", COLUMN_TEXT },
-						{ "is_anonymous", COLUMN_FLAG },
-						{ "fingerprint", COLUMN_TEXT },
-						{ "visible", COLUMN_FLAG },
-						{ "status", COLUMN_TEXT, false, "roadmap_status" },
-						{ "upvotes", COLUMN_NUMBER },
-						{ "is_pinned", COLUMN_FLAG },
-						{ "is_locked", COLUMN_FLAG },
-						{ "is_featured", COLUMN_FLAG },
-						{ "created_at", COLUMN_TIME } } },
-	[SOURCE_COMMENT] = { "comment",
-						 { "comment", "comments" },
-						 false,
-						 { { "id", COLUMN_TEXT },
-						   { "post_id", COLUMN_TEXT },
-						   { "content", COLUMN_TEXT },
-						   { "author_id", COLUMN_TEXT },
-						   { "author_name", COLUMN_TEXT },
-						   { "is_anonymous", COLUMN_FLAG },
-						   { "is_internal", COLUMN_FLAG },
-						   { "visible", COLUMN_FLAG },
-						   { "created_at", COLUMN_TIME } } },
-	[SOURCE_VOTE] = { "vote",
-					  { "vote", "votes" },
-					  false,
-					  { { "id", COLUMN_TEXT },
-						{ "post_id", COLUMN_TEXT },
-						{ "user_id", COLUMN_TEXT },
-						{ "fingerprint", COLUMN_TEXT } } },
-	[SOURCE_MENTION] = { "mention",
-						 { "comment_mention", "comment_mentions" },
-						 false,
-						 { { "id", COLUMN_TEXT },
-						   { "comment_id", COLUMN_TEXT },
-						   { "user_id", COLUMN_TEXT, false, "mentioned_user_id" },
-						   { "by_user_id", COLUMN_TEXT, false, "mentioned_by" } } },
-	[SOURCE_REACTION] = { "reaction",
-						  { "comment_reaction", "comment_reactions" },
-						  false,
-						  { { "id", COLUMN_TEXT },
-							{ "comment_id", COLUMN_TEXT },
-							{ "user_id", COLUMN_TEXT },
-							{ "type", COLUMN_TEXT } } },
-};
+#include "base/safe_settings.h"
 
 /* featul_integrations.binding as read */
 static struct
@@ -158,46 +60,6 @@ static uint64 generation = 1;
 static uint64 versions = 0;
 static uint64 epoch = 0;
 
-/* CachedExpressions to be freed at the end of the transaction */
-static List *retired_expressions = NIL;
-
-/* See binding.h. */
-Source
-source_by_name(const char *name, int length)
-{
-	Source source;
-
-	for (source = 0; source < SOURCE_COUNT; source++)
-	{
-		const char *known = source_definitions[source].name;
-
-		if (strlen(known) == length && memcmp(known, name, length) == 0)
-			break;
-	}
-	return source;
-}
-
-/* See binding.h. */
-int
-column_by_name(Source source, const char *name, int length)
-{
-	const ColumnDefinition *columns = source_definitions[source].columns;
-
-	for (int i = 0; columns[i].name; i++)
-		if (strlen(columns[i].name) == length &&
-			memcmp(columns[i].name, name, length) == 0)
-			return i;
-	return -1;
-}
-
-/* See binding.h. */
-bool
-column_defaults_to_true(Source source, int column)
-{
-	return (source == SOURCE_POST && column == POST_VISIBLE) ||
-		   (source == SOURCE_COMMENT && column == COMMENT_VISIBLE);
-}
-
 /* ------------------------------------------------------------------------
  * The cache and its invalidation
  * ------------------------------------------------------------------------ */
@@ -208,7 +70,7 @@ column_defaults_to_true(Source source, int column)
  * itself.
  */
 static void
-on_relation_change(Datum unused, Oid relid)
+invalidate_relation(Datum unused, Oid relid)
 {
 	HASH_SEQ_STATUS scan;
 	BoundRelation  *relation;
@@ -230,21 +92,6 @@ on_relation_change(Datum unused, Oid relid)
 	}
 }
 
-/* Transaction callback: nobody can be using these any more. */
-static void
-free_retired_expressions(XactEvent event, void *unused)
-{
-	ListCell *cell;
-
-	if (event != XACT_EVENT_COMMIT && event != XACT_EVENT_ABORT &&
-		event != XACT_EVENT_PREPARE)
-		return;
-	foreach (cell, retired_expressions)
-		FreeCachedExpression(lfirst(cell));
-	list_free(retired_expressions);
-	retired_expressions = NIL;
-}
-
 /* Once per process. */
 static void
 initialize_cache(void)
@@ -255,8 +102,7 @@ initialize_cache(void)
 		return;
 	bound_relations =
 		hash_create("featul_integrations bindings", 32, &control, HASH_ELEM | HASH_BLOBS);
-	CacheRegisterRelcacheCallback(on_relation_change, (Datum) 0);
-	RegisterXactCallback(free_retired_expressions, NULL);
+	CacheRegisterRelcacheCallback(invalidate_relation, (Datum) 0);
 }
 
 /* See binding.h. */
@@ -302,7 +148,7 @@ load_columns(Source source, Jsonb *columns)
 
 /* Reads all rows of featul_integrations.binding, by the latest snapshot. */
 static void
-read_bindings(Relation table)
+read_binding_rows(Relation table)
 {
 	Snapshot		snapshot = RegisterSnapshot(GetLatestSnapshot());
 	TableScanDesc	scan = table_beginscan(table, snapshot, 0, NULL);
@@ -354,7 +200,7 @@ load_bindings(void)
 	table = table_open(bindings.table, AccessShareLock);
 	before = generation;
 	epoch++;
-	read_bindings(table);
+	read_binding_rows(table);
 	table_close(table, AccessShareLock);
 	bindings.valid = generation == before;
 }
@@ -401,271 +247,27 @@ binding_changed(void)
 	CacheInvalidateRelcacheByRelid(bindings.table);
 }
 
-/* See binding.h. */
-int
-binding_safe_search_path(void)
-{
-	int nest = NewGUCNestLevel();
-
-	(void) set_config_option("search_path", "pg_catalog, pg_temp", PGC_USERSET,
-							 PGC_S_SESSION, GUC_ACTION_SAVE, true, 0, false);
-	return nest;
-}
-
-/* ------------------------------------------------------------------------
- * Parsing an expression
- * ------------------------------------------------------------------------ */
-
-/* The only thing that a binding's text may hold: one expression. */
-static Node *
-raw_expression(const char *text)
-{
-	List	   *list = raw_parser(psprintf("SELECT %s", text), RAW_PARSE_DEFAULT);
-	SelectStmt *select;
-	ResTarget  *target;
-
-	select =
-		list_length(list) == 1 ? (SelectStmt *) linitial_node(RawStmt, list)->stmt : NULL;
-	if (select && IsA(select, SelectStmt) && select->op == SETOP_NONE &&
-		list_length(select->targetList) == 1 && !select->distinctClause &&
-		!select->intoClause && !select->fromClause && !select->whereClause &&
-		!select->groupClause && !select->havingClause && !select->windowClause &&
-		!select->valuesLists && !select->sortClause && !select->limitOffset &&
-		!select->limitCount && !select->lockingClause && !select->withClause)
-	{
-		target = linitial_node(ResTarget, select->targetList);
-		if (!target->name && !target->indirection)
-			return target->val;
-	}
-	ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-					errmsg("\"%s\" is not one expression", text)));
-}
-
-/*
- * True if making such a value may run a domain's CHECK: of an array, a composite or a
- * range type that somebody has defined.
- */
-static bool
-may_hold_domain(Oid type)
-{
-	Oid	 element = get_element_type(type);
-	char kind;
-
-	if (OidIsValid(element))
-		type = element;
-	kind = get_typtype(type);
-	return type >= FirstNormalObjectId && kind != TYPTYPE_ENUM && kind != TYPTYPE_BASE;
-}
-
-/*
- * Tree walker: refuses what would let somebody else than the extension's owner
- * choose the code that runs.  Casts are the one kind of function that deparsed
- * text does not name: whoever owns a column's type could add one later.
- */
-static bool
-refuse_unsafe(Node *node, void *relation)
-{
-	bool cast = false;
-
-	if (node == NULL)
-		return false;
-	if (IsA(node, FuncExpr))
-	{
-		FuncExpr *function = (FuncExpr *) node;
-
-		cast = function->funcformat != COERCE_EXPLICIT_CALL &&
-			   function->funcformat != COERCE_SQL_SYNTAX &&
-			   function->funcid >= FirstNormalObjectId;
-	}
-	if (IsA(node, Const) || IsA(node, CoerceViaIO) || IsA(node, ArrayCoerceExpr))
-		cast = may_hold_domain(exprType(node));
-	if (cast || IsA(node, CoerceToDomain))
-		ereport(ERROR,
-				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-				 errmsg("a binding cannot use a user-defined cast or a cast to a domain"),
-				 errhint("Call the conversion function by its name.")));
-	if (IsA(node, Var) && ((Var *) node)->varattno < 0)
-		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-						errmsg("a binding cannot use system columns")));
-	return expression_tree_walker(node, refuse_unsafe, relation);
-}
-
-/* Converts any type to text, by no function that a user can define. */
-static Node *
-coerce_to_text(ParseState *pstate, Node *node, Oid type)
-{
-	CoerceViaIO *io;
-
-	if (type == TEXTOID)
-		return node;
-	if (type == VARCHAROID || type == BPCHAROID || type == NAMEOID || type == UNKNOWNOID)
-		return coerce_to_target_type(pstate, node, type, TEXTOID, -1, COERCION_EXPLICIT,
-									 COERCE_EXPLICIT_CAST, -1);
-	io = makeNode(CoerceViaIO);
-	io->arg = (Expr *) node;
-	io->resulttype = TEXTOID;
-	io->coerceformat = COERCE_EXPLICIT_CAST;
-	io->location = -1;
-	return (Node *) io;
-}
-
-/* Converts to bigint; NULL if it is no number. */
-static Node *
-coerce_to_number(ParseState *pstate, Node *node, Oid type)
-{
-	if (type == INT8OID)
-		return node;
-	if (type != INT2OID && type != INT4OID && type != NUMERICOID)
-		return NULL;
-	return coerce_to_target_type(pstate, node, type, INT8OID, -1, COERCION_EXPLICIT,
-								 COERCE_EXPLICIT_CAST, -1);
-}
-
-/* Converts to timestamptz, a time without zone being UTC; NULL if it is no time. */
-static Node *
-coerce_to_time(ParseState *pstate, Node *node, Oid type)
-{
-	Node *utc;
-
-	if (type == TIMESTAMPTZOID)
-		return node;
-	if (type == DATEOID)
-		node = coerce_to_target_type(pstate, node, type, TIMESTAMPOID, -1,
-									 COERCION_EXPLICIT, COERCE_EXPLICIT_CAST, -1);
-	else if (type != TIMESTAMPOID)
-		return NULL;
-	utc = (Node *) makeConst(TEXTOID, -1, InvalidOid, -1, CStringGetTextDatum("UTC"),
-							 false, false);
-	return (Node *) makeFuncExpr(F_TIMEZONE_TEXT_TIMESTAMP, TIMESTAMPTZOID,
-								 list_make2(utc, node), InvalidOid, InvalidOid,
-								 COERCE_EXPLICIT_CALL);
-}
-
-/*
- * Converts an expression to the column's canonical type; 22023 where it has the
- * wrong one.
- */
-static Node *
-coerce_to_canonical(ParseState *pstate, Source source, int column, Node *node)
-{
-	static const char *const expected[] = { "text", "boolean", "a number",
-											"a timestamp" };
-	const ColumnDefinition	*definition = &source_definitions[source].columns[column];
-	Oid						 actual = exprType(node);
-	Oid						 type = getBaseType(actual);
-	Node					*result = NULL;
-
-	/* a bare literal: NULL, or what its spelling says */
-	if (actual == UNKNOWNOID && definition->type != COLUMN_TEXT)
-		return coerce_to_target_type(pstate, node, actual,
-									 definition->type == COLUMN_FLAG	 ? BOOLOID
-									 : definition->type == COLUMN_NUMBER ? INT8OID
-																		 : TIMESTAMPTZOID,
-									 -1, COERCION_ASSIGNMENT, COERCE_EXPLICIT_CAST, -1);
-	if (actual != type) /* a domain is a relabeled base type */
-		node = (Node *) makeRelabelType((Expr *) node, type, -1, get_typcollation(type),
-										COERCE_EXPLICIT_CAST);
-	switch (definition->type)
-	{
-		case COLUMN_TEXT:
-			result = coerce_to_text(pstate, node, type);
-			break;
-		case COLUMN_FLAG:
-			result = type == BOOLOID ? node : NULL;
-			break;
-		case COLUMN_NUMBER:
-			result = coerce_to_number(pstate, node, type);
-			break;
-		case COLUMN_TIME:
-			result = coerce_to_time(pstate, node, type);
-			break;
-	}
-	if (result == NULL)
-		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-						errmsg("%s.%s must be %s, not %s",
-							   source_definitions[source].name, definition->name,
-							   expected[definition->type], format_type_be(actual))));
-	return result;
-}
-
-/* See binding.h. */
-Node *
-binding_parse(Relation relation, const char *alias, Source source, int column,
-			  const char *expression, Node **bare)
-{
-	ParseState		   *pstate = make_parsestate(NULL);
-	ParseNamespaceItem *item;
-	Node			   *node = raw_expression(expression);
-
-	pstate->p_sourcetext = expression;
-	item =
-		addRangeTableEntryForRelation(pstate, relation, AccessShareLock,
-									  alias ? makeAlias(alias, NIL) : NULL, false, true);
-	addNSItemToQuery(pstate, item, true, true, true);
-	node = transformExpr(pstate, node, EXPR_KIND_OTHER);
-	if (pstate->p_hasSubLinks || pstate->p_hasAggs || pstate->p_hasWindowFuncs ||
-		expression_returns_set(node))
-		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-						errmsg("a binding cannot use subqueries, aggregates, window or "
-							   "set-returning functions")));
-	assign_expr_collations(pstate, node);
-	*bare = node;
-	node = coerce_to_canonical(pstate, source, column, copyObject(node));
-	assign_expr_collations(pstate, node);
-	refuse_unsafe(node, NULL);
-	free_parsestate(pstate);
-	return node;
-}
-
 /* ------------------------------------------------------------------------
  * Compiling the columns for one relation
  * ------------------------------------------------------------------------ */
-
-/* See binding.h. */
-char *
-binding_deparse(Node *node, Source source, Relation relation)
-{
-	return deparse_expression(
-		node,
-		deparse_context_for(source_definitions[source].name, RelationGetRelid(relation)),
-		false, false);
-}
-
-/* check_function_callback: is it anything else than one of PostgreSQL's own? */
-static bool
-is_foreign_function(Oid function, void *unused)
-{
-	return function >= FirstNormalObjectId;
-}
-
-/* Tree walker: does an expression call more than built-in functions? */
-static bool
-calls_foreign_functions(Node *node, void *unused)
-{
-	if (node == NULL)
-		return false;
-	if (check_functions_in_node(node, is_foreign_function, NULL))
-		return true;
-	return expression_tree_walker(node, calls_foreign_functions, NULL);
-}
 
 /* Fills in one column that the binding has an expression for. */
 static void
 compile_column(BoundRelation *bound, Relation relation, int column,
 			   const char *expression)
 {
-	BoundColumn	 *result = &bound->column[column];
-	Node		 *bare;
-	Node		 *node = binding_parse(relation, source_definitions[bound->source].name,
-									   bound->source, column, expression, &bare);
-	Node		 *stripped = node;
+	BoundColumn *result = &bound->column[column];
+	Node		*bare;
+	Node		*node = expression_parse(relation, source_definitions[bound->source].name,
+										 bound->source, column, expression, &bare);
+	Node		*stripped = node;
 	MemoryContext caller = MemoryContextSwitchTo(bound->context);
 
 	result->parsed = copyObject(node);
-	if (calls_foreign_functions(node, NULL))
+	if (expression_calls_foreign(node))
 		bound->foreign_functions = true;
 	result->type = getBaseType(exprType(bare));
-	result->sql = binding_deparse(node, bound->source, relation);
+	result->sql = expression_deparse(node, bound->source, relation);
 	if (IsA(bare, Var))
 		result->attribute = ((Var *) bare)->varattno;
 	while (IsA(stripped, RelabelType))
@@ -679,7 +281,7 @@ compile_column(BoundRelation *bound, Relation relation, int column,
 	{
 		result->planned = GetCachedExpression(node);
 		bound->expressions = lappend(bound->expressions, result->planned);
-		if (calls_foreign_functions(result->planned->expr, NULL))
+		if (expression_calls_foreign(result->planned->expr))
 			bound->unsafe_functions = true;
 		if (contain_mutable_functions(result->planned->expr))
 			bound->mutable_functions = true;
@@ -762,13 +364,10 @@ find_id_index(BoundRelation *bound, Relation relation)
 static void
 reset_bound_relation(BoundRelation *bound)
 {
-	MemoryContext caller = MemoryContextSwitchTo(TopMemoryContext);
-
-	retired_expressions = list_concat(retired_expressions, bound->expressions);
-	MemoryContextSwitchTo(caller);
+	expression_retire(bound->expressions);
 	discard(bound->context);
 	bound->expressions = NIL;
-	bound->expression_context = NULL;
+	memset(&bound->evaluation, 0, sizeof(bound->evaluation));
 	bound->context = NULL;
 	bound->places = NULL;
 	memset(bound->column, 0, sizeof(bound->column));
@@ -778,7 +377,7 @@ reset_bound_relation(BoundRelation *bound)
 static void
 compile_columns(BoundRelation *bound, Relation relation)
 {
-	int						nest = binding_safe_search_path();
+	int						nest = safe_settings_begin();
 	const ColumnDefinition *definitions = source_definitions[bound->source].columns;
 
 	bound->qualified_name = MemoryContextStrdup(
@@ -789,7 +388,7 @@ compile_columns(BoundRelation *bound, Relation relation)
 	for (int i = 0; definitions[i].name; i++)
 		if (bindings.column[bound->source][i])
 			compile_column(bound, relation, i, bindings.column[bound->source][i]);
-	AtEOXact_GUC(true, nest);
+	safe_settings_end(nest);
 }
 
 /* 55000 for a relation that its binding does not fit: what compile() found out. */
@@ -859,6 +458,7 @@ compile(BoundRelation *bound)
 	reset_bound_relation(bound);
 	bound->context = AllocSetContextCreate(
 		TopMemoryContext, "featul_integrations relation", ALLOCSET_SMALL_SIZES);
+	bound->evaluation.memory = bound->context;
 	bound->version = ++versions;
 	bound->valid = true;
 	bound->broken = true;

@@ -19,6 +19,8 @@
 #include "application/fetch.h"
 #include "application/lookup.h"
 #include "application/user_context.h"
+#include "base/own_query.h"
+#include "base/safe_settings.h"
 
 /* Where a wanted id is, among many. */
 typedef struct Position
@@ -298,7 +300,7 @@ execute_lookup(SPIPlanPtr plan, Datum *arguments)
 	PG_END_TRY();
 }
 
-/* Plans it once and for all, inside a query of the owner's. */
+/* Plans it once and for all, inside a query of ours. */
 static SPIPlanPtr
 prepare_lookup(const BoundRelation *bound, bool as_text)
 {
@@ -320,9 +322,9 @@ run_lookup(const BoundRelation *bound, bool as_text, Datum *arguments)
 	LookupPlan *saved = &plans[bound->source][as_text];
 	bool		stale = saved->relid != bound->relid || saved->version != bound->version;
 	int			nest = 0;
-	OwnerState	state;
+	UserContext state;
 
-	owner_bound_begin(&state, bound->source);
+	user_context_as_reader(&state, bound->source);
 	if (saved->plan && stale && running == 0)
 	{
 		SPIPlanPtr old = saved->plan;
@@ -332,7 +334,7 @@ run_lookup(const BoundRelation *bound, bool as_text, Datum *arguments)
 	}
 	if (saved->plan == NULL || !SPI_plan_is_valid(saved->plan))
 	{
-		nest = NewGUCNestLevel();
+		nest = safe_settings_begin();
 		plan_settings();
 	}
 	if (saved->plan == NULL)
@@ -343,8 +345,8 @@ run_lookup(const BoundRelation *bound, bool as_text, Datum *arguments)
 	}
 	execute_lookup(saved->plan, arguments);
 	if (nest > 0)
-		AtEOXact_GUC(true, nest);
-	owner_end(&state);
+		safe_settings_end(nest);
+	user_context_restore(&state);
 }
 
 /* A row of SPI_tuptable as canonical values. */
@@ -366,7 +368,7 @@ row_of_tuple(Source source, HeapTuple tuple, TupleDesc desc)
 
 /* Fetches what is wanted through the index on the ids; false if that cannot be. */
 static bool
-fetch_by_index(Wanted *wanted, BoundRelation *bound)
+fetch_through_index(Wanted *wanted, BoundRelation *bound)
 {
 	return fetch_rows(bound, wanted->ids + wanted->fetched,
 					  wanted->count - wanted->fetched, wanted->as_text,
@@ -377,10 +379,10 @@ fetch_by_index(Wanted *wanted, BoundRelation *bound)
 static void
 fetch_by_query(Wanted *wanted, BoundRelation *bound)
 {
-	Datum	   arguments[1];
-	OwnerQuery query;
+	Datum	 arguments[1];
+	OwnQuery query;
 
-	owner_query_begin(&query);
+	own_query_begin(&query);
 	arguments[0] = lookups_text_array(wanted->ids + wanted->fetched,
 									  wanted->count - wanted->fetched);
 	run_lookup(bound, wanted->as_text, arguments);
@@ -394,7 +396,7 @@ fetch_by_query(Wanted *wanted, BoundRelation *bound)
 		if (index >= 0)
 			wanted->rows[index] = row;
 	}
-	owner_query_end(&query);
+	own_query_end(&query);
 }
 
 /* See lookup.h. */
@@ -407,7 +409,7 @@ lookups_fetch(Lookups *lookups, Source source)
 	if (wanted->count == wanted->fetched)
 		return;
 	bound = bound_relation(source); /* NULL: not bound any more */
-	if (bound && !fetch_by_index(wanted, bound))
+	if (bound && !fetch_through_index(wanted, bound))
 		fetch_by_query(wanted, bound);
 	wanted->fetched = wanted->count;
 }
@@ -481,14 +483,14 @@ lookups_fetch_roles(Lookups *lookups)
 	Wanted		  *wanted = &lookups->wanted[SOURCE_MEMBER];
 	BoundRelation *bound;
 	Datum		   arguments[2];
-	OwnerQuery	   query;
+	OwnQuery	   query;
 
 	if (wanted->count == wanted->fetched)
 		return;
 	bound = bound_relation(SOURCE_MEMBER);
 	if (bound == NULL) /* not any more */
 		return;
-	owner_query_begin(&query);
+	own_query_begin(&query);
 	split_pairs(wanted, arguments);
 	run_lookup(bound, wanted->as_text, arguments);
 	MemoryContextSwitchTo(query.memory);
@@ -506,7 +508,7 @@ lookups_fetch_roles(Lookups *lookups)
 		if (index >= 0)
 			wanted->rows[index] = row;
 	}
-	owner_query_end(&query);
+	own_query_end(&query);
 	wanted->fetched = wanted->count;
 }
 

@@ -23,7 +23,7 @@ extern Lookups *lookups_create(void);
 extern void lookups_want(Lookups *lookups, Source source, Text id, Oid type);
 
 /*
- * Fetches what is wanted and not yet known.  Needs the owner's rights, and an
+ * Fetches what is wanted and not yet known.  Needs the extension's rights, and an
  * active snapshot that sees the rows.
  */
 extern void lookups_fetch(Lookups *lookups, Source source);

@@ -7,9 +7,6 @@
  */
 #include "postgres.h"
 
-#include "executor/executor.h"
-#include "utils/plancache.h"
-
 #include "application/row.h"
 
 /* See row.h. */
@@ -19,7 +16,7 @@ row_reader(BoundRelation *relation)
 	RowReader *reader = palloc0(sizeof(RowReader));
 
 	reader->relation = relation;
-	reader->memory = CurrentMemoryContext;
+	reader->own.memory = CurrentMemoryContext;
 	return reader;
 }
 
@@ -50,67 +47,14 @@ value_from_datum(ColumnType type, Datum datum, bool isnull)
 }
 
 /*
- * A column's expression, ready to run.  It is kept with the relation, but for
- * one that calls functions that may come by here again: that one is the reader's
- * own.
+ * What its expressions are evaluated with.  It is kept with the relation, but for one
+ * that calls functions that may come by here again: that one is the reader's own.
  */
-static ExprState *
-prepared_expression(RowReader *reader, int column)
+static Evaluation *
+evaluation_of(RowReader *reader)
 {
-	BoundRelation *relation = reader->relation;
-	BoundColumn	  *bound = &relation->column[column];
-	ExprState	 **state =
-		   relation->unsafe_functions ? &reader->state[column] : &bound->state;
-
-	if (*state == NULL)
-	{
-		MemoryContext caller = MemoryContextSwitchTo(
-			relation->unsafe_functions ? reader->memory : relation->context);
-
-		*state = ExecInitExpr((Expr *) bound->planned->expr, NULL);
-		MemoryContextSwitchTo(caller);
-	}
-	return *state;
-}
-
-/*
- * What expressions are evaluated in, kept likewise: some keep in its memory what they
- * found out the first time.
- */
-static ExprContext *
-expression_context(RowReader *reader)
-{
-	BoundRelation *relation = reader->relation;
-	bool		   own = relation->unsafe_functions;
-	ExprContext	 **context = own ? &reader->context : &relation->expression_context;
-
-	if (*context == NULL)
-	{
-		MemoryContext caller =
-			MemoryContextSwitchTo(own ? reader->memory : relation->context);
-
-		*context = CreateStandaloneExprContext();
-		MemoryContextSwitchTo(caller);
-	}
-	return *context;
-}
-
-/*
- * Evaluates a column that is not a plain one, in the caller's memory: a function may
- * lead back to here, and what that leaves must not end before this does.
- */
-static Datum
-evaluate(RowReader *reader, int column, TupleTableSlot *slot, bool *isnull)
-{
-	ExprState	   *state = prepared_expression(reader, column);
-	ExprContext	   *context = expression_context(reader);
-	TupleTableSlot *outer = context->ecxt_scantuple;
-	Datum			result;
-
-	context->ecxt_scantuple = slot;
-	result = ExecEvalExpr(state, context, isnull);
-	context->ecxt_scantuple = outer;
-	return result;
+	return reader->relation->unsafe_functions ? &reader->own
+											  : &reader->relation->evaluation;
 }
 
 /* See row.h. */
@@ -134,7 +78,8 @@ row_read(RowReader *reader, TupleTableSlot *slot, uint32 columns)
 		else if (column->plain)
 			datum = slot_getattr(slot, column->plain, &isnull);
 		else if (column->planned)
-			datum = evaluate(reader, i, slot, &isnull);
+			datum = expression_evaluate(evaluation_of(reader), i, column->planned, slot,
+										&isnull);
 		else if (column_defaults_to_true(reader->relation->source, i))
 		{
 			datum = BoolGetDatum(true);

@@ -6,10 +6,10 @@
 #define FEATUL_ROW_H
 
 #include "executor/tuptable.h"
-#include "nodes/execnodes.h"
 #include "utils/timestamp.h"
 
 #include "application/binding.h"
+#include "application/expression.h"
 #include "base/text.h"
 
 /* One canonical value; a text is cut to what a payload can hold, and ends with a NUL. */
@@ -34,10 +34,7 @@ typedef struct Row
 typedef struct RowReader
 {
 	BoundRelation *relation;
-	MemoryContext  memory;
-	/* of a relation with unsafe functions, made when first needed */
-	ExprContext *context;
-	ExprState	*state[MAX_COLUMNS];
+	Evaluation	   own; /* for a relation with unsafe functions */
 } RowReader;
 
 extern RowReader *row_reader(BoundRelation *relation);

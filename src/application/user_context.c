@@ -1,6 +1,6 @@
 /*
  * user_context.c
- *		Acting as the extension's owner.
+ *		Acting as another role.
  */
 #include "postgres.h"
 
@@ -8,7 +8,6 @@
 #include "catalog/pg_class.h"
 #include "catalog/pg_proc.h"
 #include "miscadmin.h"
-#include "utils/guc.h"
 #include "utils/syscache.h"
 
 #include "application/binding.h"
@@ -28,9 +27,9 @@ function_owner(Oid function)
 	return owner;
 }
 
-/* See owner.h. */
+/* See user_context.h. */
 void
-owner_begin(OwnerState *state, Oid function)
+user_context_as_extension(UserContext *state, Oid function)
 {
 	Oid owner = function_owner(function);
 
@@ -38,9 +37,9 @@ owner_begin(OwnerState *state, Oid function)
 	SetUserIdAndSecContext(owner, state->security_context | SECURITY_LOCAL_USERID_CHANGE);
 }
 
-/* See owner.h. */
+/* See user_context.h. */
 Oid
-owner_of_table(Oid relation)
+table_owner(Oid relation)
 {
 	HeapTuple tuple = SearchSysCache1(RELOID, ObjectIdGetDatum(relation));
 	Oid		  owner = InvalidOid;
@@ -53,11 +52,11 @@ owner_of_table(Oid relation)
 	return owner;
 }
 
-/* See owner.h. */
+/* See user_context.h. */
 void
-owner_table_begin(OwnerState *state, Oid relation)
+user_context_as_table_owner(UserContext *state, Oid relation)
 {
-	Oid owner = owner_of_table(relation);
+	Oid owner = table_owner(relation);
 
 	if (!OidIsValid(owner))
 		ereport(ERROR, (errcode(ERRCODE_UNDEFINED_TABLE),
@@ -68,56 +67,21 @@ owner_table_begin(OwnerState *state, Oid relation)
 									  SECURITY_NOFORCE_RLS);
 }
 
-/* See owner.h. */
+/* See user_context.h. */
 void
-owner_bound_begin(OwnerState *state, Source source)
+user_context_as_reader(UserContext *state, Source source)
 {
 	BoundRelation *bound = binding_of(source, binding_relid(source));
 
 	if (bound == NULL || !bound->foreign_functions)
-		owner_table_begin(state, binding_relid(source));
+		user_context_as_table_owner(state, binding_relid(source));
 	else
 		GetUserIdAndSecContext(&state->user, &state->security_context);
 }
 
-/* See owner.h. */
+/* See user_context.h. */
 void
-owner_end(const OwnerState *state)
+user_context_restore(const UserContext *state)
 {
 	SetUserIdAndSecContext(state->user, state->security_context);
-}
-
-/* See owner.h. */
-void
-owner_query_begin(OwnerQuery *query)
-{
-	query->memory = CurrentMemoryContext;
-	SPI_connect();
-	query->guc_nest = binding_safe_search_path();
-}
-
-/* See owner.h. */
-void
-owner_query_end(const OwnerQuery *query)
-{
-	AtEOXact_GUC(true, query->guc_nest);
-	SPI_finish();
-}
-
-/* See owner.h. */
-SPIPlanPtr
-owner_prepare(SPIPlanPtr *plan, const char *sql, int n_arguments, Oid *types)
-{
-	if (*plan == NULL)
-	{
-		SPIPlanPtr prepared =
-			SPI_prepare_cursor(sql, n_arguments, types, CURSOR_OPT_GENERIC_PLAN);
-
-		if (prepared == NULL)
-			elog(ERROR, "SPI_prepare_cursor failed: %s",
-				 SPI_result_code_string(SPI_result));
-		SPI_keepplan(prepared);
-		*plan = prepared;
-	}
-	return *plan;
 }

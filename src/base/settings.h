@@ -7,8 +7,6 @@
 #ifndef FEATUL_SETTINGS_H
 #define FEATUL_SETTINGS_H
 
-#define FEATUL_VERSION "1.0"
-
 /* The most that max_in_flight can be set to. */
 #define SETTING_MAX_IN_FLIGHT_BOUND 10000
 

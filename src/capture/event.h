@@ -1,17 +1,12 @@
 /*
  * event.h
- *		What happened: from changed rows to events with their payloads.
- *
- * Reads the application's tables around the rows, and writes nothing.
+ *		Which events a changed row can be.
  */
 #ifndef FEATUL_EVENT_H
 #define FEATUL_EVENT_H
 
-#include "nodes/pg_list.h"
-#include "utils/uuid.h"
-
-#include "capture/payload.h"
 #include "application/row.h"
+#include "base/event_kind.h"
 
 /* A changed row of a source that has events. */
 typedef struct Change
@@ -20,19 +15,6 @@ typedef struct Change
 	const Row *new;
 	bool quiet; /* out: nobody listens to this post's board */
 } Change;
-
-/* An event that at least one integration wants. */
-typedef struct Record
-{
-	EventKind  event;
-	Text	   workspace_id;
-	Text	   post_id;
-	int		   milestone; /* post.milestone: to be announced only once */
-	text	  *payload;	  /* JSON, and a NUL after it */
-	char	  *context;	  /* JSON or NULL */
-	int		   n_integrations;
-	pg_uuid_t *integrations;
-} Record;
 
 /* Columns whose change can be an event (or the end of visibility). */
 extern uint32 event_columns_of_interest(Source source);
@@ -47,19 +29,17 @@ extern uint32 event_columns(Source source);
 extern bool event_possible(Source source, const Row *old, const Row *new);
 extern bool event_hides(Source source, const Row *old, const Row *new);
 
-/*
- * The events of these changes that somebody wants: a list of Record *, in the
- * order in which they happened.  Needs the owner's rights; raises what
- * the look-ups raise.
- */
-extern List *events_of(Source source, Change *changes, int count);
+/* The events that a change can be, as bits by EventKind. */
+extern uint32 events_of_change(Source source, const Row *old, const Row *new);
 
-/*
- * The payload (and context, or NULL) that the workspace's latest row matching
- * this event would give now; false if there is none.  Both palloc'd.  Needs
- * the owner's rights and an active snapshot.
- */
-extern bool event_latest(const char *event, const char *workspace_id, char **payload,
-						 char **context);
+/* Visible, and not internal. */
+extern bool event_comment_is_public(const Row *comment);
+
+/* The highest milestone crossed upwards, or reached; 0: none. */
+extern int event_milestone_crossed(const Row *old, const Row *new);
+extern int event_milestone_reached(const Row *post);
+
+/* Whether the voter is the post's author: by user, or by an anonymous one's fingerprint. */
+extern bool event_is_own_vote(const Row *vote, const Row *post);
 
 #endif /* FEATUL_EVENT_H */

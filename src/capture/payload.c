@@ -4,7 +4,7 @@
  *
  * Builds text directly: jsonb would reorder the keys, and the bytes written
  * here are the bytes that are signed and sent.  Knows no tables; who may be
- * named is decided here (privacy), what happened is decided in capture.c.
+ * named is decided here (privacy), what happened is decided in event.c and candidate.c.
  */
 #include "postgres.h"
 

@@ -1,18 +1,15 @@
 /*
  * record.c
- *		Writing what was captured: events, queue entries and marks.
+ *		Writing what was captured: events and queue entries.
  *
  * Events and queue entries are inserted straight into their tables, without a
- * plan (append.c): starting an executor for two INSERTs costs more than the
+ * plan (base/own_table.c): starting an executor for two INSERTs costs more than the
  * INSERTs.  Every column is given.
  */
 #include "postgres.h"
 
 #include "access/xact.h"
-#include "catalog/pg_type.h"
 #include "commands/sequence.h"
-#include "executor/spi.h"
-#include "utils/array.h"
 #include "utils/builtins.h"
 #include "utils/fmgrprotos.h"
 #include "utils/snapmgr.h"
@@ -21,21 +18,19 @@
 #include "base/own_table.h"
 #include "base/compat.h"
 #include "base/event_kind.h"
-#include "application/lookup.h"
-#include "application/user_context.h"
 #include "capture/record.h"
 
 /* Columns of the tables, as the install script creates them */
 enum
 {
-	EVENT_SLOT,
+	EVENT_PARTITION,
 	EVENT_ID,
 	EVENT_WEBHOOK_ID,
 	EVENT_NAME,
 	EVENT_WORKSPACE_ID,
 	EVENT_POST_ID,
 	EVENT_PAYLOAD,
-	EVENT_CONTEXT,
+	EVENT_LABELS,
 	EVENT_CREATED_AT,
 	EVENT_COLUMNS
 };
@@ -43,7 +38,7 @@ enum
 {
 	QUEUE_ID,
 	QUEUE_INTEGRATION_ID,
-	QUEUE_EVENT_SLOT,
+	QUEUE_EVENT_PARTITION,
 	QUEUE_EVENT_ID,
 	QUEUE_POST_ID,
 	QUEUE_XID,
@@ -54,7 +49,7 @@ enum
 
 struct Recorder
 {
-	int16	  event_slot;
+	int16	  event_partition;
 	Oid		  sequence;
 	Appender *table[2];
 };
@@ -103,7 +98,7 @@ own_relations(Oid function)
  * the one before is as safe there.
  */
 static int16
-current_slot(const OwnRelations *own)
+current_partition(const OwnRelations *own)
 {
 	static int16	   slot;
 	static Oid		   read_from = InvalidOid;
@@ -128,9 +123,9 @@ recorder_open(Oid function)
 	const OwnRelations *own = own_relations(function);
 	Recorder		   *recorder = palloc(sizeof(Recorder));
 
-	recorder->event_slot = current_slot(own);
+	recorder->event_partition = current_partition(own);
 	recorder->sequence = own->sequence;
-	recorder->table[TABLE_EVENT] = append_open(own->event[recorder->event_slot]);
+	recorder->table[TABLE_EVENT] = append_open(own->event[recorder->event_partition]);
 	recorder->table[TABLE_QUEUE] = append_open(own->queue);
 	return recorder;
 }
@@ -184,30 +179,30 @@ random_uuid(void)
 
 /* Puts all columns of a new event into the slot. */
 static void
-fill_event(Recorder *recorder, const Record *record, int64 id)
+fill_event(Recorder *recorder, const NewEvent *event, int64 id)
 {
 	TupleTableSlot *slot = append_row(recorder->table[TABLE_EVENT]);
 
 	Assert(slot->tts_tupleDescriptor->natts == EVENT_COLUMNS);
 	memset(slot->tts_isnull, 0, EVENT_COLUMNS * sizeof(bool));
-	slot->tts_values[EVENT_SLOT] = Int16GetDatum(recorder->event_slot);
+	slot->tts_values[EVENT_PARTITION] = Int16GetDatum(recorder->event_partition);
 	slot->tts_values[EVENT_ID] = Int64GetDatum(id);
 	slot->tts_values[EVENT_WEBHOOK_ID] = UUIDPGetDatum(random_uuid());
 	slot->tts_values[EVENT_NAME] =
-		CStringGetTextDatum(event_definitions[record->event].name);
-	slot->tts_values[EVENT_WORKSPACE_ID] = text_datum(record->workspace_id);
-	slot->tts_values[EVENT_POST_ID] = text_datum(record->post_id);
-	slot->tts_values[EVENT_PAYLOAD] = PointerGetDatum(record->payload);
-	slot->tts_isnull[EVENT_CONTEXT] = record->context == NULL;
-	if (record->context)
-		slot->tts_values[EVENT_CONTEXT] = CStringGetTextDatum(record->context);
+		CStringGetTextDatum(event_definitions[event->kind].name);
+	slot->tts_values[EVENT_WORKSPACE_ID] = text_datum(event->workspace_id);
+	slot->tts_values[EVENT_POST_ID] = text_datum(event->post_id);
+	slot->tts_values[EVENT_PAYLOAD] = PointerGetDatum(event->payload);
+	slot->tts_isnull[EVENT_LABELS] = event->labels == NULL;
+	if (event->labels)
+		slot->tts_values[EVENT_LABELS] = CStringGetTextDatum(event->labels);
 	slot->tts_values[EVENT_CREATED_AT] =
 		TimestampTzGetDatum(GetCurrentTransactionStartTimestamp());
 }
 
 /* Puts all columns of a new queue entry into the slot. */
 static void
-fill_queue(Recorder *recorder, const Record *record, int64 id, int64 event_id,
+fill_queue(Recorder *recorder, const NewEvent *event, int64 id, int64 event_id,
 		   const pg_uuid_t *integration)
 {
 	TupleTableSlot *slot = append_row(recorder->table[TABLE_QUEUE]);
@@ -216,9 +211,9 @@ fill_queue(Recorder *recorder, const Record *record, int64 id, int64 event_id,
 	memset(slot->tts_isnull, 0, QUEUE_COLUMNS * sizeof(bool));
 	slot->tts_values[QUEUE_ID] = Int64GetDatum(id);
 	slot->tts_values[QUEUE_INTEGRATION_ID] = UUIDPGetDatum(integration);
-	slot->tts_values[QUEUE_EVENT_SLOT] = Int16GetDatum(recorder->event_slot);
+	slot->tts_values[QUEUE_EVENT_PARTITION] = Int16GetDatum(recorder->event_partition);
 	slot->tts_values[QUEUE_EVENT_ID] = Int64GetDatum(event_id);
-	slot->tts_values[QUEUE_POST_ID] = text_datum(record->post_id);
+	slot->tts_values[QUEUE_POST_ID] = text_datum(event->post_id);
 	slot->tts_values[QUEUE_XID] = FullTransactionIdGetDatum(GetTopFullTransactionId());
 	slot->tts_values[QUEUE_ATTEMPTS] = Int32GetDatum(0);
 	slot->tts_isnull[QUEUE_NEXT_ATTEMPT_AT] = true;
@@ -226,124 +221,16 @@ fill_queue(Recorder *recorder, const Record *record, int64 id, int64 event_id,
 
 /* See record.h. */
 void
-recorder_write(Recorder *recorder, const Record *record)
+recorder_write(Recorder *recorder, const NewEvent *event)
 {
 	int64 event_id = nextval_internal(recorder->sequence, false);
 	int64 id = event_id;
 
-	fill_event(recorder, record, event_id);
-	for (int i = 0; i < record->n_integrations; i++)
+	fill_event(recorder, event, event_id);
+	for (int i = 0; i < event->n_integrations; i++)
 	{
 		if (i > 0)
 			id = nextval_internal(recorder->sequence, false);
-		fill_queue(recorder, record, id, event_id, &record->integrations[i]);
+		fill_queue(recorder, event, id, event_id, &event->integrations[i]);
 	}
-}
-
-/* ------------------------------------------------------------------------
- * Marks
- * ------------------------------------------------------------------------ */
-
-/* See record.h. */
-void
-record_hidden(Source source, const Text *ids, int count)
-{
-	static SPIPlanPtr plan = NULL;
-	Oid				  types[] = { TEXTOID, TEXTARRAYOID };
-	Datum			  arguments[2];
-	OwnerQuery		  query;
-
-	owner_query_begin(&query);
-	owner_prepare(&plan,
-				  "INSERT INTO featul_integrations.mark (source, id, was_visible)"
-				  " SELECT DISTINCT $1, i, true FROM pg_catalog.unnest($2) AS i"
-				  " ON CONFLICT (source, id) DO UPDATE SET was_visible = true"
-				  " WHERE NOT mark.was_visible",
-				  2, types);
-	arguments[0] = CStringGetTextDatum(source_definitions[source].name);
-	arguments[1] = lookups_text_array(ids, count);
-	if (SPI_execute_plan(plan, arguments, NULL, false, 0) != SPI_OK_INSERT)
-		elog(ERROR, "could not write marks");
-	owner_query_end(&query);
-}
-
-/* Marks these milestones, inside a query; it returns the ids of those that are new. */
-static void
-mark_milestones(const Text *ids, Datum *heights, int count)
-{
-	static SPIPlanPtr plan = NULL;
-	Oid				  types[] = { TEXTARRAYOID, INT4ARRAYOID };
-	Datum			  arguments[2];
-
-	owner_prepare(
-		&plan,
-		"INSERT INTO featul_integrations.mark (source, id, milestone)"
-		" SELECT 'post', i, pg_catalog.max(m)"
-		" FROM ROWS FROM (pg_catalog.unnest($1), pg_catalog.unnest($2)) AS u (i, m)"
-		" GROUP BY i"
-		" ON CONFLICT (source, id) DO UPDATE SET milestone = excluded.milestone"
-		" WHERE mark.milestone < excluded.milestone"
-		" RETURNING id",
-		2, types);
-	arguments[0] = lookups_text_array(ids, count);
-	arguments[1] = PointerGetDatum(
-		construct_array(heights, count, INT4OID, sizeof(int32), true, TYPALIGN_INT));
-	if (SPI_execute_plan(plan, arguments, NULL, false, 0) != SPI_OK_INSERT_RETURNING)
-		elog(ERROR, "could not write milestones");
-}
-
-/* True if the query has returned this id. */
-static bool
-is_returned(Text id)
-{
-	for (uint64 i = 0; i < SPI_processed; i++)
-	{
-		bool  isnull;
-		Datum datum =
-			SPI_getbinval(SPI_tuptable->vals[i], SPI_tuptable->tupdesc, 1, &isnull);
-
-		if (text_equal(id, text_of_datum(datum)))
-			return true;
-	}
-	return false;
-}
-
-/* See record.h. */
-List *
-record_milestones(List *records)
-{
-	Text	  *ids = palloc(list_length(records) * sizeof(Text));
-	Datum	  *heights = palloc(list_length(records) * sizeof(Datum));
-	List	  *kept = NIL;
-	ListCell  *cell;
-	OwnerQuery query;
-	int		   count = 0;
-
-	foreach (cell, records)
-	{
-		const Record *record = lfirst(cell);
-
-		if (record->milestone == 0)
-			continue;
-		ids[count] = record->post_id;
-		heights[count++] = Int32GetDatum(record->milestone);
-	}
-	if (count == 0)
-		return records;
-	owner_query_begin(&query);
-	mark_milestones(ids, heights, count);
-	foreach (cell, records)
-	{
-		Record *record = lfirst(cell);
-
-		if (record->milestone == 0 || is_returned(record->post_id))
-		{
-			MemoryContext inside = MemoryContextSwitchTo(query.memory);
-
-			kept = lappend(kept, record);
-			MemoryContextSwitchTo(inside);
-		}
-	}
-	owner_query_end(&query);
-	return kept;
 }

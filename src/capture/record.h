@@ -1,11 +1,11 @@
 /*
  * record.h
- *		Writing what was captured: events, queue entries and marks.
+ *		Writing what was captured: events and queue entries.
  */
 #ifndef FEATUL_RECORD_H
 #define FEATUL_RECORD_H
 
-#include "capture/event.h"
+#include "capture/new_event.h"
 
 typedef struct Recorder Recorder;
 
@@ -20,18 +20,8 @@ extern void		 recorder_close(Recorder *recorder);
 /*
  * Writes one event and a queue entry for each of its integrations; many at once,
  * so they are in the tables only after recorder_flush() or recorder_close(), and
- * the record must live until then.
+ * the event must live until then.
  */
-extern void recorder_write(Recorder *recorder, const Record *record);
-
-/* Marks rows as having been visible.  Needs the owner's rights. */
-extern void record_hidden(Source source, const Text *ids, int count);
-
-/*
- * Marks milestones as announced, and returns the records (a list of Record *)
- * without those whose milestone had been announced before.  Needs the
- * owner's rights.
- */
-extern List *record_milestones(List *records);
+extern void recorder_write(Recorder *recorder, const NewEvent *event);
 
 #endif /* FEATUL_RECORD_H */

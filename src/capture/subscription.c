@@ -29,6 +29,7 @@
 #include "application/binding.h"
 #include "application/user_context.h"
 #include "application/row.h"
+#include "base/own_query.h"
 #include "capture/subscription.h"
 
 /* More entries than this, and the cache starts anew. */
@@ -70,7 +71,7 @@ static uint64 invalidations = 0;
 
 /* Relcache callback */
 static void
-on_relation_change(Datum unused, Oid relid)
+void_cache(Datum unused, Oid relid)
 {
 	if (OidIsValid(relid) && relid != cache.integration && relid != cache.board)
 		return;
@@ -86,7 +87,7 @@ start_cache(void)
 	HASHCTL		control = { .keysize = sizeof(CacheKey) };
 
 	if (!registered)
-		CacheRegisterRelcacheCallback(on_relation_change, (Datum) 0);
+		CacheRegisterRelcacheCallback(void_cache, (Datum) 0);
 	registered = true;
 
 	/* a caller further up may be using what it was given */
@@ -152,19 +153,19 @@ look_for_any(void)
 	static SPIPlanPtr plan = NULL;
 	Oid				  types[] = { OIDOID };
 	Datum			  arguments[] = { ObjectIdGetDatum(MyDatabaseId) };
-	OwnerQuery		  query;
+	OwnQuery		  query;
 	bool			  any;
 
-	owner_query_begin(&query);
-	owner_prepare(&plan,
-				  "SELECT FROM featul_integrations.integration i"
-				  " JOIN featul_integrations.health h ON h.integration_id = i.id"
-				  " WHERE i.is_active AND h.database = $1 LIMIT 1",
-				  1, types);
+	own_query_begin(&query);
+	own_query_prepare(&plan,
+					  "SELECT FROM featul_integrations.integration i"
+					  " JOIN featul_integrations.health h ON h.integration_id = i.id"
+					  " WHERE i.is_active AND h.database = $1 LIMIT 1",
+					  1, types);
 	if (SPI_execute_plan(plan, arguments, NULL, false, 1) != SPI_OK_SELECT)
 		elog(ERROR, "could not read integrations");
 	any = SPI_processed > 0;
-	owner_query_end(&query);
+	own_query_end(&query);
 	return any;
 }
 
@@ -172,17 +173,17 @@ look_for_any(void)
 bool
 subscriptions_any(Oid function)
 {
-	OwnerState state;
-	uint64	   clock;
-	bool	   caching = use_cache();
-	bool	   any;
+	UserContext state;
+	uint64		clock;
+	bool		caching = use_cache();
+	bool		any;
 
 	if (caching && cache.any != UNKNOWN)
 		return cache.any == YES;
 	clock = subscriptions_clock();
-	owner_begin(&state, function);
+	user_context_as_extension(&state, function);
 	any = look_for_any();
-	owner_end(&state);
+	user_context_restore(&state);
 	if (caching && cache.valid && clock == subscriptions_clock())
 		cache.any = any ? YES : NO;
 	return any;
@@ -253,16 +254,16 @@ read_subscriptions(Text workspace_id, MemoryContext context)
 	Oid				  types[] = { TEXTOID, OIDOID };
 	Datum			  arguments[2];
 	Subscriptions	  result;
-	OwnerQuery		  query;
+	OwnQuery		  query;
 
-	owner_query_begin(&query);
-	owner_prepare(&plan,
-				  "SELECT i.id, i.type <> 'webhook', i.events, i.boards, i.rule"
-				  " FROM featul_integrations.integration i"
-				  " JOIN featul_integrations.health h ON h.integration_id = i.id"
-				  " WHERE i.workspace_id = $1 AND i.is_active AND h.database = $2"
-				  " ORDER BY i.type",
-				  2, types);
+	own_query_begin(&query);
+	own_query_prepare(&plan,
+					  "SELECT i.id, i.type <> 'webhook', i.events, i.boards, i.rule"
+					  " FROM featul_integrations.integration i"
+					  " JOIN featul_integrations.health h ON h.integration_id = i.id"
+					  " WHERE i.workspace_id = $1 AND i.is_active AND h.database = $2"
+					  " ORDER BY i.type",
+					  2, types);
 	arguments[0] =
 		PointerGetDatum(cstring_to_text_with_len(workspace_id.data, workspace_id.length));
 	arguments[1] = ObjectIdGetDatum(MyDatabaseId);
@@ -275,7 +276,7 @@ read_subscriptions(Text workspace_id, MemoryContext context)
 	for (int i = 0; i < result.count; i++)
 		result.list[i] =
 			subscription_of_row(SPI_tuptable->vals[i], SPI_tuptable->tupdesc);
-	owner_query_end(&query);
+	own_query_end(&query);
 	return result;
 }
 
@@ -347,7 +348,7 @@ subscription_accepts(const Subscription *subscription, const char *payload)
 
 /* The cache's key of a board's key; false if it has none. */
 static bool
-board_key(CacheKey *key, Datum datum, bool by_value, int length)
+board_cache_key(CacheKey *key, Datum datum, bool by_value, int length)
 {
 	struct varlena *value;
 
@@ -368,7 +369,7 @@ quiet_board_remember(Datum datum, bool by_value, int length, uint64 clock)
 	CacheKey key;
 
 	if (use_cache() && clock == subscriptions_clock() &&
-		board_key(&key, datum, by_value, length))
+		board_cache_key(&key, datum, by_value, length))
 		hash_search(cache.quiet_boards, &key, HASH_ENTER, NULL);
 }
 
@@ -378,6 +379,6 @@ quiet_board_known(Datum datum, bool by_value, int length)
 {
 	CacheKey key;
 
-	return use_cache() && board_key(&key, datum, by_value, length) &&
+	return use_cache() && board_cache_key(&key, datum, by_value, length) &&
 		   hash_search(cache.quiet_boards, &key, HASH_FIND, NULL) != NULL;
 }

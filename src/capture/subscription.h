@@ -36,7 +36,7 @@ extern bool subscriptions_any(Oid function);
 
 /*
  * The workspace's active integrations; lives until the end of the transaction.
- * Needs the owner's rights.
+ * Needs the extension's rights.
  */
 extern const Subscriptions *subscriptions_of(Text workspace_id);
 

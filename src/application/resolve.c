@@ -1,0 +1,439 @@
+/*
+ * resolve.c
+ *		What each source is to be bound to: what the caller says, checked, and
+ *		what is found where the caller says nothing.
+ *
+ * Everything that is wrong with tables and columns is collected, so that one
+ * error names it all.
+ */
+#include "postgres.h"
+
+#include "access/table.h"
+#include "catalog/namespace.h"
+#include "catalog/pg_class.h"
+#include "catalog/pg_type.h"
+#include "utils/builtins.h"
+#include "utils/lsyscache.h"
+#include "utils/rel.h"
+#include "utils/varlena.h"
+
+#include "application/expression.h"
+#include "application/resolve.h"
+#include "base/compat.h"
+#include "base/safe_settings.h"
+#include "base/subtransaction.h"
+
+/* ------------------------------------------------------------------------
+ * The bindings argument
+ * ------------------------------------------------------------------------ */
+
+/* Raises 22023, with an example of what bindings look like. */
+static void
+bad_bindings(const char *message)
+{
+	ereport(ERROR,
+			(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+			 errmsg("invalid bindings: %s", message),
+			 errhint("Example: {\"post\": {\"table\": \"feedback.ideas\", \"columns\": "
+					 "{\"title\": \"headline\", \"visible\": \"state <> 'draft'\"}}}")));
+}
+
+/* The text of a JSON string; else 22023. */
+static char *
+json_string(const JsonbValue *value, const char *what)
+{
+	if (value->type != jbvString)
+		bad_bindings(psprintf("%s must be a string", what));
+	return pnstrdup(value->val.string.val, value->val.string.len);
+}
+
+/* Iterates over an object's keys; false at its end.  22023 if it is no object. */
+static bool
+next_member(JsonbIterator **iterator, JsonbValue *key, JsonbValue *value)
+{
+	if (JsonbIteratorNext(iterator, key, true) != WJB_KEY)
+		return false;
+	(void) JsonbIteratorNext(iterator, value, true);
+	return true;
+}
+
+/* An iterator over an object's members; 22023 if it is no object. */
+static JsonbIterator *
+object_iterator(JsonbContainer *container, const char *what)
+{
+	JsonbIterator *iterator;
+	JsonbValue	   ignored;
+
+	if (!JsonContainerIsObject(container))
+		bad_bindings(psprintf("%s must be an object", what));
+	iterator = JsonbIteratorInit(container);
+	(void) JsonbIteratorNext(&iterator, &ignored, true);
+	return iterator;
+}
+
+/* The object that is this value; 22023 if it is none. */
+static JsonbContainer *
+nested_object(const JsonbValue *value, const char *what)
+{
+	if (value->type != jbvBinary)
+		bad_bindings(psprintf("%s must be an object", what));
+	return value->val.binary.data;
+}
+
+/* Reads what is given as "columns" of a source. */
+static void
+read_given_columns(Source source, JsonbContainer *columns, Given *given)
+{
+	const char	  *name = source_definitions[source].name;
+	JsonbIterator *iterator =
+		object_iterator(columns, psprintf("columns of \"%s\"", name));
+	JsonbValue key;
+	JsonbValue value;
+
+	while (next_member(&iterator, &key, &value))
+	{
+		int	  column = column_by_name(source, key.val.string.val, key.val.string.len);
+		char *what =
+			psprintf("\"%s\".\"%.*s\"", name, key.val.string.len, key.val.string.val);
+
+		if (column < 0)
+			bad_bindings(psprintf("there is no column %s", what));
+		given->column[column] = json_string(&value, what);
+	}
+}
+
+/* Reads what is given for one source. */
+static void
+read_given_source(Source source, JsonbContainer *object, Given *given)
+{
+	const char	  *name = source_definitions[source].name;
+	JsonbIterator *iterator = object_iterator(object, psprintf("\"%s\"", name));
+	JsonbValue	   key;
+	JsonbValue	   value;
+
+	given->present = true;
+	while (next_member(&iterator, &key, &value))
+	{
+		char *member = pnstrdup(key.val.string.val, key.val.string.len);
+
+		if (strcmp(member, "table") == 0)
+			given->table = json_string(&value, psprintf("table of \"%s\"", name));
+		else if (strcmp(member, "columns") == 0)
+			read_given_columns(source,
+							   nested_object(&value, psprintf("columns of \"%s\"", name)),
+							   given);
+		else
+			bad_bindings(psprintf("\"%s\" has \"table\" and \"columns\", not \"%s\"",
+								  name, member));
+	}
+}
+
+/* See resolve.h. */
+void
+resolve_read_bindings(Attachment *attachment, Jsonb *bindings)
+{
+	JsonbIterator *iterator = object_iterator(&bindings->root, "the whole");
+	JsonbValue	   key;
+	JsonbValue	   value;
+
+	while (next_member(&iterator, &key, &value))
+	{
+		Source source = source_by_name(key.val.string.val, key.val.string.len);
+		char  *name = psprintf("\"%.*s\"", key.val.string.len, key.val.string.val);
+
+		if (source == SOURCE_COUNT)
+			bad_bindings(psprintf("there is no source %s", name));
+		read_given_source(source, nested_object(&value, name),
+						  &attachment->given[source]);
+	}
+}
+
+/* ------------------------------------------------------------------------
+ * Finding tables and columns
+ * ------------------------------------------------------------------------ */
+
+/* Adds a name to a list for report_missing(). */
+static void
+append_missing(StringInfo list, const char *name)
+{
+	appendStringInfo(list, "%s%s", list->len > 0 ? ", " : "", name);
+}
+
+/* See resolve.h. */
+bool
+resolve_takes_triggers(Oid relid)
+{
+	char kind = get_rel_relkind(relid);
+
+	return (kind == RELKIND_RELATION || kind == RELKIND_PARTITIONED_TABLE) &&
+		   get_rel_persistence(relid) != RELPERSISTENCE_TEMP;
+}
+
+/* The table of a name as SQL writes it, in the application's schema unless it names another. */
+static Oid
+find_qualified_table(const Attachment *attachment, const char *name)
+{
+	Oid namespace = attachment->namespace;
+	List *parts;
+
+	if (!SplitIdentifierString(pstrdup(name), '.', &parts) || list_length(parts) < 1 ||
+		list_length(parts) > 2)
+		bad_bindings(psprintf("\"%s\" is not the name of a table", name));
+	if (list_length(parts) == 2)
+	namespace = get_namespace_oid(linitial(parts), true);
+	return OidIsValid(namespace) ? get_relname_relid(llast(parts), namespace)
+								 : InvalidOid;
+}
+
+/* The table that a binding names: as it stands in the schema, else as SQL would read it. */
+static Oid
+find_given_table(const Attachment *attachment, const char *name)
+{
+	Oid relid = InvalidOid;
+
+	if (OidIsValid(attachment->namespace))
+		relid = get_relname_relid(name, attachment->namespace);
+	if (!OidIsValid(relid))
+		relid = find_qualified_table(attachment, name);
+	if (OidIsValid(relid) && !resolve_takes_triggers(relid))
+		ereport(
+			ERROR,
+			(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+			 errmsg("\"%s\" is not a permanent table", name),
+			 errdetail(
+				 "Triggers with transition tables are needed, which only tables have.")));
+	return relid;
+}
+
+/* featul's own table, under the first of its names that exists. */
+static Oid
+find_default_table(const Attachment *attachment, Source source)
+{
+	const char *const *names = source_definitions[source].tables;
+
+	for (; OidIsValid(attachment->namespace) && *names; names++)
+	{
+		Oid relid = get_relname_relid(*names, attachment->namespace);
+
+		if (OidIsValid(relid) && resolve_takes_triggers(relid))
+			return relid;
+	}
+	return InvalidOid;
+}
+
+/* Finds a source's table, or adds it to those that are missing. */
+static void
+resolve_table(Attachment *attachment, Source source)
+{
+	const SourceDefinition *definition = &source_definitions[source];
+	const Given			   *given = &attachment->given[source];
+	Oid						relid;
+
+	relid = given->table ? find_given_table(attachment, given->table)
+						 : find_default_table(attachment, source);
+	attachment->resolved[source].relid = relid;
+	if (OidIsValid(relid) || (!definition->required && !given->present))
+		return;
+	append_missing(&attachment->missing_tables,
+				   psprintf("%s (%s)", definition->name,
+							given->table
+								? given->table
+								: quote_qualified_identifier(attachment->schema,
+															 definition->tables[0])));
+}
+
+/* True if the table has a column of exactly this name. */
+static bool
+has_column(Oid relid, const char *name)
+{
+	return get_attnum(relid, name) > 0;
+}
+
+/* True if what stands in the bindings is that very column. */
+static bool
+given_is(const Given *given, int column, const char *name)
+{
+	return given->column[column] != NULL && strcmp(given->column[column], name) == 0;
+}
+
+/*
+ * featul says whether a row can be seen in its column status, which is not the
+ * canonical status of a post.  NULL: nothing says so.
+ */
+static const char *
+default_visible(Oid relid, bool status_is_taken)
+{
+	if (has_column(relid, "visible"))
+		return "visible";
+	if (has_column(relid, "status") && !status_is_taken)
+		return "status = 'published'";
+	return NULL;
+}
+
+/* The anonymous author's fingerprint; NULL where there is none. */
+static const char *
+default_fingerprint(Oid relid)
+{
+	Oid type;
+
+	if (has_column(relid, "fingerprint"))
+		return "fingerprint";
+	if (!has_column(relid, "metadata"))
+		return NULL;
+	type = get_atttype(relid, get_attnum(relid, "metadata"));
+	return type == JSONBOID || type == JSONOID ? "metadata ->> 'fingerprint'" : NULL;
+}
+
+/*
+ * What a column is bound to when the caller does not say: SQL, or NULL when
+ * the table has nothing for it.
+ */
+static const char *
+default_expression(const Attachment *attachment, Source source, int column)
+{
+	const ColumnDefinition *definition = &source_definitions[source].columns[column];
+	const Given			   *given = &attachment->given[source];
+	Oid						relid = attachment->resolved[source].relid;
+
+	if (source == SOURCE_POST && column == POST_VISIBLE)
+		return default_visible(relid, given_is(given, POST_STATUS, "status"));
+	if (source == SOURCE_COMMENT && column == COMMENT_VISIBLE)
+		return default_visible(relid, false);
+	if (source == SOURCE_POST && column == POST_FINGERPRINT)
+		return default_fingerprint(relid);
+	if (definition->alias && has_column(relid, definition->alias))
+		return quote_identifier(definition->alias);
+	if (source == SOURCE_POST && column == POST_STATUS && !given->column[POST_VISIBLE] &&
+		!has_column(relid, "visible"))
+		return NULL; /* status tells what is visible */
+	return has_column(relid, definition->name) ? quote_identifier(definition->name)
+											   : NULL;
+}
+
+/* An expression to be checked, and what it is to be stored as. */
+typedef struct Check
+{
+	Relation	relation;
+	Source		source;
+	int			column;
+	const char *expression;
+	char	   *sql; /* out */
+} Check;
+
+/*
+ * Step: parses under the caller's search_path; the SQL to store means the same
+ * under an empty one.
+ */
+static void
+parse_and_deparse(void *argument)
+{
+	Check *check = argument;
+	Node  *bare;
+	int	   nest;
+
+	(void) expression_parse(check->relation, NULL, check->source, check->column,
+							check->expression, &bare);
+	nest = safe_settings_begin();
+	check->sql = expression_deparse(bare, check->source, check->relation);
+	safe_settings_end(nest);
+}
+
+/*
+ * As above; NULL if the expression uses a column that does not exist.  Any
+ * other error is 22023 with the parser's reason.
+ */
+static char *
+checked_expression(Relation relation, Source source, int column, const char *expression)
+{
+	Check	   check = { relation, source, column, expression };
+	ErrorData *error = subtransaction_run(parse_and_deparse, &check);
+
+	if (error == NULL)
+		return check.sql;
+	if (error->sqlerrcode == ERRCODE_UNDEFINED_COLUMN)
+		return NULL;
+	if (ERRCODE_TO_CATEGORY(error->sqlerrcode) == ERRCODE_OPERATOR_INTERVENTION)
+		ReThrowError(error);
+	ereport(ERROR,
+			(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+			 errmsg("invalid binding of %s.%s: %s", source_definitions[source].name,
+					source_definitions[source].columns[column].name, expression),
+			 errdetail("%s", error->message),
+			 error->hint ? errhint("%s", error->hint) : 0));
+}
+
+/* Finds one column, or adds it to those that are missing. */
+static void
+resolve_column(Attachment *attachment, Source source, int column, Relation relation)
+{
+	const SourceDefinition *definition = &source_definitions[source];
+	const char			   *given = attachment->given[source].column[column];
+	const char			   *expression = given;
+	char				   *sql = NULL;
+
+	if (given == NULL)
+		expression = default_expression(attachment, source, column);
+	else if (has_column(RelationGetRelid(relation), given))
+		expression = quote_identifier(given);
+	if (expression)
+		sql = checked_expression(relation, source, column, expression);
+	attachment->resolved[source].column[column] = sql;
+	if (sql == NULL && (given || definition->columns[column].required))
+		append_missing(
+			&attachment->missing_columns,
+			psprintf("%s.%s (%s)", definition->name, definition->columns[column].name,
+					 given
+						 ? given
+						 : quote_qualified_identifier(RelationGetRelationName(relation),
+													  definition->columns[column].name)));
+}
+
+/* Finds a source's table and all of its columns. */
+static void
+resolve_source(Attachment *attachment, Source source)
+{
+	Relation relation;
+
+	resolve_table(attachment, source);
+	if (!OidIsValid(attachment->resolved[source].relid))
+		return;
+	relation = table_open(attachment->resolved[source].relid, AccessShareLock);
+	for (int i = 0; source_definitions[source].columns[i].name; i++)
+		resolve_column(attachment, source, i, relation);
+	table_close(relation, NoLock);
+}
+
+/* One error for everything that was not found. */
+static void
+report_missing(const Attachment *attachment)
+{
+	const char *tables = attachment->missing_tables.data;
+	const char *columns = attachment->missing_columns.data;
+
+	if (*tables && !OidIsValid(attachment->namespace))
+		ereport(ERROR,
+				(errcode(ERRCODE_UNDEFINED_TABLE), errmsg("tables not found: %s", tables),
+				 errhint("There is no schema \"%s\".", attachment->schema)));
+	if (*tables)
+		ereport(ERROR,
+				(errcode(ERRCODE_UNDEFINED_TABLE), errmsg("tables not found: %s", tables),
+				 *columns ? errdetail("Columns not found: %s.", columns) : 0,
+				 errhint("Name the application's schema, and in bindings the tables that "
+						 "are called otherwise.")));
+	if (*columns)
+		ereport(ERROR,
+				(errcode(ERRCODE_UNDEFINED_COLUMN),
+				 errmsg("columns not found: %s", columns),
+				 errhint("Say in bindings which column or expression stands for each.")));
+}
+
+/* See resolve.h. */
+void
+resolve_all(Attachment *attachment)
+{
+	initStringInfo(&attachment->missing_tables);
+	initStringInfo(&attachment->missing_columns);
+	for (Source source = 0; source < SOURCE_COUNT; source++)
+		resolve_source(attachment, source);
+	report_missing(attachment);
+}

@@ -1,0 +1,43 @@
+/*
+ * own_query.c
+ *		A session's statements over the extension's own tables, through SPI.
+ */
+#include "postgres.h"
+
+#include "base/own_query.h"
+#include "base/safe_settings.h"
+
+/* See own_query.h. */
+void
+own_query_begin(OwnQuery *query)
+{
+	query->memory = CurrentMemoryContext;
+	SPI_connect();
+	query->settings = safe_settings_begin();
+}
+
+/* See own_query.h. */
+void
+own_query_end(const OwnQuery *query)
+{
+	safe_settings_end(query->settings);
+	SPI_finish();
+}
+
+/* See own_query.h. */
+SPIPlanPtr
+own_query_prepare(SPIPlanPtr *plan, const char *sql, int n_arguments, Oid *types)
+{
+	if (*plan == NULL)
+	{
+		SPIPlanPtr prepared =
+			SPI_prepare_cursor(sql, n_arguments, types, CURSOR_OPT_GENERIC_PLAN);
+
+		if (prepared == NULL)
+			elog(ERROR, "SPI_prepare_cursor failed: %s",
+				 SPI_result_code_string(SPI_result));
+		SPI_keepplan(prepared);
+		*plan = prepared;
+	}
+	return *plan;
+}

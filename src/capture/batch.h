@@ -1,0 +1,18 @@
+/*
+ * batch.h
+ *		The changed rows of a statement, some hundred at a time: to events, marks
+ *		and queue entries.
+ */
+#ifndef FEATUL_BATCH_H
+#define FEATUL_BATCH_H
+
+#include "capture/transition.h"
+
+/*
+ * Works off the rows from the one in the slots on.  function is the trigger
+ * function; announces: else only marks are written.  Faults of the data are
+ * reported (failure.h); raises what an INSERT raises.
+ */
+extern void batch_process_rows(Transition *transition, Oid function, bool announces);
+
+#endif /* FEATUL_BATCH_H */

@@ -1,0 +1,75 @@
+/*
+ * failure.c
+ *		Failing without breaking the application's statement.
+ */
+#include "postgres.h"
+
+#include "application/binding.h"
+#include "capture/failure.h"
+#include "process/stats.h"
+
+/*
+ * True for errors that are not about data or tables: the user, the
+ * administrator or the transaction's isolation ends the statement.
+ */
+static bool
+must_propagate(const ErrorData *error)
+{
+	switch (ERRCODE_TO_CATEGORY(error->sqlerrcode))
+	{
+		case ERRCODE_OPERATOR_INTERVENTION:
+		case ERRCODE_TRANSACTION_ROLLBACK:
+			return true;
+	}
+	return error->sqlerrcode == ERRCODE_LOCK_NOT_AVAILABLE ||
+		   error->sqlerrcode == ERRCODE_DISK_FULL || error->elevel > ERROR;
+}
+
+/*
+ * True the first time in this session, since attach was run, that this source
+ * fails in this way.
+ */
+static bool
+is_new_failure(Source source, int sqlstate)
+{
+	static struct
+	{
+		Source source;
+		int	   sqlstate;
+	} known[64];
+	static int	  n_known = 0;
+	static uint64 epoch = 0;
+
+	if (epoch != binding_epoch())
+		n_known = 0;
+	epoch = binding_epoch();
+	for (int i = 0; i < n_known; i++)
+		if (known[i].source == source && known[i].sqlstate == sqlstate)
+			return false;
+	if (n_known == lengthof(known))
+		return false;
+	known[n_known].source = source;
+	known[n_known++].sqlstate = sqlstate;
+	return true;
+}
+
+/* See failure.h. */
+void
+failure_raise_unless_data(ErrorData *error)
+{
+	if (must_propagate(error))
+		ReThrowError(error);
+}
+
+/* See failure.h. */
+void
+failure_report(Source source, const ErrorData *error)
+{
+	stats_count_failed(error->message);
+	if (is_new_failure(source, error->sqlerrcode))
+		ereport(WARNING, (errcode(error->sqlerrcode),
+						  errmsg("could not capture changes of \"%s\": %s",
+								 source_definitions[source].name, error->message),
+						  error->detail ? errdetail_internal("%s", error->detail) : 0,
+						  error->hint ? errhint("%s", error->hint) : 0));
+}

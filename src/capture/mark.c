@@ -1,0 +1,154 @@
+/*
+ * mark.c
+ *		Marks for what may happen only once.
+ */
+#include "postgres.h"
+
+#include "catalog/pg_type.h"
+#include "utils/array.h"
+#include "utils/builtins.h"
+
+#include "application/lookup.h"
+#include "base/own_query.h"
+#include "capture/mark.h"
+
+/* The ids that a query has returned. */
+static Text *
+returned_ids(void)
+{
+	Text *ids = palloc(Max(SPI_processed, 1) * sizeof(Text));
+
+	for (uint64 i = 0; i < SPI_processed; i++)
+	{
+		bool isnull;
+
+		ids[i] = text_of_datum(
+			SPI_getbinval(SPI_tuptable->vals[i], SPI_tuptable->tupdesc, 1, &isnull));
+	}
+	return ids;
+}
+
+/* True if the query has returned this id. */
+static bool
+is_returned(const Text *returned, Text id)
+{
+	for (uint64 i = 0; i < SPI_processed; i++)
+		if (text_equal(id, returned[i]))
+			return true;
+	return false;
+}
+
+/* See mark.h. */
+void
+mark_hidden(Source source, const Text *ids, int count)
+{
+	static SPIPlanPtr plan = NULL;
+	Oid				  types[] = { TEXTOID, TEXTARRAYOID };
+	Datum			  arguments[2];
+	OwnQuery		  query;
+
+	own_query_begin(&query);
+	own_query_prepare(&plan,
+					  "INSERT INTO featul_integrations.mark (source, id, was_visible)"
+					  " SELECT DISTINCT $1, i, true FROM pg_catalog.unnest($2) AS i"
+					  " ON CONFLICT (source, id) DO UPDATE SET was_visible = true"
+					  " WHERE NOT mark.was_visible",
+					  2, types);
+	arguments[0] = CStringGetTextDatum(source_definitions[source].name);
+	arguments[1] = lookups_text_array(ids, count);
+	if (SPI_execute_plan(plan, arguments, NULL, false, 0) != SPI_OK_INSERT)
+		elog(ERROR, "could not write marks");
+	own_query_end(&query);
+}
+
+/* See mark.h. */
+void
+marks_hidden(Source source, const Text *ids, int count, bool *marked)
+{
+	static SPIPlanPtr plan = NULL;
+	Oid				  types[] = { TEXTOID, TEXTARRAYOID };
+	Datum			  arguments[2];
+	OwnQuery		  query;
+	Text			 *returned;
+
+	own_query_begin(&query);
+	own_query_prepare(&plan,
+					  "SELECT id FROM featul_integrations.mark"
+					  " WHERE source = $1 AND id = ANY ($2) AND was_visible",
+					  2, types);
+	arguments[0] = CStringGetTextDatum(source_definitions[source].name);
+	arguments[1] = lookups_text_array(ids, count);
+	if (SPI_execute_plan(plan, arguments, NULL, false, 0) != SPI_OK_SELECT)
+		elog(ERROR, "could not read marks");
+	returned = returned_ids();
+	for (int i = 0; i < count; i++)
+		marked[i] = is_returned(returned, ids[i]);
+	own_query_end(&query);
+}
+
+/* Marks these milestones, inside a query; it returns the ids of those that are new. */
+static void
+write_milestones(const Text *ids, Datum *heights, int count)
+{
+	static SPIPlanPtr plan = NULL;
+	Oid				  types[] = { TEXTARRAYOID, INT4ARRAYOID };
+	Datum			  arguments[2];
+
+	own_query_prepare(
+		&plan,
+		"INSERT INTO featul_integrations.mark (source, id, milestone)"
+		" SELECT 'post', i, pg_catalog.max(m)"
+		" FROM ROWS FROM (pg_catalog.unnest($1), pg_catalog.unnest($2)) AS u (i, m)"
+		" GROUP BY i"
+		" ON CONFLICT (source, id) DO UPDATE SET milestone = excluded.milestone"
+		" WHERE mark.milestone < excluded.milestone"
+		" RETURNING id",
+		2, types);
+	arguments[0] = lookups_text_array(ids, count);
+	arguments[1] = PointerGetDatum(
+		construct_array(heights, count, INT4OID, sizeof(int32), true, TYPALIGN_INT));
+	if (SPI_execute_plan(plan, arguments, NULL, false, 0) != SPI_OK_INSERT_RETURNING)
+		elog(ERROR, "could not write milestones");
+}
+
+/* See mark.h. */
+List *
+mark_milestones(List *events)
+{
+	Text	 *ids = palloc(list_length(events) * sizeof(Text));
+	Datum	 *heights = palloc(list_length(events) * sizeof(Datum));
+	List	 *kept = NIL;
+	ListCell *cell;
+	OwnQuery  query;
+	Text	 *returned;
+	int		  count = 0;
+
+	foreach (cell, events)
+	{
+		const NewEvent *event = lfirst(cell);
+
+		if (event->milestone == 0)
+			continue;
+		ids[count] = event->post_id;
+		heights[count++] = Int32GetDatum(event->milestone);
+	}
+	if (count == 0)
+		return events;
+	own_query_begin(&query);
+	write_milestones(ids, heights, count);
+	returned = returned_ids();
+	foreach (cell, events)
+	{
+		NewEvent *event = lfirst(cell);
+
+		if (event->milestone == 0 || is_returned(returned, event->post_id))
+		{
+			MemoryContext inside = MemoryContextSwitchTo(query.memory);
+
+			kept = lappend(kept, event);
+			MemoryContextSwitchTo(inside);
+		}
+	}
+	own_query_end(&query);
+	return kept;
+}

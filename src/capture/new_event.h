@@ -1,0 +1,33 @@
+/*
+ * new_event.h
+ *		From changed rows to events that somebody wants.
+ */
+#ifndef FEATUL_NEW_EVENT_H
+#define FEATUL_NEW_EVENT_H
+
+#include "nodes/pg_list.h"
+#include "utils/uuid.h"
+
+#include "capture/event.h"
+
+/* An event that at least one integration wants. */
+typedef struct NewEvent
+{
+	EventKind  kind;
+	Text	   workspace_id;
+	Text	   post_id;
+	int		   milestone; /* post.milestone: to be announced only once */
+	text	  *payload;	  /* JSON, and a NUL after it */
+	char	  *labels;	  /* JSON or NULL */
+	int		   n_integrations;
+	pg_uuid_t *integrations;
+} NewEvent;
+
+/*
+ * The events of these changes that somebody wants: a list of NewEvent *, in the
+ * order in which they happened.  Needs the extension's rights; raises what the
+ * look-ups raise.
+ */
+extern List *new_events(Source source, Change *changes, int count);
+
+#endif /* FEATUL_NEW_EVENT_H */

@@ -1,0 +1,23 @@
+/*
+ * workspace.h
+ *		Workspaces that are deleted take their integrations with them; boards that
+ *		move void what is remembered about them.
+ */
+#ifndef FEATUL_WORKSPACE_H
+#define FEATUL_WORKSPACE_H
+
+#include "capture/capture.h"
+
+/* DELETE of workspaces */
+extern void capture_workspace_delete(Capture *capture);
+
+/* TRUNCATE of workspaces, or of a part of them */
+extern void capture_workspace_truncate(Capture *capture);
+
+/*
+ * Boards that may have another workspace than before: what every process
+ * remembers about them is void.
+ */
+extern void capture_board(Capture *capture);
+
+#endif /* FEATUL_WORKSPACE_H */
