@@ -36,7 +36,7 @@ $featul->sql('CHECKPOINT');
 # One event, committed without waiting for its flush.
 $featul->sql(<<'END');
 SET synchronous_commit = off;
-INSERT INTO post (id, board_id, title, content, slug) VALUES ('p1', 'ideas', 'one', 'c', 's');
+INSERT INTO post (id, board_id, title, content, slug) VALUES ('p1', 'ideas', 'one', 'c', 'one');
 END
 $featul->wait_for_requests(1, event => 'post.created');
 crash();
@@ -48,12 +48,12 @@ $featul->forget;
 foreach my $n (1 .. 20)
 {
 	$featul->sql(<<"END");
-INSERT INTO post (id, board_id, title, content, slug) VALUES ('q$n', 'ideas', 'many', 'c', 's');
+INSERT INTO post (id, board_id, title, content, slug) VALUES ('q$n', 'ideas', 'many', 'c', 'q$n');
 END
 }
 $featul->wait_until_settled;
 crash();
-$featul->sql("INSERT INTO post (id, board_id, title, content, slug) VALUES ('r', 'ideas', 'last', 'c', 's')");
+$featul->sql("INSERT INTO post (id, board_id, title, content, slug) VALUES ('r', 'ideas', 'last', 'c', 'last')");
 $featul->wait_for_requests(1, where => sub { $_[0]->{json}{post}{title} eq 'last' });
 $featul->wait_until_settled;
 my %times;
@@ -65,7 +65,7 @@ is_deeply([ sort { $a <=> $b } values %times ], [ (1) x 21 ],
 $featul->forget;
 my $load = $featul->node->background_psql('postgres');
 $load->query_safe('SET synchronous_commit = off');
-$load->query_safe("INSERT INTO post (id, board_id, title, content, slug) VALUES ('s$_', 'ideas', 's$_', 'c', 's')")
+$load->query_safe("INSERT INTO post (id, board_id, title, content, slug) VALUES ('s$_', 'ideas', 's$_', 'c', 's$_')")
   foreach 1 .. 300;
 $featul->wait_for_requests(50);
 $featul->node->stop('immediate');

@@ -50,14 +50,14 @@ foreach my $round (1 .. $rounds)
 	foreach (0 .. $round % 3)
 	{
 		$session->query_safe('INSERT INTO post (id, board_id, title, content, slug) '
-			  . "VALUES ('w" . $n++ . "', 'ideas', 't', 'c', 's')");
+			  . "VALUES ('w" . $n++ . "', 'ideas', 't', 'c', 's' || gen_random_uuid())");
 		usleep(int(rand(4_000)));
 	}
 	until ($session->query_safe('SELECT count(*) FROM featul_integrations.queue') eq '0')
 	{
 		next unless overslept($session);
 		$missed++;
-		$featul->sql("INSERT INTO post (id, board_id, title, content, slug) VALUES ('x$round', 'ideas', 't', 'c', 's')");
+		$featul->sql("INSERT INTO post (id, board_id, title, content, slug) VALUES ('x$round', 'ideas', 't', 'c', 's' || gen_random_uuid())");
 	}
 }
 is($missed, 0, "in $rounds rounds of commits close together the worker never slept over one");
