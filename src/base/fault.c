@@ -25,10 +25,10 @@ assign_fault(const char *value, void *extra)
 void
 fault_define_setting(void)
 {
-	DefineCustomStringVariable("featul_integrations.fault",
-							   "Place that raises an error when it is passed.", NULL,
-							   &setting_fault, "", PGC_SIGHUP, GUC_NOT_IN_SAMPLE, NULL,
-							   assign_fault, NULL);
+	DefineCustomStringVariable(
+		"featul_integrations.fault", "Place that raises an error when it is passed.",
+		NULL, &setting_fault, "", PGC_SIGHUP, GUC_NOT_IN_SAMPLE | GUC_NO_SHOW_ALL, NULL,
+		assign_fault, NULL);
 }
 
 /* See fault.h. */
