@@ -79,7 +79,51 @@ typedef struct Worker
 	TimestampTz rotate_at;
 	bool		anything_new; /* since rotation was found to have nothing to do */
 	int			foreign;	  /* integrations that were reported as restored or copied */
+
+	char problem[512]; /* why nothing may be sent though delivery is on; "" */
 } Worker;
+
+/* ------------------------------------------------------------------------
+ * Whether to deliver
+ * ------------------------------------------------------------------------ */
+
+/* True if requests may be started. */
+static bool
+may_send(const Worker *worker)
+{
+	return setting_delivery && worker->problem[0] == '\0';
+}
+
+/*
+ * Looks for what is wrong with the settings, after they have been read: then
+ * deliveries wait.  Said once, and again if it changes.
+ */
+static void
+check_settings(Worker *worker)
+{
+	const char *name = settings_misunderstood();
+	const char *problem = http_problem(worker->http);
+	char		now[sizeof(worker->problem)] = "";
+
+	if (name)
+		snprintf(now, sizeof(now), "the value of %s could not be understood", name);
+	else if (problem)
+		strlcpy(now, problem, sizeof(now));
+	if (now[0] && strcmp(now, worker->problem) != 0)
+	{
+		stats_report_error(now);
+		ereport(WARNING,
+				(errcode(ERRCODE_CONFIG_FILE_ERROR),
+				 errmsg("featul_integrations worker: nothing is delivered: %s", now),
+				 errdetail("Deliveries wait; no attempt is used up."),
+				 name
+					 ? errhint("Correct the setting and reload.")
+					 : errhint("Install the system's CA certificates (Debian: "
+							   "ca-certificates) or correct featul_integrations.ca_file, "
+							   "and reload.")));
+	}
+	strlcpy(worker->problem, now, sizeof(worker->problem));
+}
 
 /* ------------------------------------------------------------------------
  * Reading
@@ -276,7 +320,7 @@ take_signals(Worker *worker)
 static bool
 is_napping(const Worker *worker, TimestampTz now)
 {
-	return !setting_delivery || (now < worker->nap_until &&
+	return !may_send(worker) || (now < worker->nap_until &&
 								 worker->nap_until - now <= NAP_MS * INT64CONST(1000));
 }
 
@@ -325,7 +369,7 @@ work_on_tables(Worker *worker, TimestampTz now, bool *again)
 {
 	if (now < worker->recovery.not_before || !read_tables(worker, now))
 		return false;
-	if (sender_send(&worker->sender, now))
+	if (may_send(worker) && sender_send(&worker->sender, now))
 		*again = true;
 	if (now < worker->recovery.not_before)
 		return false;
@@ -375,7 +419,7 @@ time_to_wait(const Worker *worker, bool again, bool paused)
 	else
 	{
 		until = earlier(dispatch_due(worker->dispatch), settler_due_at(&worker->settler));
-		if (setting_delivery && is_napping(worker, now))
+		if (may_send(worker) && is_napping(worker, now))
 			until = earlier(until, worker->nap_until);
 		if (worker->number == 0)
 			until = earlier(until, worker->rotate_at);
@@ -395,6 +439,8 @@ report_waiting(const Worker *worker, bool idle)
 
 	if (!setting_delivery)
 		strlcpy(activity, "delivery is off", sizeof(activity));
+	else if (!may_send(worker))
+		strlcpy(activity, "waiting for valid settings", sizeof(activity));
 	else if (requests > 0)
 		snprintf(activity, sizeof(activity), "%d requests in flight", requests);
 	else
@@ -413,6 +459,7 @@ reload(Worker *worker)
 	ConfigReloadPending = false;
 	ProcessConfigFile(PGC_SIGHUP);
 	http_reconfigure(worker->http);
+	check_settings(worker);
 	dispatch_configure(worker->dispatch);
 	stats_report_config_loaded();
 	worker->rotate_at = 0;
@@ -475,6 +522,7 @@ start_over(Worker *worker)
 	worker->dispatch = NULL;
 	worker->dispatch = dispatch_create(GetCurrentTimestamp());
 	worker->http = http_create();
+	check_settings(worker);
 	worker->wait_events = compat_create_wait_event_set(3);
 	AddWaitEventToSet(worker->wait_events, WL_LATCH_SET, PGINVALID_SOCKET, MyLatch, NULL);
 	AddWaitEventToSet(worker->wait_events, WL_EXIT_ON_PM_DEATH, PGINVALID_SOCKET, NULL,
