@@ -37,10 +37,13 @@ take_test_result(const HttpResult *result, void *channel)
 		result->outcome == HTTP_RESPONSE ? channel_response_excerpt(result, 200) : "";
 	ereport(ERROR, (errcode(ERRCODE_FEATUL_DELIVERY_FAILED),
 					errmsg("Failed to send webhook notification"),
-					result->outcome != HTTP_RESPONSE ? errdetail("%s", verdict.error)
+					result->outcome != HTTP_RESPONSE || result->status / 100 == 3
+						? errdetail("%s", verdict.error)
 					: *excerpt ? errdetail("HTTP %d: %s", result->status, excerpt)
 							   : errdetail("HTTP %d", result->status),
-					verdict.reason ? errhint("%s", verdict.reason) : 0));
+					verdict.reason ? errhint("%s", verdict.reason)
+					: result->hint ? errhint("%s", result->hint)
+								   : 0));
 }
 
 /*
@@ -71,7 +74,8 @@ note_success(const char *id)
 		" JOIN featul_integrations.health h ON h.integration_id = i.id AND h.database = $2"
 		" WHERE i.id = $1::uuid AND NOT i.is_active FOR UPDATE OF i SKIP LOCKED)");
 	if (changed > 0)
-		wakeup_reload_at_commit();
+		wakeup_integration_at_commit(
+			DatumGetUUIDP(DirectFunctionCall1(uuid_in, CStringGetDatum(id))));
 }
 
 /* A webhook-id: msg_ and a random UUID. */

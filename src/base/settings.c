@@ -21,6 +21,7 @@
 #include "utils/guc.h"
 
 #include "base/address.h"
+#include "base/fault.h"
 #include "base/settings.h"
 
 /* Longest element of connect_to; http.c's buffer has room for it. */
@@ -91,6 +92,9 @@ static const char *const guarded_names[GUARDED_COUNT] = {
 
 /* Set when the server starts, inherited by its processes. */
 static bool misunderstood[GUARDED_COUNT];
+
+/* See settings_hold_delivery(). */
+static bool delivery_held = false;
 
 /* The assign hook of a guarded setting: what is assigned has been understood. */
 #define DEFINE_ASSIGN(name, type)                                                        \
@@ -166,6 +170,20 @@ settings_misunderstood_route(void)
 		if (misunderstood[i])
 			return guarded_names[i];
 	return NULL;
+}
+
+/* See settings.h. */
+void
+settings_hold_delivery(bool hold)
+{
+	delivery_held = hold;
+}
+
+/* See settings.h. */
+bool
+settings_may_deliver(void)
+{
+	return setting_delivery && !delivery_held && settings_misunderstood() == NULL;
 }
 
 /* ------------------------------------------------------------------------
@@ -489,6 +507,7 @@ settings_define(void)
 	define_session_settings();
 	define_delivery_settings();
 	define_network_settings();
+	fault_define_setting();
 	note_misunderstood(given);
 	MarkGUCPrefixReserved("featul_integrations");
 }

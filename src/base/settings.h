@@ -38,4 +38,11 @@ extern void settings_define(void);
 extern const char *settings_misunderstood(void);
 extern const char *settings_misunderstood_route(void);
 
+/*
+ * Whether requests may be started: delivery is on, and nothing about the settings
+ * stands in the way; in this process nobody has found more that does.
+ */
+extern bool settings_may_deliver(void);
+extern void settings_hold_delivery(bool hold);
+
 #endif /* FEATUL_SETTINGS_H */
