@@ -36,7 +36,7 @@ CREATE TABLE featul_integrations.integration (
 COMMENT ON TABLE featul_integrations.integration IS
 'One row per connected integration: at most one of each type per workspace. Holds URLs and secrets; for the owner alone.';
 COMMENT ON COLUMN featul_integrations.integration.workspace_id IS 'The application''s workspace id, as text.';
-COMMENT ON COLUMN featul_integrations.integration.type IS 'slack, discord or webhook.';
+COMMENT ON COLUMN featul_integrations.integration.type IS 'slack, discord, teams or webhook.';
 COMMENT ON COLUMN featul_integrations.integration.webhook_url IS 'Where deliveries go. Contains a credential: never shown.';
 COMMENT ON COLUMN featul_integrations.integration.secret IS 'whsec_... signing secret (type webhook only).';
 COMMENT ON COLUMN featul_integrations.integration.previous_secret IS 'The secret before the last rotation; signs too until previous_secret_until.';
@@ -260,7 +260,7 @@ LANGUAGE c SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS 'MODULE_PATHNAME', 'featul_integration_connect';
 REVOKE ALL ON FUNCTION @extschema@.integration_connect(text, text, text, text[], text[], text) FROM PUBLIC;
 COMMENT ON FUNCTION @extschema@.integration_connect(text, text, text, text[], text[], text) IS
-'Connects an integration (slack, discord or webhook), or replaces URL and filters of the one there is and makes it active again. events are names, boards slugs, rule a jsonpath predicate over the payload; NULL means all. Raises PT401 without an acting user, PT400 for a bad argument, PT404 for an unknown workspace, PT403 without the role of owner or admin or on a free plan.';
+'Connects an integration (slack, discord, teams or webhook), or replaces URL and filters of the one there is and makes it active again. events are names, boards slugs, rule a jsonpath predicate over the payload; NULL means all. Raises PT401 without an acting user, PT400 for a bad argument, PT404 for an unknown workspace, PT403 without the role of owner or admin or on a free plan.';
 
 CREATE FUNCTION @extschema@.integration_disconnect(workspace_slug text, type text, OUT success boolean, OUT message text)
 RETURNS record

@@ -36,9 +36,7 @@ event_columns(Source source)
 {
 	uint32 all = ~(uint32) 0;
 
-	return source == SOURCE_POST
-			   ? all & ~(COLUMN_BIT(POST_FINGERPRINT) | COLUMN_BIT(POST_IMAGE))
-			   : all;
+	return source == SOURCE_POST ? all & ~COLUMN_BIT(POST_FINGERPRINT) : all;
 }
 
 /* See event.h. */
