@@ -307,6 +307,14 @@ REVOKE ALL ON FUNCTION @extschema@.integration_deliveries(text, text, text, inte
 COMMENT ON FUNCTION @extschema@.integration_deliveries(text, text, text, integer, bigint) IS
 'The workspace''s delivery log, newest first: at most max_rows (1 to 10000) deliveries, of that type and state (pending, delivered, failed or cancelled) and with ids below before where given (the last id of a page gives the next). http_status is NULL without a response, next_attempt_at once settled. Raises PT401 without an acting user, PT400 for a bad argument, PT404 for an unknown workspace, PT403 without the role of owner or admin.';
 
+CREATE FUNCTION @extschema@.integration_message(workspace_slug text, delivery_id bigint)
+RETURNS text
+LANGUAGE c STABLE PARALLEL RESTRICTED SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS 'MODULE_PATHNAME', 'featul_integration_message';
+REVOKE ALL ON FUNCTION @extschema@.integration_message(text, bigint) FROM PUBLIC;
+COMMENT ON FUNCTION @extschema@.integration_message(text, bigint) IS
+'The body that this delivery sends or sent, as its channel says it (where a chat message stood for many votes or reactions: what it would say of this one). Raises PT401 without an acting user, PT400 for a bad argument, PT404 for an unknown workspace, PT403 without the role of owner or admin, PT404 if the workspace has no such delivery any more.';
+
 CREATE FUNCTION @extschema@.integration_events()
 RETURNS TABLE (event text, label text, description text)
 LANGUAGE c IMMUTABLE PARALLEL SAFE ROWS 10 SET search_path = pg_catalog, pg_temp
