@@ -130,13 +130,17 @@ COMMENT ON SEQUENCE featul_integrations.delivery_id_seq IS
 
 -- Append-only tables rotate over these slots; see docs/architecture.md.
 CREATE TABLE featul_integrations.rotation (
-	slot smallint NOT NULL,
-	started_at timestamptz NOT NULL DEFAULT now()
+	slot smallint PRIMARY KEY,
+	started_at timestamptz NOT NULL DEFAULT now(),
+	ended timestamptz[] NOT NULL DEFAULT array_fill(NULL::timestamptz, ARRAY[10])
 );
 CREATE UNIQUE INDEX rotation_one_row ON featul_integrations.rotation ((true));
 INSERT INTO featul_integrations.rotation (slot) VALUES (0);
 COMMENT ON TABLE featul_integrations.rotation IS
-'One row: the partition (slot) of event and attempt that is written now, and since when.';
+'One row: which partition of event and attempt is written now.';
+COMMENT ON COLUMN featul_integrations.rotation.slot IS 'That partition, from 0.';
+COMMENT ON COLUMN featul_integrations.rotation.started_at IS 'Since when.';
+COMMENT ON COLUMN featul_integrations.rotation.ended IS 'When each partition was last written, the first at 1; NULL: never.';
 
 CREATE TABLE featul_integrations.event (
 	slot smallint NOT NULL,
@@ -147,9 +151,9 @@ CREATE TABLE featul_integrations.event (
 	post_id text NOT NULL,
 	payload json NOT NULL,
 	context json,
-	created_at timestamptz NOT NULL DEFAULT now()
+	created_at timestamptz NOT NULL DEFAULT now(),
+	PRIMARY KEY (id, slot)
 ) PARTITION BY LIST (slot);
-CREATE INDEX event_id ON featul_integrations.event (id);
 COMMENT ON TABLE featul_integrations.event IS
 'What happened, append-only: one row per event that at least one integration wants, with the payload as the transaction saw it.';
 COMMENT ON COLUMN featul_integrations.event.webhook_id IS 'Sent as webhook-id, prefixed with msg_.';
