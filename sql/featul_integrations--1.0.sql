@@ -48,10 +48,16 @@ COMMENT ON COLUMN featul_integrations.integration.is_active IS 'false: made inac
 CREATE TABLE featul_integrations.binding (
 	source text PRIMARY KEY,
 	relation regclass NOT NULL,
-	columns jsonb NOT NULL DEFAULT '{}'
+	columns jsonb NOT NULL DEFAULT '{}',
+	app_schema text NOT NULL DEFAULT 'public',
+	table_by_hand boolean NOT NULL DEFAULT false,
+	columns_by_hand text[] NOT NULL DEFAULT '{}'
 );
 COMMENT ON TABLE featul_integrations.binding IS
-'Which of the application''s tables stands for each source, and the SQL expression for each canonical column. Written by integration_attach().';
+'Which of the application''s tables stands for each source, and the SQL expression for each canonical column. Written by integration_attach(); view bindings shows it.';
+COMMENT ON COLUMN featul_integrations.binding.app_schema IS 'The schema that was attached.';
+COMMENT ON COLUMN featul_integrations.binding.table_by_hand IS 'The table was named in bindings: integration_attach() keeps it until it is told otherwise.';
+COMMENT ON COLUMN featul_integrations.binding.columns_by_hand IS 'The canonical columns given in bindings, which it keeps likewise.';
 
 CREATE TABLE featul_integrations.mark (
 	source text NOT NULL,
@@ -218,18 +224,39 @@ REVOKE ALL ON FUNCTION featul_integrations.capture() FROM PUBLIC;
 COMMENT ON FUNCTION featul_integrations.capture() IS
 'Trigger function on the application''s tables: turns changed rows into events and deliveries. Its argument is the source.';
 
-CREATE FUNCTION @extschema@.integration_attach(app_schema text DEFAULT 'public', bindings jsonb DEFAULT '{}')
+CREATE FUNCTION @extschema@.integration_attach(app_schema text DEFAULT NULL, bindings jsonb DEFAULT NULL)
 RETURNS TABLE (source text, relation regclass, events text[])
 LANGUAGE c AS 'MODULE_PATHNAME', 'featul_integration_attach';
 REVOKE ALL ON FUNCTION @extschema@.integration_attach(text, jsonb) FROM PUBLIC;
 COMMENT ON FUNCTION @extschema@.integration_attach(text, jsonb) IS
-'Binds the application''s tables in this schema and installs the triggers on them. Run it again after a migration.';
+'Binds the application''s tables in this schema and installs the triggers on them. Run it again after a migration: what is left out stays as it was bound.';
 
 CREATE FUNCTION @extschema@.integration_detach() RETURNS void
 LANGUAGE c AS 'MODULE_PATHNAME', 'featul_integration_detach';
 REVOKE ALL ON FUNCTION @extschema@.integration_detach() FROM PUBLIC;
 COMMENT ON FUNCTION @extschema@.integration_detach() IS
 'Removes the triggers from the application''s tables and keeps everything else.';
+
+CREATE FUNCTION featul_integrations.bindings()
+RETURNS TABLE (source text, relation regclass, canonical text, expression text, by_hand boolean, state text)
+LANGUAGE c SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS 'MODULE_PATHNAME', 'featul_bindings';
+REVOKE ALL ON FUNCTION featul_integrations.bindings() FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION featul_integrations.bindings() TO pg_monitor;
+COMMENT ON FUNCTION featul_integrations.bindings() IS 'What view bindings shows.';
+
+CREATE VIEW featul_integrations.bindings AS
+SELECT b.source, b.relation, b.canonical, b.expression, b.by_hand, b.state
+FROM featul_integrations.bindings() b;
+GRANT SELECT ON featul_integrations.bindings TO pg_monitor;
+COMMENT ON VIEW featul_integrations.bindings IS
+'What is bound to what, and whether it still holds. Looking changes nothing.';
+COMMENT ON COLUMN featul_integrations.bindings.source IS 'What the table stands for: workspace, post, ...';
+COMMENT ON COLUMN featul_integrations.bindings.relation IS 'The application''s table.';
+COMMENT ON COLUMN featul_integrations.bindings.canonical IS 'The column as the extension knows it.';
+COMMENT ON COLUMN featul_integrations.bindings.expression IS 'What it is in the application''s table, as SQL; NULL where the table has nothing for it.';
+COMMENT ON COLUMN featul_integrations.bindings.by_hand IS 'Given to integration_attach() in bindings (the column, or the table), and kept until another call takes it back.';
+COMMENT ON COLUMN featul_integrations.bindings.state IS 'ok, or what is wrong; then integration_attach() is to be run again.';
 
 
 -- ---------------------------------------------------------------------------
