@@ -6,15 +6,12 @@
  */
 #include "postgres.h"
 
-#include "access/xact.h"
 #include "catalog/pg_type.h"
 #include "executor/spi.h"
 #include "fmgr.h"
 #include "mb/pg_wchar.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
-#include "utils/memutils.h"
-#include "utils/resowner.h"
 
 #include "api/access.h"
 #include "application/binding.h"
@@ -22,6 +19,7 @@
 #include "capture/payload.h"
 #include "api/query.h"
 #include "base/errors.h"
+#include "base/subtransaction.h"
 
 /*
  * Bounds of our own: a rule runs inside the application's statements, so a
@@ -153,9 +151,8 @@ filter_boards(ArrayType *slugs, const char *workspace_id)
 	appendStringInfoString(
 		&sql,
 		"SELECT u.slug, b.id FROM unnest($2) WITH ORDINALITY AS u (slug, n) LEFT JOIN ");
-	binding_append_relation(&sql, SOURCE_BOARD, "b");
-	appendStringInfoString(
-		&sql, " ON b.workspace_id = $1 AND coalesce(b.slug, b.id) = u.slug ORDER BY u.n");
+	binding_append_rows(&sql, SOURCE_BOARD, BOARD_WORKSPACE_ID, "$1", "b");
+	appendStringInfoString(&sql, " ON coalesce(b.slug, b.id) = u.slug ORDER BY u.n");
 	query_add_text(&parameters, workspace_id);
 	query_add(&parameters, TEXTARRAYOID, PointerGetDatum(slugs), false);
 	rows = query_read_bound(&parameters, SOURCE_BOARD, sql.data);
@@ -215,20 +212,28 @@ check_rule_cost(const char *rule)
 				refuse_rule("Its regular expression has a back reference.");
 }
 
-/*
- * Evaluates the rule over a sample of each event as capture does; raises
- * whatever the rule raises.  True if it is true or false for one of them.
- */
-static bool
-rule_decides(const char *rule)
+/* A rule that is tried out. */
+typedef struct Trial
 {
+	const char *rule;
+	bool		decides; /* out: it is true or false for one of the events */
+} Trial;
+
+/*
+ * Step: evaluates the rule over a sample of each event as capture does; raises
+ * whatever the rule raises.
+ */
+static void
+try_rule(void *argument)
+{
+	Trial		   *trial = argument;
 	QueryParameters parameters = { 0 };
 	Datum			samples[EVENT_COUNT];
 
 	for (EventKind kind = 0; kind < EVENT_COUNT; kind++)
 		samples[kind] = CStringGetTextDatum(payload_sample(
 			event_definitions[kind].name, "workspace_sample", "Acme", "acme"));
-	query_add_text(&parameters, rule);
+	query_add_text(&parameters, trial->rule);
 	query_add(&parameters, TEXTARRAYOID,
 			  PointerGetDatum(construct_array(samples, EVENT_COUNT, TEXTOID, -1, false,
 											  TYPALIGN_INT)),
@@ -237,17 +242,15 @@ rule_decides(const char *rule)
 		&parameters,
 		"SELECT bool_or(pg_catalog.jsonb_path_match_tz(sample::jsonb, $1::jsonpath, '{}', true) IS NOT NULL)"
 		" FROM unnest($2) AS sample");
-	return query_result_bool(0, 1);
+	trial->decides = query_result_bool(0, 1);
 }
 
 /* See filter.h. */
 void
 filter_check_rule(const char *rule)
 {
-	MemoryContext context = CurrentMemoryContext;
-	ResourceOwner owner = CurrentResourceOwner;
-	volatile bool decides = false;
-	char *volatile problem = NULL;
+	Trial	   trial = { .rule = rule };
+	ErrorData *error;
 
 	if (rule == NULL)
 		return;
@@ -256,34 +259,10 @@ filter_check_rule(const char *rule)
 						errmsg("Argument rule must not be empty"),
 						errhint("Pass NULL as rule for all.")));
 	check_rule_cost(rule);
-
-	BeginInternalSubTransaction(NULL);
-	MemoryContextSwitchTo(context);
-	PG_TRY();
-	{
-		decides = rule_decides(rule);
-		ReleaseCurrentSubTransaction();
-	}
-	PG_CATCH();
-	{
-		ErrorData *error;
-		int		   category = ERRCODE_TO_CATEGORY(geterrcode());
-
-		MemoryContextSwitchTo(context);
-		if (category == ERRCODE_OPERATOR_INTERVENTION) /* cancelled, shut down */
-			PG_RE_THROW();
-		error = CopyErrorData();
-		FlushErrorState();
-		RollbackAndReleaseCurrentSubTransaction();
-		problem = error->detail ? psprintf("%s: %s", error->message, error->detail)
-								: error->message;
-	}
-	PG_END_TRY();
-	MemoryContextSwitchTo(context);
-	CurrentResourceOwner = owner;
-
-	if (problem)
-		refuse_rule(problem);
-	if (!decides)
+	error = subtransaction_run(try_rule, &trial);
+	if (error)
+		refuse_rule(error->detail ? psprintf("%s: %s", error->message, error->detail)
+								  : error->message);
+	if (!trial.decides)
 		refuse_rule("It is neither true nor false for any event.");
 }

@@ -328,7 +328,7 @@ featul_integration_attach(PG_FUNCTION_ARGS)
 	resolve_all(attachment);
 
 	SPI_connect();
-	nest = safe_settings_begin();
+	nest = safe_search_path_begin();
 	write_bindings(attachment);
 	set_triggers(wanted_triggers(attachment));
 	safe_settings_end(nest);
@@ -349,7 +349,7 @@ featul_integration_detach(PG_FUNCTION_ARGS)
 	attach_require_owner();
 	lock_bindings();
 	SPI_connect();
-	nest = safe_settings_begin();
+	nest = safe_search_path_begin();
 	set_triggers(NIL);
 	safe_settings_end(nest);
 	SPI_finish();

@@ -40,7 +40,9 @@
 #include "utils/snapmgr.h"
 
 #include "application/binding.h"
+#include "application/user_context.h"
 #include "base/compat.h"
+#include "base/errors.h"
 #include "base/safe_settings.h"
 
 /* featul_integrations.binding as read */
@@ -251,25 +253,54 @@ binding_changed(void)
  * Compiling the columns for one relation
  * ------------------------------------------------------------------------ */
 
-/* Fills in one column that the binding has an expression for. */
+/*
+ * Plans the expression of a column that is not plain: as the extension's role, since
+ * planning evaluates what is constant.
+ */
+static void
+plan_column(BoundRelation *bound, BoundColumn *column, Node *node)
+{
+	UserContext user;
+
+	user_context_as_extension(&user);
+	column->planned = GetCachedExpression(node);
+	user_context_restore(&user);
+	bound->expressions = lappend(bound->expressions, column->planned);
+	if (expression_calls_foreign(column->planned->expr))
+		bound->unsafe_functions = true;
+	if (contain_mutable_functions(column->planned->expr))
+		bound->mutable_functions = true;
+}
+
+/*
+ * Fills in one column that the binding has an expression for.  Names are looked up as
+ * the table's owner, whose types may come with code of that role's.
+ */
 static void
 compile_column(BoundRelation *bound, Relation relation, int column,
 			   const char *expression)
 {
-	BoundColumn *result = &bound->column[column];
-	Node		*bare;
-	Node		*node = expression_parse(relation, source_definitions[bound->source].name,
-										 bound->source, column, expression, &bare);
-	Node		*stripped = node;
-	MemoryContext caller = MemoryContextSwitchTo(bound->context);
+	BoundColumn	 *result = &bound->column[column];
+	Node		 *bare;
+	Node		 *node;
+	Node		 *stripped;
+	MemoryContext caller;
+	UserContext	  user;
 
+	user_context_as_table_owner(&user, bound->relid);
+	node = expression_parse(relation, source_definitions[bound->source].name,
+							bound->source, column, expression, &bare);
+	user_context_restore(&user);
+	caller = MemoryContextSwitchTo(bound->context);
 	result->parsed = copyObject(node);
-	if (expression_calls_foreign(node))
+	result->foreign = expression_calls_foreign(node);
+	if (result->foreign)
 		bound->foreign_functions = true;
 	result->type = getBaseType(exprType(bare));
 	result->sql = expression_deparse(node, bound->source, relation);
 	if (IsA(bare, Var))
 		result->attribute = ((Var *) bare)->varattno;
+	stripped = node;
 	while (IsA(stripped, RelabelType))
 		stripped = (Node *) ((RelabelType *) stripped)->arg;
 	node = compat_expand_virtual_columns(node, relation);
@@ -278,14 +309,7 @@ compile_column(BoundRelation *bound, Relation relation, int column,
 		equal(node, result->parsed))
 		result->plain = ((Var *) stripped)->varattno;
 	else
-	{
-		result->planned = GetCachedExpression(node);
-		bound->expressions = lappend(bound->expressions, result->planned);
-		if (expression_calls_foreign(result->planned->expr))
-			bound->unsafe_functions = true;
-		if (contain_mutable_functions(result->planned->expr))
-			bound->mutable_functions = true;
-	}
+		plan_column(bound, result, node);
 	MemoryContextSwitchTo(caller);
 }
 
@@ -373,7 +397,7 @@ reset_bound_relation(BoundRelation *bound)
 	memset(bound->column, 0, sizeof(bound->column));
 }
 
-/* Parses all columns of the source for this relation. */
+/* Parses and plans all columns of the source for this relation, under safe settings. */
 static void
 compile_columns(BoundRelation *bound, Relation relation)
 {
@@ -408,20 +432,6 @@ set_broken(BoundRelation *bound, const char *problem, const char *detail)
 	bound->problem = MemoryContextStrdup(bound->context, problem);
 	bound->detail = detail ? MemoryContextStrdup(bound->context, detail) : NULL;
 	report_broken(bound);
-}
-
-/* True for errors that say nothing about a binding: the same may succeed next time. */
-static bool
-is_passing_error(const ErrorData *error)
-{
-	switch (ERRCODE_TO_CATEGORY(error->sqlerrcode))
-	{
-		case ERRCODE_OPERATOR_INTERVENTION:
-		case ERRCODE_INSUFFICIENT_RESOURCES:
-		case ERRCODE_TRANSACTION_ROLLBACK:
-			return true;
-	}
-	return error->sqlerrcode == ERRCODE_LOCK_NOT_AVAILABLE;
 }
 
 /* Compiles for a relation that is open (NULL: there is none); see compile(). */
@@ -476,10 +486,13 @@ compile(BoundRelation *bound)
 
 		MemoryContextSwitchTo(caller);
 		error = CopyErrorData();
-		if (bound->problem == NULL && is_passing_error(error))
-			bound->valid = false;
-		if (bound->problem != NULL || is_passing_error(error))
+		if (bound->problem != NULL)
 			PG_RE_THROW();
+		if (!error_is_fault_of_data(error->sqlerrcode))
+		{
+			bound->valid = false; /* the same may succeed next time */
+			PG_RE_THROW();
+		}
 		FlushErrorState();
 		set_broken(bound,
 				   psprintf("the binding of \"%s\" does not fit its table any more",
@@ -551,20 +564,54 @@ binding_of(Source source, Oid relid)
 	return bound;
 }
 
-/* See binding.h. */
-void
-binding_append_relation(StringInfo sql, Source source, const char *alias)
+/* The types of canonical columns, as pg_type has them: the grammar's names take no schema */
+static const char *const type_names[] = { "text", "bool", "int8", "timestamptz" };
+
+/* How to read the table bound as this source; 55000 if there is none. */
+static BoundRelation *
+require_bound(Source source)
 {
-	/* as pg_type has them: the names of the grammar take no schema */
-	static const char *const types[] = { "text", "bool", "int8", "timestamptz" };
-	const ColumnDefinition	*definitions = source_definitions[source].columns;
-	BoundRelation			*bound = binding_of(source, binding_relid(source));
+	BoundRelation *bound = binding_of(source, binding_relid(source));
 
 	if (bound == NULL)
 		ereport(ERROR,
 				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
 				 errmsg("no table is bound as \"%s\"", source_definitions[source].name),
 				 errhint("The extension's owner runs integration_attach().")));
+	return bound;
+}
+
+/* Appends a call of bound_rows(), with the columns that it returns. */
+static void
+append_rows_call(StringInfo sql, Source source, int column, const char *parameter,
+				 const char *alias)
+{
+	const ColumnDefinition *definitions = source_definitions[source].columns;
+
+	appendStringInfo(sql, "featul_integrations.bound_rows('%s', '%s', %s) AS %s (",
+					 source_definitions[source].name,
+					 column < 0 ? "" : definitions[column].name,
+					 column < 0 ? "''" : parameter, alias);
+	for (int i = 0; definitions[i].name; i++)
+		appendStringInfo(sql, "%s%s pg_catalog.%s", i > 0 ? ", " : "",
+						 quote_identifier(definitions[i].name),
+						 type_names[definitions[i].type]);
+	appendStringInfoChar(sql, ')');
+}
+
+/* See binding.h. */
+void
+binding_append_rows(StringInfo sql, Source source, int column, const char *parameter,
+					const char *alias)
+{
+	const ColumnDefinition *definitions = source_definitions[source].columns;
+	BoundRelation		   *bound = require_bound(source);
+
+	if (bound->foreign_functions)
+	{
+		append_rows_call(sql, source, column, parameter, alias);
+		return;
+	}
 	appendStringInfoString(sql, "(SELECT ");
 	for (int i = 0; definitions[i].name; i++)
 	{
@@ -576,9 +623,26 @@ binding_append_relation(StringInfo sql, Source source, const char *alias)
 		else if (column_defaults_to_true(source, i))
 			appendStringInfoString(sql, "true");
 		else
-			appendStringInfo(sql, "NULL::pg_catalog.%s", types[definitions[i].type]);
+			appendStringInfo(sql, "NULL::pg_catalog.%s", type_names[definitions[i].type]);
 		appendStringInfo(sql, " AS %s", quote_identifier(definitions[i].name));
 	}
-	appendStringInfo(sql, " FROM %s AS %s) AS %s", bound->qualified_name, bound->alias,
-					 alias);
+	appendStringInfo(sql, " FROM %s AS %s", bound->qualified_name, bound->alias);
+	if (column >= 0 && bound->column[column].sql)
+		appendStringInfo(sql, " WHERE %s = %s", bound->column[column].sql, parameter);
+	else if (column >= 0)
+		appendStringInfoString(sql, " WHERE false");
+	appendStringInfo(sql, ") AS %s", alias);
+}
+
+/* See binding.h. */
+bool
+binding_append_row_by_id(StringInfo sql, Source source, const char *parameter)
+{
+	BoundRelation *bound = require_bound(source);
+
+	if (bound->column[0].foreign)
+		return false;
+	appendStringInfo(sql, " FROM %s AS %s WHERE %s = %s", bound->qualified_name,
+					 bound->alias, bound->column[0].sql, parameter);
+	return true;
 }

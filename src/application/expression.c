@@ -18,6 +18,7 @@
 #include "parser/parse_node.h"
 #include "parser/parse_relation.h"
 #include "parser/parser.h"
+#include "utils/acl.h"
 #include "utils/builtins.h"
 #include "utils/fmgroids.h"
 #include "utils/lsyscache.h"
@@ -262,6 +263,34 @@ calls_foreign(Node *node, void *unused)
 	if (check_functions_in_node(node, is_foreign_function, NULL))
 		return true;
 	return expression_tree_walker(node, calls_foreign, NULL);
+}
+
+/* check_function_callback: 42501 unless the role may execute it */
+static bool
+require_execute(Oid function, void *role)
+{
+	AclResult result = compat_function_aclcheck(function, *(Oid *) role, ACL_EXECUTE);
+
+	if (result != ACLCHECK_OK)
+		aclcheck_error(result, OBJECT_FUNCTION, get_func_name(function));
+	return false;
+}
+
+/* Tree walker: see expression_require_execute(). */
+static bool
+require_execute_walker(Node *node, void *role)
+{
+	if (node == NULL)
+		return false;
+	(void) check_functions_in_node(node, require_execute, role);
+	return expression_tree_walker(node, require_execute_walker, role);
+}
+
+/* See expression.h. */
+void
+expression_require_execute(Node *expression, Oid role)
+{
+	(void) require_execute_walker(expression, &role);
 }
 
 /* See expression.h. */

@@ -4,9 +4,11 @@
  */
 #include "postgres.h"
 
+#include "access/xact.h"
 #include "catalog/pg_type.h"
 #include "utils/inval.h"
 #include "utils/memutils.h"
+#include "utils/snapmgr.h"
 
 #include "application/lookup.h"
 #include "application/row.h"
@@ -82,7 +84,7 @@ capture_workspace_delete(Capture *capture)
 		return;
 	deletion = palloc(sizeof(Deletion));
 	transition_open(&deletion->rows, SOURCE_WORKSPACE, capture->bound, capture->trigger);
-	user_context_as_extension(&caller, capture->function);
+	user_context_as_extension(&caller);
 	deletion->reader = row_reader(capture->bound);
 	deletion->memory = AllocSetContextCreate(
 		CurrentMemoryContext, "featul_integrations workspaces", ALLOCSET_DEFAULT_SIZES);
@@ -91,7 +93,6 @@ capture_workspace_delete(Capture *capture)
 		error = subtransaction_run(read_old_ids, deletion);
 		if (error)
 		{
-			failure_raise_unless_data(error);
 			failure_report(SOURCE_WORKSPACE, error);
 		}
 		else if (deletion->count > 0)
@@ -102,51 +103,56 @@ capture_workspace_delete(Capture *capture)
 	transition_close(&deletion->rows);
 }
 
-/* The workspaces that are left, of those that have integrations; as an array. */
-static Datum
-remaining_workspaces(void)
+/* The ids of all workspaces that have integrations. */
+static Text *
+connected_workspaces(int *count)
 {
-	Oid			   types[] = { TEXTARRAYOID };
-	Datum		   ids[1];
-	UserContext	   caller;
-	StringInfoData sql;
-	bool		   isnull;
+	OwnQuery query;
+	Text	*ids;
 
-	if (SPI_execute("SELECT coalesce(array_agg(DISTINCT workspace_id), '{}')"
-					" FROM featul_integrations.integration",
+	own_query_begin(&query);
+	if (SPI_execute("SELECT DISTINCT workspace_id FROM featul_integrations.integration",
 					true, 0) != SPI_OK_SELECT)
 		elog(ERROR, "could not read integrations");
-	ids[0] = SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1, &isnull);
-	initStringInfo(&sql);
-	appendStringInfoString(&sql, "SELECT coalesce(array_agg(w.id), '{}') FROM ");
-	binding_append_relation(&sql, SOURCE_WORKSPACE, "w");
-	appendStringInfoString(&sql, " WHERE w.id = ANY ($1)");
-	user_context_as_reader(&caller, SOURCE_WORKSPACE);
-	if (SPI_execute_with_args(sql.data, 1, types, ids, NULL, false, 0) != SPI_OK_SELECT)
-		elog(ERROR, "could not read workspaces");
-	user_context_restore(&caller);
-	return SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1, &isnull);
+	MemoryContextSwitchTo(query.memory);
+	*count = SPI_processed;
+	ids = palloc(Max(*count, 1) * sizeof(Text));
+	for (int i = 0; i < *count; i++)
+	{
+		bool isnull;
+
+		ids[i] = text_of_datum(
+			SPI_getbinval(SPI_tuptable->vals[i], SPI_tuptable->tupdesc, 1, &isnull));
+	}
+	own_query_end(&query);
+	return ids;
 }
 
 /* See workspace.h. */
 void
 capture_workspace_truncate(Capture *capture)
 {
-	Oid			types[] = { TEXTARRAYOID };
-	Datum		ids[1];
 	UserContext caller;
-	OwnQuery	query;
+	Lookups	   *lookups = lookups_create();
+	Text	   *ids;
+	int			count;
+	int			gone = 0;
 
 	if (capture_binding(capture) == NULL)
 		return;
-	user_context_as_extension(&caller, capture->function);
-	own_query_begin(&query);
-	ids[0] = remaining_workspaces();
-	if (SPI_execute_with_args("DELETE FROM featul_integrations.integration"
-							  " WHERE workspace_id <> ALL ($1)",
-							  1, types, ids, NULL, false, 0) != SPI_OK_DELETE)
-		elog(ERROR, "could not delete integrations");
-	own_query_end(&query);
+	user_context_as_extension(&caller);
+	ids = connected_workspaces(&count);
+	CommandCounterIncrement(); /* what is gone is not to be seen */
+	PushActiveSnapshot(GetTransactionSnapshot());
+	for (int i = 0; i < count; i++)
+		lookups_want(lookups, SOURCE_WORKSPACE, ids[i], InvalidOid);
+	lookups_fetch(lookups, SOURCE_WORKSPACE);
+	for (int i = 0; i < count; i++)
+		if (lookups_get(lookups, SOURCE_WORKSPACE, ids[i]) == NULL)
+			ids[gone++] = ids[i];
+	PopActiveSnapshot();
+	if (gone > 0)
+		delete_integrations(ids, gone);
 	user_context_restore(&caller);
 }
 

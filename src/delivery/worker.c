@@ -33,6 +33,7 @@
 
 #include "channel/channel.h"
 #include "base/compat.h"
+#include "base/own_role.h"
 #include "delivery/dispatch.h"
 #include "network/http.h"
 #include "delivery/queue.h"
@@ -166,7 +167,7 @@ recover_from_error(void)
 	MemoryContextSwitchTo(cycle_context);
 
 	/* an error of statements whose tables have just been dropped is none */
-	if (!extension_present())
+	if (!own_role_adopt() || !extension_present())
 		leave(OUTCOME_NO_EXTENSION);
 
 	stats_report_error(error->message);
@@ -1171,7 +1172,7 @@ featul_integrations_worker_main(Datum key)
 	settlement_context = AllocSetContextCreate(
 		TopMemoryContext, "featul_integrations results", ALLOCSET_DEFAULT_SIZES);
 	MemoryContextSwitchTo(cycle_context);
-	if (!extension_present())
+	if (!own_role_adopt() || !extension_present())
 		leave(OUTCOME_NO_EXTENSION);
 	queue_init();
 	for (;;)
