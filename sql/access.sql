@@ -31,21 +31,22 @@ SET search_path = access_test, public;
 \set ECHO none
 \i :tables
 \set ECHO all
-INSERT INTO "user" (id, name, email)
-SELECT u, initcap(u), u || '@example.com'
+ALTER TABLE workspace ALTER plan DROP NOT NULL;
+INSERT INTO "user" (id, name, email, email_verified)
+SELECT u, initcap(u), u || '@example.com', true
 FROM unnest('{olivia,adam,ada,ida,mina,vera,sam}'::text[]) u;
-INSERT INTO workspace (id, name, slug, plan, owner_id) VALUES
-	('w1', 'Acme', 'acme', 'professional', 'olivia'),
-	('w2', 'Start', 'start', 'starter', 'sam'),
-	('w3', 'Free', 'free', 'free', 'olivia'),
-	('w4', 'Odd', 'odd', NULL, 'olivia');
-INSERT INTO workspace_member (workspace_id, user_id, role, is_active) VALUES
-	('w1', 'adam', 'admin', true),
-	('w1', 'ada', 'admin', NULL),
-	('w1', 'ida', 'admin', false),
-	('w1', 'mina', 'member', true),
-	('w1', 'vera', 'viewer', true);
-INSERT INTO board (workspace_id, name, slug) VALUES ('w1', 'Ideas', 'ideas');
+INSERT INTO workspace (id, name, slug, plan, owner_id, domain) VALUES
+	('w1', 'Acme', 'acme', 'professional', 'olivia', 'acme.example.com'),
+	('w2', 'Start', 'start', 'starter', 'sam', 'start.example.com'),
+	('w3', 'Free', 'free', 'free', 'olivia', 'free.example.com'),
+	('w4', 'Odd', 'odd', NULL, 'olivia', 'odd.example.com');
+INSERT INTO workspace_member (id, workspace_id, user_id, role, is_active) VALUES
+	(gen_random_uuid(), 'w1', 'adam', 'admin', true),
+	(gen_random_uuid(), 'w1', 'ada', 'admin', NULL),
+	(gen_random_uuid(), 'w1', 'ida', 'admin', false),
+	(gen_random_uuid(), 'w1', 'mina', 'member', true),
+	(gen_random_uuid(), 'w1', 'vera', 'viewer', true);
+INSERT INTO board (id, workspace_id, name, slug, created_by) VALUES (gen_random_uuid(), 'w1', 'Ideas', 'ideas', 'olivia');
 SELECT count(*) FROM integration_attach('access_test');
 
 -- every function, by every kind of user

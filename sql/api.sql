@@ -10,13 +10,13 @@ SET search_path = api_test, public;
 \set ECHO none
 \i :tables
 \set ECHO all
-INSERT INTO "user" (id, name, email) VALUES ('olivia', 'Olivia', 'olivia@example.com');
-INSERT INTO workspace (id, name, slug, plan, owner_id) VALUES
-	('api1', 'Acme', 'acme', 'professional', 'olivia'),
-	('api2', 'Other', 'other', 'starter', 'olivia'),
-	('api3', 'Free', 'free', 'free', 'olivia');
-INSERT INTO board (id, workspace_id, name, slug) VALUES
-	('b1', 'api1', 'Ideas', 'ideas'), ('b2', 'api1', 'Bugs', 'bugs'), ('b3', 'api2', 'Ideas', 'other-ideas');
+INSERT INTO "user" (id, name, email, email_verified) VALUES ('olivia', 'Olivia', 'olivia@example.com', true);
+INSERT INTO workspace (id, name, slug, plan, owner_id, domain) VALUES
+	('api1', 'Acme', 'acme', 'professional', 'olivia', 'acme.example.com'),
+	('api2', 'Other', 'other', 'starter', 'olivia', 'other.example.com'),
+	('api3', 'Free', 'free', 'free', 'olivia', 'free.example.com');
+INSERT INTO board (id, workspace_id, name, slug, created_by) VALUES
+	('b1', 'api1', 'Ideas', 'ideas', 'olivia'), ('b2', 'api1', 'Bugs', 'bugs', 'olivia'), ('b3', 'api2', 'Ideas', 'other-ideas', 'olivia');
 SELECT count(*) FROM integration_attach('api_test');
 SET featul_integrations.user_id = 'olivia';
 \pset null '-'
@@ -316,4 +316,4 @@ SELECT integration_detach();
 SET client_min_messages = error;
 DROP SCHEMA api_test, api_keys CASCADE;
 DELETE FROM featul_integrations.integration WHERE workspace_id LIKE 'api_';
-DELETE FROM featul_integrations.mark WHERE source = 'import';
+DELETE FROM featul_integrations.imported;

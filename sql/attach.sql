@@ -159,8 +159,8 @@ SELECT * FROM integration_attach('attach_test');
 BEGIN;
 DROP EXTENSION featul_integrations;
 SELECT count(*) FROM pg_trigger WHERE tgname LIKE 'featul%';
-INSERT INTO "user" (id, name, email) VALUES ('u', 'U', 'u@example.com');
-INSERT INTO workspace (id, name, slug, owner_id) VALUES ('w', 'W', 'w', 'u');
+INSERT INTO "user" (id, name, email, email_verified) VALUES ('u', 'U', 'u@example.com', true);
+INSERT INTO workspace (id, name, slug, owner_id, domain) VALUES ('w', 'W', 'w', 'u', 'w.example.com');
 DELETE FROM workspace;
 ROLLBACK;
 

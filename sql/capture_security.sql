@@ -16,9 +16,9 @@ SET search_path = security_test, public;
 \set ECHO none
 \i :tables
 \set ECHO all
-INSERT INTO "user" (id, name, email) SELECT u, u, u || '@example.com' FROM unnest('{adam,maya}'::text[]) u;
-INSERT INTO workspace (id, name, slug, plan, owner_id) VALUES ('se1', 'Acme', 'acme', 'starter', 'adam');
-INSERT INTO board (id, workspace_id, name, slug) VALUES ('b', 'se1', 'Ideas', 'ideas');
+INSERT INTO "user" (id, name, email, email_verified) SELECT u, u, u || '@example.com', true FROM unnest('{adam,maya}'::text[]) u;
+INSERT INTO workspace (id, name, slug, plan, owner_id, domain) VALUES ('se1', 'Acme', 'acme', 'starter', 'adam', 'acme.example.com');
+INSERT INTO board (id, workspace_id, name, slug, created_by) VALUES ('b', 'se1', 'Ideas', 'ideas', 'adam');
 CREATE TYPE state AS ENUM ('published', 'draft');
 ALTER TABLE comment ADD state state DEFAULT 'published';
 GRANT INSERT, UPDATE, SELECT ON ALL TABLES IN SCHEMA security_test TO capture_mallory;
@@ -41,7 +41,7 @@ $$;
 -- a role without any right on the extension writes as before
 SET ROLE capture_mallory;
 SELECT has_schema_privilege('featul_integrations', 'USAGE');
-INSERT INTO post (id, board_id, title, content, author_id) VALUES ('p1', 'b', 'T', 'c', 'adam');
+INSERT INTO post (id, board_id, title, content, slug, author_id) VALUES ('p1', 'b', 'T', 'c', 'p1', 'adam');
 UPDATE post SET status = 'draft' WHERE id = 'p1';
 UPDATE post SET status = 'published', upvotes = 9 WHERE id = 'p1';
 UPDATE post SET upvotes = 10 WHERE id = 'p1';
@@ -73,7 +73,7 @@ CREATE TEMP TABLE workspace AS SELECT * FROM security_test.workspace;
 CREATE TEMP TABLE "user" AS SELECT id, 'Mallory' AS name, email FROM security_test."user";
 UPDATE pg_temp.board SET name = 'evil';
 SET search_path = mallory, pg_temp, security_test, pg_catalog;
-INSERT INTO security_test.post (id, board_id, title, content, author_id) SELECT 'p2', 'b', 'T', 'c', 'adam';
+INSERT INTO security_test.post (id, board_id, title, content, slug, author_id) SELECT 'p2', 'b', 'T', 'c', 'p2', 'adam';
 UPDATE security_test.post SET status = 'draft', upvotes = 1;
 UPDATE security_test.post SET status = 'published';
 UPDATE security_test.post SET upvotes = 100;
@@ -111,12 +111,12 @@ BEGIN
 END
 $$;
 CREATE TRIGGER zz AFTER INSERT ON post FOR EACH STATEMENT EXECUTE FUNCTION whoami();
-INSERT INTO post (id, board_id, title, content) VALUES ('p3', 'b', 'T', 'c');
+INSERT INTO post (id, board_id, title, content, slug) VALUES ('p3', 'b', 'T', 'c', 'p3');
 DROP TRIGGER zz ON post;
 -- a table's owner who puts something else in its place
 ALTER TABLE "user" RENAME TO people;
 CREATE VIEW "user" AS SELECT id, name, email FROM people WHERE mallory.evil();
-INSERT INTO post (id, board_id, title, content, author_id) VALUES ('p4', 'b', 'T', 'c', 'adam');
+INSERT INTO post (id, board_id, title, content, slug, author_id) VALUES ('p4', 'b', 'T', 'c', 'p4', 'adam');
 DROP VIEW "user";
 ALTER TABLE people RENAME TO "user";
 RESET ROLE;

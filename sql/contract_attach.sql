@@ -100,39 +100,39 @@ SELECT pg_temp.said('integration_list(''odd'')');
 \i :tables
 \set ECHO all
 SELECT count(*) FROM integration_attach('Contract Attach');
-INSERT INTO "user" VALUES ('olivia', 'Olivia', 'olivia@example.com');
-INSERT INTO workspace VALUES ('mig', 'Acme', 'mig', 'starter', 'olivia');
-INSERT INTO board (id, workspace_id, name, slug) VALUES ('ideas', 'mig', 'Ideas', 'ideas');
+INSERT INTO "user" (id, name, email, email_verified) VALUES ('olivia', 'Olivia', 'olivia@example.com', true);
+INSERT INTO workspace (id, name, slug, plan, owner_id, domain) VALUES ('mig', 'Acme', 'mig', 'starter', 'olivia', 'mig.example.com');
+INSERT INTO board (id, workspace_id, name, slug, created_by) VALUES ('ideas', 'mig', 'Ideas', 'ideas', 'olivia');
 SET featul_integrations.user_id = 'olivia';
 SELECT * FROM integration_connect('mig', 'webhook', 'https://example.com/');
-INSERT INTO post (id, board_id, title, content) VALUES ('p1', 'ideas', 'one', 'c');
+INSERT INTO post (id, board_id, title, content, slug) VALUES ('p1', 'ideas', 'one', 'c', 'p1');
 ALTER TABLE post RENAME title TO headline;
-INSERT INTO post (id, board_id, headline, content) VALUES ('p2', 'ideas', 'two', 'c');
-INSERT INTO post (id, board_id, headline, content) VALUES ('p3', 'ideas', 'three', 'c');
+INSERT INTO post (id, board_id, headline, content, slug) VALUES ('p2', 'ideas', 'two', 'c', 'p2');
+INSERT INTO post (id, board_id, headline, content, slug) VALUES ('p3', 'ideas', 'three', 'c', 'p3');
 SELECT pg_temp.said('integration_preview(''mig'', ''webhook'', ''post.created'')');
 SELECT pg_temp.said('integration_preview(''mig'', ''webhook'', ''post.created'')');
 SELECT type, status FROM integration_list('mig');
 SELECT count(*) FROM integration_attach('Contract Attach', '{"post": {"columns": {"title": "headline"}}}');
-INSERT INTO post (id, board_id, headline, content) VALUES ('p4', 'ideas', 'four', 'c');
+INSERT INTO post (id, board_id, headline, content, slug) VALUES ('p4', 'ideas', 'four', 'c', 'p4');
 ALTER TABLE post ALTER upvotes TYPE text;
-INSERT INTO post (id, board_id, headline, content) VALUES ('p5', 'ideas', 'five', 'c');
+INSERT INTO post (id, board_id, headline, content, slug) VALUES ('p5', 'ideas', 'five', 'c', 'p5');
 ALTER TABLE post ALTER upvotes TYPE bigint USING upvotes::bigint;
-INSERT INTO post (id, board_id, headline, content) VALUES ('p6', 'ideas', 'six', 'c');
+INSERT INTO post (id, board_id, headline, content, slug) VALUES ('p6', 'ideas', 'six', 'c', 'p6');
 ALTER TABLE post DROP is_featured, ADD more text DEFAULT 'x';
 SELECT events FROM integration_attach('Contract Attach', '{"post": {"columns": {"title": "headline"}}}') WHERE source = 'post';
-INSERT INTO post (id, board_id, headline, content) VALUES ('p7', 'ideas', 'seven', 'c');
+INSERT INTO post (id, board_id, headline, content, slug) VALUES ('p7', 'ideas', 'seven', 'c', 'p7');
 ALTER TABLE post RENAME TO entries;
-INSERT INTO entries (id, board_id, headline, content) VALUES ('p8', 'ideas', 'eight', 'c');
+INSERT INTO entries (id, board_id, headline, content, slug) VALUES ('p8', 'ideas', 'eight', 'c', 'p8');
 DROP TABLE comment_mention, comment_reaction, vote, comment;
-INSERT INTO entries (id, board_id, headline, content) VALUES ('p9', 'ideas', 'nine', 'c');
+INSERT INTO entries (id, board_id, headline, content, slug) VALUES ('p9', 'ideas', 'nine', 'c', 'p9');
 SELECT pg_temp.said('integration_preview(''mig'', ''webhook'', ''comment.created'')');
 DROP TABLE board CASCADE;
-INSERT INTO entries (id, board_id, headline, content) VALUES ('p10', 'ideas', 'ten', 'c');
+INSERT INTO entries (id, board_id, headline, content, slug) VALUES ('p10', 'ideas', 'ten', 'c', 'p10');
 SELECT pg_temp.said('integration_attach(''Contract Attach'')');
 SELECT * FROM pg_temp.events();
 
 -- partitions and children: through the parent, directly, moved, detached
-DROP TABLE entries;
+DROP TABLE entries CASCADE;
 CREATE TABLE board (id text PRIMARY KEY, workspace_id text, name text);
 INSERT INTO board SELECT n, 'mig', 'B' || n FROM generate_series(1, 4) n;
 CREATE TABLE post (id bigint, board_id text, title text, content text, status text DEFAULT 'published', upvotes integer, is_pinned boolean)

@@ -15,9 +15,9 @@ SET ROLE regress_featul_owner;
 \set ECHO none
 \i :tables
 \set ECHO all
-INSERT INTO "user" (id, name, email) VALUES ('olivia', 'Olivia', 'olivia@example.com'), ('mina', 'Mina', 'mina@example.com');
-INSERT INTO workspace (id, name, slug, plan, owner_id) VALUES ('ro1', 'Acme', 'roles', 'starter', 'olivia');
-INSERT INTO board (id, workspace_id, name, slug) VALUES ('ideas', 'ro1', 'Ideas', 'ideas');
+INSERT INTO "user" (id, name, email, email_verified) VALUES ('olivia', 'Olivia', 'olivia@example.com', true), ('mina', 'Mina', 'mina@example.com', true);
+INSERT INTO workspace (id, name, slug, plan, owner_id, domain) VALUES ('ro1', 'Acme', 'roles', 'starter', 'olivia', 'roles.example.com');
+INSERT INTO board (id, workspace_id, name, slug, created_by) VALUES ('ideas', 'ro1', 'Ideas', 'ideas', 'olivia');
 RESET ROLE;
 
 -- a binding's function that the extension's role may call, and nobody else; the table's owner must be able to name it
@@ -55,8 +55,8 @@ SELECT * FROM integration_disconnect('roles', 'webhook');
 SELECT * FROM integration_secret('roles');
 
 -- and what it writes is captured, although it can see neither boards nor workspaces nor the extension's tables
-INSERT INTO post (id, board_id, title, content, author_id) VALUES ('p1', 'ideas', 'one', 'c', 'mina');
-INSERT INTO post (id, board_id, title, content, author_id) VALUES ('p2', 'ideas', 'two', 'c', 'olivia');
+INSERT INTO post (id, board_id, title, content, slug, author_id) VALUES ('p1', 'ideas', 'one', 'c', 'p1', 'mina');
+INSERT INTO post (id, board_id, title, content, slug, author_id) VALUES ('p2', 'ideas', 'two', 'c', 'p2', 'olivia');
 UPDATE post SET is_pinned = true;
 INSERT INTO comment (id, post_id, content, author_id) VALUES ('c1', 'p1', 'c', 'mina');
 SELECT * FROM board;
@@ -69,7 +69,7 @@ FROM featul_integrations.event WHERE workspace_id = 'ro1' ORDER BY id;
 -- the tables' owner migrates without asking, and drops them at last
 SET ROLE regress_featul_owner;
 ALTER TABLE post ALTER title TYPE varchar(200), ADD note text;
-INSERT INTO workspace (id, name, slug, plan, owner_id) VALUES ('ro2', 'x', 'x', 'free', 'olivia');
+INSERT INTO workspace (id, name, slug, plan, owner_id, domain) VALUES ('ro2', 'x', 'x', 'free', 'olivia', 'x.example.com');
 DROP TABLE workspace_integration, comment_mention, comment_reaction, vote, comment, post CASCADE;
 RESET ROLE;
 

@@ -10,17 +10,21 @@ SET search_path = events_test, public;
 \set ECHO none
 \i :tables
 \set ECHO all
-INSERT INTO "user" (id, name, email)
-SELECT lower(n), n, lower(n) || '@example.com' FROM unnest('{Olivia,Adam,Maya,Vic,Zoe}'::text[]) n;
-INSERT INTO workspace (id, name, slug, plan, owner_id) VALUES
-	('ev1', 'Acme', 'acme', 'professional', 'olivia'),
-	('ev2', 'Free', 'free', 'free', 'olivia'),
-	('ev3', 'Quiet', 'quiet', 'starter', 'olivia');
-INSERT INTO workspace_member (workspace_id, user_id, role, is_active) VALUES
-	('ev1', 'adam', 'admin', NULL), ('ev1', 'maya', 'member', true), ('ev1', 'vic', 'viewer', false);
-INSERT INTO board (id, workspace_id, name, slug, is_system) VALUES
-	('ideas', 'ev1', 'Ideas', 'ideas', NULL), ('system', 'ev1', 'Changelog', 'changelog', true),
-	('free', 'ev2', 'Free', 'free', false), ('quiet', 'ev3', 'Quiet', 'quiet', false);
+-- NULL flags and plans too, as other applications may have them
+ALTER TABLE workspace ALTER plan DROP NOT NULL;
+ALTER TABLE board ALTER is_system DROP NOT NULL;
+ALTER TABLE comment ALTER is_internal DROP NOT NULL;
+INSERT INTO "user" (id, name, email, email_verified)
+SELECT lower(n), n, lower(n) || '@example.com', true FROM unnest('{Olivia,Adam,Maya,Vic,Zoe}'::text[]) n;
+INSERT INTO workspace (id, name, slug, plan, owner_id, domain) VALUES
+	('ev1', 'Acme', 'acme', 'professional', 'olivia', 'acme.example.com'),
+	('ev2', 'Free', 'free', 'free', 'olivia', 'free.example.com'),
+	('ev3', 'Quiet', 'quiet', 'starter', 'olivia', 'quiet.example.com');
+INSERT INTO workspace_member (id, workspace_id, user_id, role, is_active) VALUES
+	(gen_random_uuid(), 'ev1', 'adam', 'admin', NULL), (gen_random_uuid(), 'ev1', 'maya', 'member', true), (gen_random_uuid(), 'ev1', 'vic', 'viewer', false);
+INSERT INTO board (id, workspace_id, name, slug, is_system, created_by) VALUES
+	('ideas', 'ev1', 'Ideas', 'ideas', NULL, 'olivia'), ('system', 'ev1', 'Changelog', 'changelog', true, 'olivia'),
+	('free', 'ev2', 'Free', 'free', false, 'olivia'), ('quiet', 'ev3', 'Quiet', 'quiet', false, 'olivia');
 SELECT * FROM integration_attach('events_test');
 SET featul_integrations.operator = on;
 SELECT message FROM integration_connect('acme', 'webhook', 'https://example.com/');
@@ -44,10 +48,10 @@ END
 $$;
 
 -- post.created: inserted visible, or the first change to visible; once per post
-INSERT INTO post (id, board_id, title, content, author_id) VALUES ('p1', 'ideas', 'One', 'c', 'adam');
-INSERT INTO post (id, board_id, title, content, status) VALUES
-	('p2', 'ideas', 'Two', 'c', 'draft'), ('p3', 'ideas', 'Three', 'c', NULL),
-	('p4', 'ideas', 'Four', 'c', 'pending_approval'), ('p5', 'ideas', 'Five', 'c', 'published');
+INSERT INTO post (id, board_id, title, content, slug, author_id) VALUES ('p1', 'ideas', 'One', 'c', 'p1', 'adam');
+INSERT INTO post (id, board_id, title, content, slug, status) VALUES
+	('p2', 'ideas', 'Two', 'c', 'p2', 'draft'), ('p3', 'ideas', 'Three', 'c', 'p3', NULL),
+	('p4', 'ideas', 'Four', 'c', 'p4', 'pending_approval'), ('p5', 'ideas', 'Five', 'c', 'p5', 'published');
 SELECT * FROM pg_temp.news();
 UPDATE post SET status = 'published' WHERE id IN ('p2', 'p3');
 UPDATE post SET status = 'archived' WHERE id = 'p1';
@@ -56,17 +60,17 @@ UPDATE post SET status = 'spam' WHERE id = 'p2';
 UPDATE post SET status = 'published' WHERE id = 'p2';
 SELECT * FROM pg_temp.news();
 -- not on system boards, not on a free plan, not where nobody listens
-INSERT INTO post (id, board_id, title, content) VALUES
-	('s1', 'system', 'S', 'c'), ('f1', 'free', 'F', 'c'), ('q1', 'quiet', 'Q', 'c');
+INSERT INTO post (id, board_id, title, content, slug) VALUES
+	('s1', 'system', 'S', 'c', 's1'), ('f1', 'free', 'F', 'c', 'f1'), ('q1', 'quiet', 'Q', 'c', 'q1');
 UPDATE post SET roadmap_status = 'planned', is_pinned = true, upvotes = 10 WHERE id IN ('s1', 'f1', 'q1');
-INSERT INTO vote (post_id, user_id) VALUES ('s1', 'vic'), ('f1', 'vic'), ('q1', 'vic');
+INSERT INTO vote (id, post_id, user_id, type) VALUES (gen_random_uuid(), 's1', 'vic', 'upvote'), (gen_random_uuid(), 'f1', 'vic', 'upvote'), (gen_random_uuid(), 'q1', 'vic', 'upvote');
 INSERT INTO comment (id, post_id, content) VALUES ('sc', 's1', 'c'), ('fc', 'f1', 'c'), ('qc', 'q1', 'c');
-INSERT INTO comment_mention (comment_id, mentioned_user_id, mentioned_by) VALUES ('sc', 'vic', 'zoe'), ('fc', 'vic', 'zoe');
-INSERT INTO comment_reaction (comment_id, user_id, type) VALUES ('sc', 'vic', 'upvote'), ('qc', 'vic', 'upvote');
+INSERT INTO comment_mention (id, comment_id, mentioned_user_id, mentioned_by) VALUES (gen_random_uuid(), 'sc', 'vic', 'zoe'), (gen_random_uuid(), 'fc', 'vic', 'zoe');
+INSERT INTO comment_reaction (id, comment_id, user_id, type) VALUES (gen_random_uuid(), 'sc', 'vic', 'upvote'), (gen_random_uuid(), 'qc', 'vic', 'upvote');
 SELECT * FROM pg_temp.news();
 -- visible before attaching counts as announced
 SELECT integration_detach();
-INSERT INTO post (id, board_id, title, content) VALUES ('p0', 'ideas', 'Old', 'c');
+INSERT INTO post (id, board_id, title, content, slug) VALUES ('p0', 'ideas', 'Old', 'c', 'p0');
 SELECT count(*) FROM integration_attach('events_test');
 UPDATE post SET status = 'draft' WHERE id = 'p0';
 UPDATE post SET status = 'published' WHERE id = 'p0';
@@ -77,7 +81,7 @@ SELECT message FROM integration_connect('quiet', 'webhook', 'https://example.com
 UPDATE post SET status = 'published' WHERE id = 'q1';
 BEGIN;
 SET LOCAL featul_integrations.capture = off;
-INSERT INTO post (id, board_id, title, content) VALUES ('p6', 'ideas', 'Imported', 'c');
+INSERT INTO post (id, board_id, title, content, slug) VALUES ('p6', 'ideas', 'Imported', 'c', 'p6');
 UPDATE post SET status = 'draft' WHERE id = 'p6';
 COMMIT;
 UPDATE post SET status = 'published' WHERE id = 'p6';
@@ -106,8 +110,8 @@ UPDATE post SET roadmap_status = 'closed', is_featured = NOT is_featured, upvote
 SELECT * FROM pg_temp.news();
 
 -- post.milestone: crossed upwards, the highest of a jump, once for ever
-INSERT INTO post (id, board_id, title, content, upvotes) VALUES
-	('m1', 'ideas', 'M', 'c', NULL), ('m2', 'ideas', 'M', 'c', 60), ('m3', 'ideas', 'M', 'c', 0);
+INSERT INTO post (id, board_id, title, content, slug, upvotes) VALUES
+	('m1', 'ideas', 'M', 'c', 'm1', NULL), ('m2', 'ideas', 'M', 'c', 'm2', 60), ('m3', 'ideas', 'M', 'c', 'm3', 0);
 UPDATE post SET upvotes = 9 WHERE id = 'm1';
 UPDATE post SET upvotes = 10 WHERE id = 'm1';
 UPDATE post SET upvotes = 5 WHERE id = 'm1';
@@ -121,25 +125,25 @@ UPDATE post SET upvotes = upvotes + 100 WHERE id LIKE 'm_';
 SELECT * FROM pg_temp.news();
 
 -- post.upvoted: not one's own; of a comment: not at all; given again: again; moved: not
-INSERT INTO post (id, board_id, title, content, author_id, is_anonymous, metadata) VALUES
-	('v1', 'ideas', 'V', 'c', 'adam', false, '{"fingerprint": "f1"}'),
-	('v2', 'ideas', 'V', 'c', NULL, true, '{"fingerprint": "f2"}'),
-	('v3', 'ideas', 'V', 'c', 'adam', true, '{"fingerprint": "f3"}'),
-	('v4', 'ideas', 'V', 'c', NULL, NULL, NULL);
+INSERT INTO post (id, board_id, title, content, slug, author_id, is_anonymous, metadata) VALUES
+	('v1', 'ideas', 'V', 'c', 'v1', 'adam', false, '{"fingerprint": "f1"}'),
+	('v2', 'ideas', 'V', 'c', 'v2', NULL, true, '{"fingerprint": "f2"}'),
+	('v3', 'ideas', 'V', 'c', 'v3', 'adam', true, '{"fingerprint": "f3"}'),
+	('v4', 'ideas', 'V', 'c', 'v4', NULL, NULL, NULL);
 INSERT INTO comment (id, post_id, content, status) VALUES ('v1c', 'v1', 'c', 'pending');
 SELECT count(*) FROM pg_temp.news();
-INSERT INTO vote (id, post_id, user_id, fingerprint) VALUES
-	('v1 author', 'v1', 'adam', NULL), ('v1 fingerprint', 'v1', NULL, 'f1'), ('v1 vic', 'v1', 'vic', 'f1'),
-	('v2 author', 'v2', NULL, 'f2'), ('v2 other', 'v2', NULL, 'f3'), ('v2 zoe', 'v2', 'zoe', NULL),
-	('v3 author', 'v3', 'adam', 'x'), ('v3 fingerprint', 'v3', NULL, 'f3'), ('v3 maya', 'v3', 'maya', 'x'),
-	('v4 nobody', 'v4', NULL, NULL);
-INSERT INTO vote (comment_id, user_id) VALUES ('v1c', 'vic');
+INSERT INTO vote (id, post_id, user_id, fingerprint, type) VALUES
+	('v1 author', 'v1', 'adam', NULL, 'upvote'), ('v1 fingerprint', 'v1', NULL, 'f1', 'upvote'), ('v1 vic', 'v1', 'vic', 'f9', 'upvote'),
+	('v2 author', 'v2', NULL, 'f2', 'upvote'), ('v2 other', 'v2', NULL, 'f3', 'upvote'), ('v2 zoe', 'v2', 'zoe', NULL, 'upvote'),
+	('v3 author', 'v3', 'adam', 'x', 'upvote'), ('v3 fingerprint', 'v3', NULL, 'f3', 'upvote'), ('v3 maya', 'v3', 'maya', 'y', 'upvote'),
+	('v4 nobody', 'v4', NULL, NULL, 'upvote');
+INSERT INTO vote (id, comment_id, user_id, type) VALUES (gen_random_uuid(), 'v1c', 'vic', 'upvote');
 SELECT * FROM pg_temp.news();
 DELETE FROM vote WHERE id = 'v1 vic';
-INSERT INTO vote (post_id, user_id) VALUES ('v1', 'vic');
+INSERT INTO vote (id, post_id, user_id, type) VALUES (gen_random_uuid(), 'v1', 'vic', 'upvote');
 UPDATE vote SET post_id = 'v4' WHERE user_id = 'vic' AND post_id = 'v1';
-INSERT INTO vote (post_id, user_id) VALUES ('v4', 'vic') ON CONFLICT (post_id, user_id) DO NOTHING;
-INSERT INTO vote (post_id, user_id) VALUES ('v4', 'vic'), ('v4', 'zoe') ON CONFLICT (post_id, user_id) DO UPDATE SET fingerprint = 'f';
+INSERT INTO vote (id, post_id, user_id, type) VALUES (gen_random_uuid(), 'v4', 'vic', 'upvote') ON CONFLICT (post_id, user_id) DO NOTHING;
+INSERT INTO vote (id, post_id, user_id, type) VALUES (gen_random_uuid(), 'v4', 'vic', 'upvote'), (gen_random_uuid(), 'v4', 'zoe', 'upvote') ON CONFLICT (post_id, user_id) DO UPDATE SET fingerprint = 'f';
 SELECT * FROM pg_temp.news();
 
 -- comment.created: visible and not internal for the first time, on a visible post
@@ -171,28 +175,29 @@ INSERT INTO comment (id, post_id, content, author_id, status, is_internal) VALUE
 	('d1', 'p1', 'd', 'maya', 'published', false), ('d2', 'p1', 'd', 'maya', 'pending', false),
 	('d3', 'p1', 'd', 'maya', 'published', true), ('d4', 's1', 'd', 'maya', 'published', false);
 SELECT count(*) FROM pg_temp.news();
-INSERT INTO comment_mention (comment_id, mentioned_user_id, mentioned_by) VALUES
-	('d1', 'vic', 'maya'), ('d1', 'maya', 'adam'), ('d1', 'adam', 'adam'), ('d1', 'zoe', 'adam'),
-	('d2', 'vic', 'maya'), ('d3', 'vic', 'maya'), ('d4', 'vic', 'maya');
+INSERT INTO comment_mention (id, comment_id, mentioned_user_id, mentioned_by) VALUES
+	(gen_random_uuid(), 'd1', 'vic', 'maya'), (gen_random_uuid(), 'd1', 'maya', 'adam'), (gen_random_uuid(), 'd1', 'adam', 'adam'), (gen_random_uuid(), 'd1', 'zoe', 'adam'),
+	(gen_random_uuid(), 'd2', 'vic', 'maya'), (gen_random_uuid(), 'd3', 'vic', 'maya'), (gen_random_uuid(), 'd4', 'vic', 'maya');
 SELECT * FROM pg_temp.news();
 
 -- comment.reaction: on a public comment, or a change of its type; not one's own
-INSERT INTO comment_reaction (comment_id, user_id, type) VALUES
-	('d1', 'vic', 'upvote'), ('d1', 'maya', 'upvote'), ('d1', NULL, 'downvote'),
-	('d2', 'vic', 'upvote'), ('d3', 'vic', 'upvote'), ('d4', 'vic', 'upvote');
+INSERT INTO comment_reaction (id, comment_id, user_id, type) VALUES
+	(gen_random_uuid(), 'd1', 'vic', 'upvote'), (gen_random_uuid(), 'd1', 'maya', 'upvote'), (gen_random_uuid(), 'd1', NULL, 'downvote'),
+	(gen_random_uuid(), 'd2', 'vic', 'upvote'), (gen_random_uuid(), 'd3', 'vic', 'upvote'), (gen_random_uuid(), 'd4', 'vic', 'upvote');
 UPDATE comment_reaction SET type = 'downvote';
 UPDATE comment_reaction SET type = 'downvote', user_id = user_id;
-INSERT INTO comment_reaction (comment_id, user_id, type) VALUES ('d1', 'vic', 'upvote')
+INSERT INTO comment_reaction (id, comment_id, user_id, type) VALUES (gen_random_uuid(), 'd1', 'vic', 'upvote')
 ON CONFLICT (comment_id, user_id) DO UPDATE SET type = excluded.type;
 SELECT * FROM pg_temp.news();
 
 -- filters: events, boards, rule; what nobody wants is not written
-INSERT INTO board (id, workspace_id, name, slug) VALUES ('bugs', 'ev1', 'Bugs', 'bugs');
+INSERT INTO board (id, workspace_id, name, slug, created_by) VALUES ('bugs', 'ev1', 'Bugs', 'bugs', 'olivia');
 SELECT message FROM integration_connect('acme', 'webhook', 'https://example.com/', events => '{post.created}', boards => '{bugs}');
 SELECT message FROM integration_connect('acme', 'slack', 'https://hooks.slack.com/services/T/B/x', rule => '$.post.upvotes >= 10 && $.event != "post.upvoted"');
-INSERT INTO post (id, board_id, title, content, upvotes) VALUES
-	('r1', 'bugs', 'R', 'c', 3), ('r2', 'ideas', 'R', 'c', 30), ('r3', 'bugs', 'R', 'c', 30), ('r4', 'ideas', 'R', 'c', 3);
-INSERT INTO vote (post_id, user_id) VALUES ('r1', 'vic'), ('r2', 'vic');
+INSERT INTO post (id, board_id, title, content, slug, upvotes, roadmap_status) VALUES
+	('r1', 'bugs', 'R', 'c', 'r1', 3, 'pending'), ('r2', 'ideas', 'R', 'c', 'r2', 30, 'review'),
+	('r3', 'bugs', 'R', 'c', 'r3', 30, 'pending'), ('r4', 'ideas', 'R', 'c', 'r4', 3, NULL);
+INSERT INTO vote (id, post_id, user_id, type) VALUES (gen_random_uuid(), 'r1', 'vic', 'upvote'), (gen_random_uuid(), 'r2', 'vic', 'upvote');
 UPDATE post SET is_pinned = true WHERE id LIKE 'r_';
 SELECT e.post_id, e.name, i.type, e.context FROM featul_integrations.event e
 JOIN featul_integrations.queue q ON q.event_id = e.id JOIN featul_integrations.integration i ON i.id = q.integration_id, seen
@@ -212,22 +217,21 @@ SELECT event, adds FROM pg_temp.news();
 UPDATE featul_integrations.integration SET is_active = false WHERE workspace_id = 'ev1' AND type = 'slack';
 UPDATE featul_integrations.health SET database = 0 WHERE integration_id = (SELECT id FROM featul_integrations.integration WHERE workspace_id = 'ev1' AND type = 'webhook');
 UPDATE featul_integrations.integration SET events = NULL, boards = NULL WHERE workspace_id = 'ev1';
-INSERT INTO post (id, board_id, title, content, upvotes) VALUES ('i1', 'bugs', 'I', 'c', 30);
+INSERT INTO post (id, board_id, title, content, slug, upvotes) VALUES ('i1', 'bugs', 'I', 'c', 'i1', 30);
 SELECT * FROM pg_temp.news();
 
 -- the context of each row: a board that moves to another workspace, a workspace that pays
 UPDATE featul_integrations.health SET database = (SELECT oid FROM pg_database WHERE datname = current_database());
 UPDATE featul_integrations.integration SET is_active = true WHERE workspace_id = 'ev1';
-INSERT INTO post (id, board_id, title, content) VALUES ('t1', 'quiet', 'T', 'c');
+INSERT INTO post (id, board_id, title, content, slug) VALUES ('t1', 'quiet', 'T', 'c', 't1');
 UPDATE board SET workspace_id = 'ev1' WHERE id = 'quiet';
-INSERT INTO post (id, board_id, title, content) VALUES ('t2', 'quiet', 'T', 'c');
+INSERT INTO post (id, board_id, title, content, slug) VALUES ('t2', 'quiet', 'T', 'c', 't2');
 UPDATE workspace SET plan = 'starter' WHERE id = 'ev2';
-INSERT INTO post (id, board_id, title, content) VALUES ('t3', 'free', 'T', 'c');
-ALTER TABLE workspace DROP CONSTRAINT workspace_plan_check;
+INSERT INTO post (id, board_id, title, content, slug) VALUES ('t3', 'free', 'T', 'c', 't3');
 UPDATE workspace SET plan = 'enterprise' WHERE id = 'ev2';
-INSERT INTO post (id, board_id, title, content) VALUES ('t4', 'free', 'T', 'c');
+INSERT INTO post (id, board_id, title, content, slug) VALUES ('t4', 'free', 'T', 'c', 't4');
 UPDATE workspace SET plan = NULL WHERE id = 'ev2';
-INSERT INTO post (id, board_id, title, content) VALUES ('t5', 'free', 'T', 'c');
+INSERT INTO post (id, board_id, title, content, slug) VALUES ('t5', 'free', 'T', 'c', 't5');
 SELECT * FROM pg_temp.news();
 
 -- a preview shows the latest matching data

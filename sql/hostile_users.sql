@@ -23,11 +23,13 @@ GRANT EXECUTE ON FUNCTION integration_connect, integration_list, integration_dis
 \getenv abs_srcdir PG_ABS_SRCDIR
 \set schema :abs_srcdir '/test/featul.sql'
 SET ROLE hostile_tenant;
+\set ECHO none
 \i :schema
-INSERT INTO "user" (id, name, email) VALUES ('u', 'U', 'u@example.com'), ('v', 'V', 'v@example.com');
-INSERT INTO workspace (id, name, slug, plan, owner_id) VALUES
-	('h1', 'H1', 'h1', 'starter', 'u'), ('h2', 'H2', 'h2', 'starter', 'v');
-INSERT INTO board (id, workspace_id, name, slug) VALUES ('b1', 'h1', 'B', 'b'), ('b2', 'h2', 'B', 'b');
+\set ECHO all
+INSERT INTO "user" (id, name, email, email_verified) VALUES ('u', 'U', 'u@example.com', true), ('v', 'V', 'v@example.com', true);
+INSERT INTO workspace (id, name, slug, plan, owner_id, domain) VALUES
+	('h1', 'H1', 'h1', 'starter', 'u', 'h1.example.com'), ('h2', 'H2', 'h2', 'starter', 'v', 'h2.example.com');
+INSERT INTO board (id, workspace_id, name, slug, created_by) VALUES ('b1', 'h1', 'B', 'b', 'u'), ('b2', 'h2', 'B', 'b', 'u');
 RESET ROLE;
 SELECT count(*) FROM integration_attach('hostile_test');
 SET featul_integrations.operator = on;
@@ -106,7 +108,7 @@ DROP OPERATOR hostile_test.= (text, text), hostile_test.= (uuid, uuid);
 -- that one must not outlive it.
 CREATE FUNCTION own_role(text) RETURNS text LANGUAGE sql IMMUTABLE AS 'SELECT $1';
 SELECT count(*) FROM integration_attach('hostile_test', '{"member": {"columns": {"role": "hostile_test.own_role(role)"}}}');
-INSERT INTO post (id, board_id, title, content, author_id) VALUES ('p0', 'b1', 'T', 'c', 'v');
+INSERT INTO post (id, board_id, title, content, slug, author_id) VALUES ('p0', 'b1', 'T', 'c', 'p0', 'v');
 INSERT INTO comment (id, post_id, content, author_id) VALUES ('c0', 'p0', 'c', 'v');
 SELECT count(*) FROM integration_attach('hostile_test');
 
@@ -133,9 +135,9 @@ BEGIN
 END $$;
 SET constraint_exclusion = on;
 SET featul_integrations.user_id = 'u';
-INSERT INTO post (id, board_id, title, content, author_id) VALUES ('p1', 'b1', 'T', 'c', 'v');
+INSERT INTO post (id, board_id, title, content, slug, author_id) VALUES ('p1', 'b1', 'T', 'c', 'p1', 'v');
 INSERT INTO comment (id, post_id, content, author_id) VALUES ('c1', 'p1', 'c', 'v');
-INSERT INTO comment_reaction (comment_id, user_id, type) VALUES ('c1', 'u', 'upvote');
+INSERT INTO comment_reaction (id, comment_id, user_id, type) VALUES (gen_random_uuid(), 'c1', 'u', 'upvote');
 SELECT type, status, boards FROM integration_list('h1');
 SELECT message FROM integration_connect('h1', 'webhook', 'https://h1.example.com/topsecret', boards => '{b}');
 SELECT length(integration_preview('h1', 'webhook', e)) > 0 AS previewed

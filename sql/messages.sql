@@ -10,13 +10,13 @@ SET search_path = messages_test, public;
 \set ECHO none
 \i :tables
 \set ECHO all
-INSERT INTO "user" (id, name, email) VALUES
-	('olivia', 'Olivia', 'olivia@example.com'),
-	('mina', 'Mina', 'mina@example.com'),
-	('adam', 'Adam', 'adam@example.com');
-INSERT INTO workspace (id, name, slug, plan, owner_id) VALUES ('m1', 'Acme & <Co>', 'acme', 'starter', 'olivia');
-INSERT INTO workspace_member (workspace_id, user_id, role) VALUES ('m1', 'adam', 'admin');
-INSERT INTO board (id, workspace_id, name, slug) VALUES ('b1', 'm1', 'Ideas', 'ideas');
+INSERT INTO "user" (id, name, email, email_verified) VALUES
+	('olivia', 'Olivia', 'olivia@example.com', true),
+	('mina', 'Mina', 'mina@example.com', true),
+	('adam', 'Adam', 'adam@example.com', true);
+INSERT INTO workspace (id, name, slug, plan, owner_id, domain) VALUES ('m1', 'Acme & <Co>', 'acme', 'starter', 'olivia', 'acme.example.com');
+INSERT INTO workspace_member (id, workspace_id, user_id, role) VALUES (gen_random_uuid(), 'm1', 'adam', 'admin');
+INSERT INTO board (id, workspace_id, name, slug, created_by) VALUES ('b1', 'm1', 'Ideas', 'ideas', 'olivia');
 SELECT count(*) FROM integration_attach('messages_test');
 SET featul_integrations.user_id = 'olivia';
 \pset null '-'
@@ -33,7 +33,7 @@ FROM unnest('{post.created,post.status_changed,post.pinned,post.featured,post.lo
 
 -- the latest post instead of the sample; status names come from the board
 INSERT INTO post (id, board_id, title, content, slug, author_id, roadmap_status)
-VALUES ('p1', 'b1', 'Dark mode', 'My eyes hurt.', 'dark-mode', 'mina', 'in_progress');
+VALUES ('p1', 'b1', 'Dark mode', 'My eyes hurt.', 'dark-mode', 'mina', 'progress');
 SELECT jsonb_pretty(integration_preview('acme', 'slack', 'post.created')::jsonb);
 SELECT jsonb_pretty(integration_preview('acme', 'discord', 'post.created')::jsonb #- '{embeds,0,timestamp}');
 
@@ -49,6 +49,7 @@ SELECT integration_preview('acme', 'slack', 'post.created')::jsonb ->> 'text' AS
 SELECT key, value FROM jsonb_each(integration_preview('acme', 'discord', 'post.created')::jsonb #> '{embeds,0}') WHERE key <> 'timestamp';
 
 -- what starts a line could be a heading or a list
+ALTER TABLE post ALTER slug DROP NOT NULL;
 UPDATE post SET slug = NULL, content = '- item';
 SELECT e ->> 'description' AS description, e ->> 'url' AS url FROM CAST(integration_preview('acme', 'discord', 'post.created')::jsonb #> '{embeds,0}' AS jsonb) e;
 UPDATE post SET content = '12. item (1. not)';

@@ -14,9 +14,9 @@ CREATE ROLE trust_caller;
 GRANT USAGE ON SCHEMA trust_test TO trust_caller;
 GRANT ALL ON ALL TABLES IN SCHEMA trust_test TO trust_caller;
 GRANT EXECUTE ON FUNCTION integration_connect, integration_list TO trust_caller;
-INSERT INTO "user" (id, name, email) VALUES ('olivia', 'Olivia', 'olivia@example.com');
+INSERT INTO "user" (id, name, email, email_verified) VALUES ('olivia', 'Olivia', 'olivia@example.com', true), ('maya', 'Maya', 'maya@example.com', true);
 INSERT INTO workspace (id, name, slug, domain, plan, owner_id) VALUES ('tr1', 'Acme', 'trust', 'd', 'starter', 'olivia');
-INSERT INTO board (id, workspace_id, name, slug, created_by) VALUES ('b', 'tr1', 'Ideas', 'ideas', 'olivia');
+INSERT INTO board (id, workspace_id, name, slug, created_by, roadmap_statuses, changelog_tags) VALUES ('b', 'tr1', 'Ideas', 'ideas', 'olivia', '[]', '[]');
 SELECT count(*) FROM integration_attach('trust_test');
 
 -- all that acts belongs to a role that can do nothing else
@@ -94,7 +94,7 @@ SELECT count(*) FROM integration_attach('trust_test',
 	'{"post": {"columns": {"visible": "title !~ ''^\\d'' and day is distinct from ''01.02.2026''", "status": "day::text", "slug": "at::text"}}}');
 SELECT columns -> 'visible' AS visible FROM featul_integrations.binding WHERE source = 'post';
 INSERT INTO workspace (id, name, slug, domain, plan, owner_id) VALUES ('tr1', 'Acme', 'trust', 'd', 'starter', 'olivia');
-INSERT INTO board (id, workspace_id, name, slug, created_by) VALUES ('b', 'tr1', 'Ideas', 'ideas', 'olivia');
+INSERT INTO board (id, workspace_id, name, slug, created_by, roadmap_statuses, changelog_tags) VALUES ('b', 'tr1', 'Ideas', 'ideas', 'olivia', '[]', '[]');
 SET featul_integrations.user_id = 'olivia';
 SELECT message FROM integration_connect('trust', 'webhook', 'https://example.com/');
 \c
@@ -105,9 +105,9 @@ SET escape_string_warning = off;
 SET TimeZone = 'Asia/Tokyo';
 SET DateStyle = 'SQL, DMY';
 INSERT INTO post (id, board_id, title, content, slug, day, at) VALUES
-	('q1', 'b', '1 cannot be seen', 'c', 's', '20260203', '20260203T000000Z'),
-	('q2', 'b', 'seen', 'c', 's', '20260203', '20260203T000000Z'),
-	('q3', 'b', 'the first of February', 'c', 's', '20260201', NULL);
+	('q1', 'b', '1 cannot be seen', 'c', 's1', '20260203', '20260203T000000Z'),
+	('q2', 'b', 'seen', 'c', 's2', '20260203', '20260203T000000Z'),
+	('q3', 'b', 'the first of February', 'c', 's3', '20260201', NULL);
 SELECT payload #>> '{post,id}' AS id, payload #>> '{post,status}' AS status, payload #>> '{post,url}' AS url
 FROM featul_integrations.event WHERE post_id LIKE 'q_' ORDER BY id;
 RESET ALL;

@@ -10,8 +10,8 @@ SET search_path = urls_test, public;
 \set ECHO none
 \i :tables
 \set ECHO all
-INSERT INTO "user" (id, name, email) VALUES ('olivia', 'Olivia', 'olivia@example.com');
-INSERT INTO workspace (id, name, slug, plan, owner_id) VALUES ('w1', 'Acme', 'acme', 'starter', 'olivia');
+INSERT INTO "user" (id, name, email, email_verified) VALUES ('olivia', 'Olivia', 'olivia@example.com', true);
+INSERT INTO workspace (id, name, slug, plan, owner_id, domain) VALUES ('w1', 'Acme', 'acme', 'starter', 'olivia', 'acme.example.com');
 SELECT count(*) FROM integration_attach('urls_test');
 SET featul_integrations.user_id = 'olivia';
 

@@ -51,6 +51,11 @@ class History:
         self.seen = set()  # ids of posts and comments that were visible at some time
         self.milestone = {}  # the highest announced, by post
         self.pays = self.captures = True
+        self.ids = 0
+
+    def new_id(self):
+        self.ids += 1
+        return f"n{self.ids}"
 
     def some(self, rows, most):
         return self.random.sample(rows, min(len(rows), self.random.randint(1, most)))
@@ -137,6 +142,7 @@ class History:
             self.posts.append(post)
             events += [f"{event} {post['id']}" for event in self.events_of_post(None, post)]
             row = dict(post)
+            row["slug"] = row["id"]
             row["metadata"] = json.dumps({"fingerprint": row.pop("fingerprint")})
             rows.append(row)
         return insert("post", *rows), events
@@ -161,11 +167,13 @@ class History:
     def vote(self):
         post = self.random.choice(self.posts)
         user = self.random.choice(USERS + [None])
+        fingerprint = self.random.choice(["f1", "f2", None])
         if (post["id"], user) in self.votes:
             user = None
-        if user:
-            self.votes.add((post["id"], user))
-        row = {"post_id": post["id"], "user_id": user, "fingerprint": self.random.choice(["f1", "f2", None])}
+        if (post["id"], fingerprint) in self.votes:
+            fingerprint = None
+        self.votes |= {(post["id"], user), (post["id"], fingerprint)} - {(post["id"], None)}
+        row = {"id": self.new_id(), "post_id": post["id"], "user_id": user, "fingerprint": fingerprint, "type": "upvote"}
         counts = self.visible(post) and self.listens(post) and not self.is_own_vote(row, post)
         return insert("vote", row), [f"post.upvoted {post['id']}"] if counts else []
 
@@ -198,13 +206,14 @@ class History:
     def mention(self):
         comment = self.random.choice(self.comments)
         user, by = self.random.choice(USERS), self.random.choice(USERS)
-        row = {"comment_id": comment["id"], "mentioned_user_id": user, "mentioned_by": by}
+        row = {"id": self.new_id(), "comment_id": comment["id"], "mentioned_user_id": user, "mentioned_by": by}
         counts = self.on_public_comment(comment) and user not in (by, comment["author_id"])
         return insert("comment_mention", row), [f"comment.mention {comment['post_id']}"] if counts else []
 
     def react(self):
         comment = self.random.choice(self.comments)
         row = {
+            "id": self.new_id(),
             "comment_id": comment["id"],
             "user_id": self.random.choice(USERS),
             "type": self.random.choice(["upvote", "downvote"]),

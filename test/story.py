@@ -226,16 +226,17 @@ def set_up():
     title("featul's database")
     psql("", None, "-f", TABLES)
     psql("""
-        INSERT INTO "user" (id, name, email)
-            SELECT lower(n), n || ' ' || l, lower(n) || '@example.com'
+        INSERT INTO "user" (id, name, email, email_verified)
+            SELECT lower(n), n || ' ' || l, lower(n) || '@example.com', true
             FROM (VALUES ('Olivia', 'Bauer'), ('Mina', 'Okafor'), ('Jonas', 'Lindqvist')) v (n, l);
-        INSERT INTO "user" (id, name, email)
-            SELECT 'voter' || i, 'Voter ' || i, 'voter' || i || '@example.com' FROM generate_series(1, 9) i;
-        INSERT INTO workspace (id, name, slug, plan, owner_id)
-            VALUES ('w1', 'Acme', 'acme', 'starter', 'olivia');
-        INSERT INTO workspace_member (workspace_id, user_id, role)
-            VALUES ('w1', 'jonas', 'member');
-        INSERT INTO board (id, workspace_id, name, slug) VALUES ('b1', 'w1', 'Feature requests', 'features');
+        INSERT INTO "user" (id, name, email, email_verified)
+            SELECT 'voter' || i, 'Voter ' || i, 'voter' || i || '@example.com', true FROM generate_series(1, 9) i;
+        INSERT INTO workspace (id, name, slug, plan, owner_id, domain)
+            VALUES ('w1', 'Acme', 'acme', 'starter', 'olivia', 'https://acme.example.com');
+        INSERT INTO workspace_member (id, workspace_id, user_id, role)
+            VALUES ('m1', 'w1', 'jonas', 'member');
+        INSERT INTO board (id, workspace_id, name, slug, created_by)
+            VALUES ('b1', 'w1', 'Feature requests', 'features', 'olivia');
         CREATE ROLE app;
         GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA public TO app;
         """)
@@ -273,7 +274,7 @@ def a_post():
         "INSERT INTO post (id, board_id, title, content, slug, author_id)\n"
         "    VALUES ('p1', 'b1', 'Dark mode <for night owls>', 'My eyes hurt at 2 a.m. A *dark* theme would help, @everyone!',\n"
         "            'dark-mode', 'mina')",
-        "INSERT INTO vote (post_id, user_id) VALUES ('p1', 'mina')",
+        "INSERT INTO vote (id, post_id, user_id, type) VALUES ('v1', 'p1', 'mina', 'upvote')",
         "UPDATE post SET upvotes = 1 WHERE id = 'p1'")
     show_all(await_messages(3, "post.created"))
     say("One's own vote is no news, so that was all. (From here on the JSON is shown without what "
@@ -283,8 +284,8 @@ def a_post():
 def a_rollback():
     title("A transaction that rolls back was never there")
     show_sql("BEGIN; INSERT INTO post ... 'Never mind' ...; ROLLBACK;")
-    psql("""BEGIN; SET ROLE app; INSERT INTO post (board_id, title, content, slug, author_id)
-            VALUES ('b1', 'Never mind', '-', 'never-mind', 'mina'); ROLLBACK""")
+    psql("""BEGIN; SET ROLE app; INSERT INTO post (id, board_id, title, content, slug, author_id)
+            VALUES ('p0', 'b1', 'Never mind', '-', 'never-mind', 'mina'); ROLLBACK""")
     say("Nothing will arrive about it (checked at the end).")
 
 
@@ -314,19 +315,25 @@ def a_comment():
     if not same:
         sys.exit("The retry differs from the first attempt.")
     print()
-    application("INSERT INTO comment_mention (comment_id, mentioned_user_id, mentioned_by)\n"
-                "    VALUES ('c1', 'mina', 'jonas')")
+    application("INSERT INTO comment_mention (id, comment_id, mentioned_user_id, mentioned_by)\n"
+                "    VALUES ('n1', 'c1', 'mina', 'jonas')",
+                "INSERT INTO comment_reaction (id, comment_id, user_id, type) VALUES ('r1', 'c1', 'jonas', 'upvote')",
+                "UPDATE comment SET upvotes = 1 WHERE id = 'c1'",
+                "UPDATE post SET comment_count = 1 WHERE id = 'p1'")
     show_all(await_messages(3, "comment.mention"))
-    application("INSERT INTO comment_reaction (comment_id, user_id, type) VALUES ('c1', 'mina', 'upvote')")
+    say("Jonas's own reaction, which the application adds to each comment, is no news. Mina's is:")
+    application("INSERT INTO comment_reaction (id, comment_id, user_id, type) VALUES ('r2', 'c1', 'mina', 'upvote')")
     show_all(await_messages(3, "comment.reaction"))
 
 
 def a_milestone():
     title("Nine more people vote: that makes ten")
-    show_sql("INSERT INTO vote (post_id, user_id) VALUES ('p1', 'voter1');  -- and so on up to voter9\n"
-             "UPDATE post SET upvotes = upvotes + 1 WHERE id = 'p1';       -- after each")
+    show_sql("INSERT INTO vote (id, post_id, user_id, type)\n"
+             "    VALUES ('v2', 'p1', 'voter1', 'upvote');            -- and so on up to voter9\n"
+             "UPDATE post SET upvotes = upvotes + 1 WHERE id = 'p1';  -- after each")
     for number in range(1, 10):
-        psql(f"SET ROLE app; INSERT INTO vote (post_id, user_id) VALUES ('p1', 'voter{number}')")
+        psql(f"SET ROLE app; INSERT INTO vote (id, post_id, user_id, type) "
+             f"VALUES ('v{number + 1}', 'p1', 'voter{number}', 'upvote')")
         psql("SET ROLE app; UPDATE post SET upvotes = upvotes + 1 WHERE id = 'p1'")
     say("Slack takes one message a second from a sender, and the worker keeps to that ...")
     requests = await_messages(30, "nine votes and a milestone")

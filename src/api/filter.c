@@ -212,15 +212,15 @@ check_rule_cost(const char *rule)
 				refuse_rule("Its regular expression has a back reference.");
 }
 
-/* A rule that is tried out. */
+/* A rule, and whether it is true or false for some event. */
 typedef struct Trial
 {
 	const char *rule;
-	bool		decides; /* out: it is true or false for one of the events */
+	bool		decides;
 } Trial;
 
 /*
- * Step: evaluates the rule over a sample of each event as capture does; raises
+ * Evaluates the rule over a sample of each event as capture does; raises
  * whatever the rule raises.
  */
 static void
@@ -249,9 +249,6 @@ try_rule(void *argument)
 void
 filter_check_rule(const char *rule)
 {
-	Trial	   trial = { .rule = rule };
-	ErrorData *error;
-
 	if (rule == NULL)
 		return;
 	if (rule[strspn(rule, " \t\r\n")] == '\0')
@@ -259,6 +256,17 @@ filter_check_rule(const char *rule)
 						errmsg("Argument rule must not be empty"),
 						errhint("Pass NULL as rule for all.")));
 	check_rule_cost(rule);
+}
+
+/* See filter.h. */
+void
+filter_try_rule(const char *rule)
+{
+	Trial	   trial = { .rule = rule };
+	ErrorData *error;
+
+	if (rule == NULL)
+		return;
 	error = subtransaction_run(try_rule, &trial);
 	if (error)
 		refuse_rule(error->detail ? psprintf("%s: %s", error->message, error->detail)

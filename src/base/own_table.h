@@ -7,6 +7,15 @@
 
 #include "executor/tuptable.h"
 
+/* The partitions of event and of attempt, numbered from 0 (install script). */
+#define OWN_TABLE_PARTITIONS 10
+
+/*
+ * SQL: true of an integration i with its health h if it is active, and of the
+ * database with this oid: not one that was restored or copied.
+ */
+#define OWN_TABLE_ACTIVE_HERE(database) "(i.is_active AND h.database = " database ")"
+
 typedef struct Appender Appender;
 
 /*

@@ -20,9 +20,6 @@
 #include "base/event_kind.h"
 #include "capture/record.h"
 
-/* Partitions of event, as the install script creates them */
-#define N_PARTITIONS 10
-
 /* Columns of the tables, as the install script creates them */
 enum
 {
@@ -72,7 +69,7 @@ typedef struct OwnRelations
 {
 	Oid function;
 	Oid rotation;
-	Oid event[N_PARTITIONS];
+	Oid event[OWN_TABLE_PARTITIONS];
 	Oid queue;
 	Oid sequence;
 } OwnRelations;
@@ -87,7 +84,7 @@ own_relations(Oid function)
 	if (found.function == known.function)
 		return &known;
 	found.rotation = append_relation("rotation");
-	for (int i = 0; i < N_PARTITIONS; i++)
+	for (int i = 0; i < OWN_TABLE_PARTITIONS; i++)
 		found.event[i] = append_relation(psprintf("event_%d", i));
 	found.queue = append_relation("queue");
 	found.sequence = append_relation("delivery_id_seq");
@@ -111,7 +108,7 @@ current_partition(const OwnRelations *own)
 	if (read_from != own->rotation || now < read_at || now >= read_at + USECS_PER_SEC)
 	{
 		slot = append_current_slot(own->rotation);
-		if (slot < 0 || slot >= N_PARTITIONS)
+		if (slot < 0 || slot >= OWN_TABLE_PARTITIONS)
 			elog(ERROR, "featul_integrations.rotation names slot %d", slot);
 		read_from = own->rotation;
 		read_at = now;

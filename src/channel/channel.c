@@ -27,7 +27,6 @@
  * How long a response may hold a lane: at most an hour (design 5); and at
  * least a moment, lest an endpoint that says 0.001 is asked all the time (ours).
  */
-#define HOLD_MAX_MS 3600000
 #define HOLD_MIN_MS 250
 
 /* Standard Webhooks: how a secret is marked, and its size (24 to 64 bytes). */
@@ -181,6 +180,7 @@ channel_request(const Endpoint *endpoint, const Event *event, HttpRequest *reque
 	request->body = body.data;
 	request->body_length = body.len;
 	request->timeout_ms = setting_request_timeout;
+	request->http2 = endpoint->channel->fixed_hosts;
 	request->tag = NULL;
 	request->headers =
 		list_make2(pstrdup("Content-Type: application/json"),
@@ -200,7 +200,7 @@ bounded_hold(double ms)
 {
 	if (!(ms > 0))
 		return -1;
-	return (int64) Min(Max(ceil(ms), HOLD_MIN_MS), HOLD_MAX_MS);
+	return (int64) Min(Max(ceil(ms), HOLD_MIN_MS), CHANNEL_MAX_HOLD_MS);
 }
 
 /* See channel.h. */

@@ -17,6 +17,9 @@
 
 #define FEATUL_USER_AGENT "featul-integrations/" FEATUL_VERSION
 
+/* The longest that an endpoint may ask to wait (docs/receivers.md), ms. */
+#define CHANNEL_MAX_HOLD_MS 3600000
+
 /* An event as the table event has it. */
 typedef struct Event
 {
@@ -53,7 +56,8 @@ typedef struct Channel
 	const char *user_agent;
 	int			pace_ms; /* least pause between two requests to one endpoint, 0: none */
 	bool		signs;	 /* has a secret */
-	bool		merges;	 /* several waiting events may become one message (Event.count) */
+	bool		fixed_hosts; /* URLs lead to the service's own hosts: HTTP/2 is offered */
+	bool		merges; /* several waiting events may become one message (Event.count) */
 
 	/* ereport(ERROR, PT400) with message and hint unless the URL will do */
 	void (*check_url)(const char *url);

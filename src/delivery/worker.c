@@ -4,14 +4,11 @@
  *
  * One loop: take signals, move the network along, judge results, read what is
  * new, record what is settled, start requests, then wait in one place for all
- * of it.  dispatch.c decides, queue.c talks to the tables, http.c to the
- * network; here they meet.
+ * of it.  Here the rooms meet: dispatch.c and those around it decide, sender.c
+ * and settler.c do, recovery.c deals with what goes wrong.
  *
- * Each step that needs the database is a transaction of its own and changes
- * the state in memory only once it has committed.  If it fails, the worker waits
- * with growing pauses and tries again; results that could not be recorded are
- * kept, and nothing new is started meanwhile.  After any other error the worker
- * forgets all it has in memory and starts from the tables.
+ * After an error that no step has caught the worker forgets all it has in memory
+ * and starts from the tables.
  */
 #include "postgres.h"
 
@@ -31,16 +28,21 @@
 #include "utils/memutils.h"
 #include "utils/timestamp.h"
 
-#include "channel/channel.h"
 #include "base/compat.h"
 #include "base/own_role.h"
-#include "delivery/dispatch.h"
-#include "network/http.h"
-#include "delivery/queue.h"
 #include "base/settings.h"
+#include "delivery/dispatch.h"
+#include "delivery/lane_roster.h"
+#include "delivery/lane_window.h"
+#include "delivery/recovery.h"
+#include "delivery/sender.h"
+#include "delivery/settler.h"
+#include "delivery/statement.h"
+#include "delivery/table_rotation.h"
+#include "delivery/worker.h"
+#include "network/http.h"
 #include "process/slots.h"
 #include "process/stats.h"
-#include "delivery/worker.h"
 
 /* New rows taken in one by one; of more only the integrations are noted. */
 #define MAX_NEW_ROWS 32768
@@ -51,163 +53,34 @@
  */
 #define NAP_MS 1
 
-/* Requests started, and lanes read, before the network gets its turn again. */
-#define START_BATCH 64
+/* Lanes read before the network gets its turn again. */
 #define READ_BATCH 16
 
-/* Events read with one statement: of those being started, then of those to come. */
-#define EVENT_BATCH 256
-
-/* Deliveries that one message to people stands for, itself not counted. */
-#define MERGE_LIMIT 499
-
-/* Results are recorded when there are so many, or when the oldest is so old (ms). */
-#define SETTLE_BATCH 256
-#define SETTLE_MS 20
-
-/* Results not recorded yet beyond which nothing new is started. */
-#define MAX_UNSETTLED 2048
-
-/* Until a slot that is in use is tried again (ms). */
+/* Until a partition that is in use is tried again (ms). */
 #define ROTATION_RETRY_MS 5000
 
-#define CANCEL_BATCH 1000
-#define HEALTH_BATCH 500
-
-/* Characters of a response that are kept (design 5). */
-#define RESPONSE_CHARACTERS 1000
-
-/* Pauses after an error (ms). */
-#define MIN_PAUSE 100
-#define MAX_PAUSE 30000
-
-/* A failure that repeats is logged once in so long (ms). */
-#define LOG_PERIOD 60000
-
-static int			 worker_number = 0;
-static HttpClient	*http = NULL;
-static WaitEventSet *wait_events = NULL;
-
-/* What has to be done at the next occasion. */
-static bool must_configure = false; /* read integrations */
-static bool must_read = false;		/* read what is new */
-static bool must_start_over = true; /* nothing has been read yet */
-
-static TimestampTz nap_until = 0; /* what is new is not read before */
-
-/* Results to be recorded, oldest first, and what they point to. */
-static Settlement  **unsettled = NULL;
-static int			 unsettled_room = 0;
-static int			 n_unsettled = 0;
-static TimestampTz	 unsettled_since = 0;
-static MemoryContext settlement_context = NULL;
-
-/* One per cycle. */
-static MemoryContext cycle_context = NULL;
-
-/* After an error. */
-static int		   pause_ms = 0;
-static TimestampTz not_before = 0;
-static int		   logged_code = 0;
-static TimestampTz logged_at = 0;
-static int		   settle_failures = 0;
-
-static TimestampTz rotate_at = 0;
-static bool anything_new = true; /* since rotation was found to have nothing to do */
-
-/* ------------------------------------------------------------------------
- * Errors
- * ------------------------------------------------------------------------ */
-
-/* Ends this process; the launcher knows what to make of the outcome. */
-static void
-leave(WorkerOutcome outcome)
+typedef struct Worker
 {
-	slots_report_outcome(outcome);
-	proc_exit(0);
-}
+	int			  number;  /* of those of this database, from 0 */
+	MemoryContext context; /* one per turn of the loop */
+	Recovery	  recovery;
+	Settler		  settler;
+	Sender		  sender;
+	QueueReader	 *reader;
+	Dispatch	 *dispatch;
+	HttpClient	 *http;
+	WaitEventSet *wait_events;
 
-/* True if the extension is (still) there; never raises an error. */
-static bool
-extension_present(void)
-{
-	volatile bool present = true;
+	/* what has to be done at the next occasion */
+	bool		must_configure;	 /* read integrations */
+	bool		must_read;		 /* read what is new */
+	bool		must_start_over; /* nothing has been read yet */
+	TimestampTz nap_until;		 /* what is new is not read before */
 
-	PG_TRY();
-	{
-		SetCurrentStatementStartTimestamp();
-		StartTransactionCommand();
-		present = queue_has_extension();
-		CommitTransactionCommand();
-	}
-	PG_CATCH();
-	{
-		FlushErrorState();
-		AbortCurrentTransaction();
-	}
-	PG_END_TRY();
-	MemoryContextSwitchTo(cycle_context);
-	return present;
-}
-
-/*
- * After an error: ends the transaction, reports the error (once, if it
- * repeats) and sets a pause.  To be called in PG_CATCH.
- */
-static void
-recover_from_error(void)
-{
-	ErrorData  *error;
-	TimestampTz now = GetCurrentTimestamp();
-
-	MemoryContextSwitchTo(cycle_context);
-	error = CopyErrorData();
-	FlushErrorState();
-	AbortCurrentTransaction();
-	MemoryContextSwitchTo(cycle_context);
-
-	/* an error of statements whose tables have just been dropped is none */
-	if (!own_role_adopt() || !extension_present())
-		leave(OUTCOME_NO_EXTENSION);
-
-	stats_report_error(error->message);
-	if (error->sqlerrcode != logged_code ||
-		now - logged_at > LOG_PERIOD * INT64CONST(1000))
-	{
-		ereport(
-			WARNING,
-			(errcode(error->sqlerrcode),
-			 errmsg("featul_integrations worker: %s", error->message),
-			 error->detail ? errdetail_internal("%s", error->detail) : 0,
-			 error->context ? errcontext("%s", error->context) : 0,
-			 errhint(
-				 "The worker tries again by itself; the same failure is not logged again within a minute.")));
-		logged_code = error->sqlerrcode;
-		logged_at = now;
-	}
-	pause_ms = Min(MAX_PAUSE, Max(MIN_PAUSE, 2 * pause_ms));
-	not_before = TimestampTzPlusMilliseconds(now, pause_ms);
-}
-
-/* Runs a step that needs the database; false if it failed. */
-static bool
-step(void (*function)(void))
-{
-	volatile bool succeeded = false;
-
-	PG_TRY();
-	{
-		function();
-		succeeded = true;
-	}
-	PG_CATCH();
-	{
-		recover_from_error();
-	}
-	PG_END_TRY();
-	MemoryContextSwitchTo(cycle_context);
-	return succeeded;
-}
+	TimestampTz rotate_at;
+	bool		anything_new; /* since rotation was found to have nothing to do */
+	int			foreign;	  /* integrations that were reported as restored or copied */
+} Worker;
 
 /* ------------------------------------------------------------------------
  * Reading
@@ -215,19 +88,21 @@ step(void (*function)(void))
 
 /* With several workers, each integration belongs to one of them. */
 static bool
-mine(const pg_uuid_t *integration_id)
+is_mine(const Worker *worker, const pg_uuid_t *integration_id)
 {
 	return setting_workers == 1 ||
-		   hash_bytes(integration_id->data, UUID_LEN) % setting_workers == worker_number;
+		   hash_bytes(integration_id->data, UUID_LEN) % setting_workers == worker->number;
 }
 
-/* Once, and again if it changes, what a DBA should know. */
+/* Once, and again if it changes, what a DBA should know; in a transaction. */
 static void
-report_foreign(int count)
+report_foreign(Worker *worker, const Integrations *integrations)
 {
-	static int reported = 0;
+	int count = 0;
 
-	if (count > reported && worker_number == 0)
+	for (int i = 0; i < integrations->count; i++)
+		count += !integrations->rows[i].is_ours;
+	if (count > worker->foreign && worker->number == 0)
 		ereport(
 			WARNING,
 			(errmsg(
@@ -235,407 +110,116 @@ report_foreign(int count)
 				 count, get_database_name(MyDatabaseId)),
 			 errhint(
 				 "To let them deliver from here, call featul_integrations.activate_restored().")));
-	reported = count;
+	worker->foreign = count;
 }
 
 /* Step: takes over the integrations as they are now. */
 static void
-read_integrations(void)
+read_integrations(void *argument)
 {
+	Worker		*worker = argument;
 	Integrations integrations;
 	Delivery	*delivery;
-	int			 foreign = 0;
 	int			 n = 0;
 
-	queue_begin("reading integrations");
-	if (!queue_has_extension())
-		leave(OUTCOME_NO_EXTENSION);
-	integrations = queue_integrations();
-	for (int i = 0; i < integrations.count; i++)
-		foreign += !integrations.rows[i].is_ours;
-	report_foreign(foreign);
-	queue_commit();
+	table_begin("reading integrations");
+	if (!health_has_extension())
+		recovery_leave(OUTCOME_NO_EXTENSION);
+	integrations = health_read_integrations();
+	report_foreign(worker, &integrations);
+	table_commit();
 
 	for (int i = 0; i < integrations.count; i++)
-		if (mine(&integrations.rows[i].id))
+		if (is_mine(worker, &integrations.rows[i].id))
 			integrations.rows[n++] = integrations.rows[i];
 	integrations.count = n;
-	dispatch_integrations(&integrations);
-	while ((delivery = dispatch_next_abort()) != NULL)
-		http_abort(http, delivery);
+	roster_take(worker->dispatch, &integrations);
+	while ((delivery = roster_next_abort(worker->dispatch)) != NULL)
+		http_abort(worker->http, delivery);
 	stats_report_config_loaded();
-	must_configure = false;
+	worker->must_configure = false;
 }
 
+/* Takes over where there are unread rows. */
 static void
-take_marks(const QueueMarks *marks)
+take_marks(Worker *worker, const QueueMarks *marks)
 {
 	for (int i = 0; i < marks->count; i++)
-		if (mine(&marks->marks[i].integration_id))
-			dispatch_unread(&marks->marks[i].integration_id, marks->marks[i].id);
+		if (is_mine(worker, &marks->marks[i].integration_id))
+			window_unread(worker->dispatch, &marks->marks[i].integration_id,
+						  marks->marks[i].id);
 }
 
 /* Step: finds out which integrations have something pending. */
 static void
-read_pending(void)
+read_pending(void *argument)
 {
+	Worker	  *worker = argument;
 	QueueMarks marks;
 
-	queue_begin("looking for pending deliveries");
-	marks = queue_read_pending();
-	queue_commit();
-	take_marks(&marks);
-	must_start_over = must_read = false;
+	table_begin("looking for pending deliveries");
+	marks = queue_read_pending(worker->reader);
+	table_commit();
+	queue_reader_advance(worker->reader);
+	take_marks(worker, &marks);
+	worker->must_start_over = worker->must_read = false;
 }
 
 /* Step: takes in what has been committed since the last time. */
 static void
-read_new(void)
+read_new(void *argument)
 {
+	Worker	  *worker = argument;
 	QueueMarks marks;
 	QueueRows  rows;
 
-	queue_begin("reading new deliveries");
-	rows = queue_read_new(MAX_NEW_ROWS, &marks);
-	queue_commit();
+	table_begin("reading new deliveries");
+	rows = queue_read_new(worker->reader, MAX_NEW_ROWS, &marks);
+	table_commit();
+	queue_reader_advance(worker->reader);
 	for (int i = 0; i < rows.count; i++)
-		if (mine(&rows.rows[i].integration_id))
-			dispatch_new(&rows.rows[i]);
-	take_marks(&marks);
+		if (is_mine(worker, &rows.rows[i].integration_id))
+			window_new(worker->dispatch, &rows.rows[i]);
+	take_marks(worker, &marks);
 	if (rows.count > 0 || marks.count > 0)
-		anything_new = true;
-	must_read = false;
-	nap_until = TimestampTzPlusMilliseconds(GetCurrentTimestamp(), NAP_MS);
+		worker->anything_new = true;
+	worker->must_read = false;
+	worker->nap_until = TimestampTzPlusMilliseconds(GetCurrentTimestamp(), NAP_MS);
 }
 
 /* Step: reads on in the lanes that have run low. */
 static void
-read_lanes(void)
+read_lanes(void *argument)
 {
-	pg_uuid_t integration_id;
-	int64	  after;
-	int		  limit;
+	Worker	  *worker = argument;
+	RowsWanted wanted;
 
 	for (int i = 0; i < READ_BATCH; i++)
 	{
-		Lane	 *lane = dispatch_next_hungry(&integration_id, &after, &limit);
 		QueueRows rows;
 
-		if (lane == NULL)
+		if (!window_next_wanted(worker->dispatch, &wanted))
 			break;
-		queue_begin("reading pending deliveries");
-		rows = queue_read_lane(&integration_id, after, limit);
-		queue_commit();
-		dispatch_rows(lane, &rows, limit);
+		table_begin("reading pending deliveries");
+		rows = queue_read_lane(&wanted.integration_id, wanted.after, wanted.limit);
+		table_commit();
+		window_take_rows(&wanted, &rows);
 		pfree(rows.rows);
 	}
 }
 
 /* ------------------------------------------------------------------------
- * Results
+ * Rotation
  * ------------------------------------------------------------------------ */
 
-/* Adds a settlement to those that are to be recorded. */
+/* Rotates the append-only tables. */
 static void
-add_unsettled(Settlement *settlement)
+rotate(Worker *worker)
 {
-	if (n_unsettled == unsettled_room)
-	{
-		int room = Max(2 * unsettled_room, MAX_UNSETTLED);
-
-		unsettled =
-			unsettled_room == 0
-				? MemoryContextAlloc(TopMemoryContext, room * sizeof(Settlement *))
-				: repalloc(unsettled, room * sizeof(Settlement *));
-		unsettled_room = room;
-	}
-	unsettled[n_unsettled++] = settlement;
-}
-
-/* A settlement to be recorded, zeroed; its texts go to settlement_context. */
-static Settlement *
-new_settlement(void)
-{
-	Settlement *settlement =
-		MemoryContextAllocZero(settlement_context, sizeof(Settlement));
-
-	if (n_unsettled == 0)
-		unsettled_since = GetCurrentTimestamp();
-	return settlement;
-}
-
-/* What came of the deliveries that went out with another. */
-static void
-take_merged_results(const Settlement *leader, const Verdict *verdict)
-{
-	for (;;)
-	{
-		Settlement *settlement = new_settlement();
-
-		if (!dispatch_merged_result(leader, verdict, settlement))
-			return;
-		add_unsettled(settlement);
-	}
-}
-
-/* What came of one transfer. */
-static void
-take_result(HttpResult *result)
-{
-	Delivery	 *delivery = result->tag;
-	Endpoint	  endpoint;
-	Verdict		  verdict;
-	Settlement	 *settlement = new_settlement();
-	MemoryContext old_context = MemoryContextSwitchTo(settlement_context);
-	TimestampTz	  now = GetCurrentTimestamp();
-
-	dispatch_endpoint(delivery, now, &endpoint);
-	verdict = channel_judge(endpoint.channel, result);
-	settlement->http_status = result->status;
-	settlement->error = verdict.error;
-	settlement->duration_ms = result->duration_ms;
-	if (result->body_length > 0)
-		settlement->response = channel_response_excerpt(result, RESPONSE_CHARACTERS);
-	dispatch_result(delivery, &verdict, now, settlement);
-	add_unsettled(settlement);
-	take_merged_results(settlement, &verdict);
-	MemoryContextSwitchTo(old_context);
-}
-
-/* The response being judged; an error then is on its account. */
-static HttpResult *judging = NULL;
-
-/* Judges what has arrived.  A transaction, as texts may have to be converted. */
-static void
-judge_results(void)
-{
-	SetCurrentStatementStartTimestamp();
-	StartTransactionCommand();
-	while ((judging = http_next_result(http)) != NULL)
-	{
-		take_result(judging);
-		http_release(http, judging);
-	}
-	CommitTransactionCommand();
-}
-
-/* In PG_CATCH: a response that cannot even be judged is a failed attempt. */
-static void
-judging_failed(void)
-{
-	Delivery   *delivery = judging->tag;
-	Verdict		verdict = { .kind = VERDICT_RETRY };
-	Settlement *settlement;
-	ErrorData  *error;
-
-	MemoryContextSwitchTo(settlement_context);
-	error = CopyErrorData();
-	FlushErrorState();
-	AbortCurrentTransaction();
-	settlement = new_settlement();
-	settlement->http_status = judging->status;
-	settlement->duration_ms = judging->duration_ms;
-	settlement->error = verdict.error = error->message;
-	dispatch_result(delivery, &verdict, GetCurrentTimestamp(), settlement);
-	add_unsettled(settlement);
-	take_merged_results(settlement, &verdict);
-	http_release(http, judging);
-	judging = NULL;
-}
-
-/* Judges all that has arrived. */
-static void
-take_results(void)
-{
-	while (http_has_result(http))
-	{
-		PG_TRY();
-		{
-			judge_results();
-		}
-		PG_CATCH();
-		{
-			if (judging == NULL)
-				PG_RE_THROW();
-			judging_failed();
-		}
-		PG_END_TRY();
-		MemoryContextSwitchTo(cycle_context);
-	}
-}
-
-/* The settlements recorded by record_settlements(). */
-static int recording_from;
-static int recording_count;
-
-/* Step: records some of the results. */
-static void
-record_settlements(void)
-{
-	queue_begin("recording results");
-	queue_settle(unsettled + recording_from, recording_count);
-	queue_commit();
-}
-
-/* Forgets the first results, which have been recorded or given up. */
-static void
-drop_settlements(int count)
-{
-	Assert(0 < count && count <= n_unsettled);
-	for (int i = 0; i < count; i++)
-		dispatch_settled(unsettled[i]);
-	n_unsettled -= count;
-	memmove(unsettled, unsettled + count, n_unsettled * sizeof(Settlement *));
-	unsettled_since = GetCurrentTimestamp();
-	if (n_unsettled == 0)
-		MemoryContextReset(settlement_context);
-}
-
-/*
- * Records results one by one, after they could not be recorded together.  One
- * that fails is tried without its texts; if it still fails where another one
- * has succeeded, it is set aside: it stays in the queue, and this process does
- * not touch it again.
- */
-static void
-settle_one_by_one(void)
-{
-	int succeeded = 0;
-
-	while (n_unsettled > 0)
-	{
-		Settlement *settlement = unsettled[0];
-		bool		recorded;
-
-		recording_from = 0;
-		recording_count = 1;
-		recorded = step(record_settlements);
-		if (!recorded && settlement->response)
-		{
-			settlement->response = NULL;
-			recorded = step(record_settlements);
-		}
-		if (!recorded && succeeded == 0)
-		{
-			/* try another first next time */
-			memmove(unsettled, unsettled + 1, (n_unsettled - 1) * sizeof(Settlement *));
-			unsettled[n_unsettled - 1] = settlement;
-			return;
-		}
-		if (recorded)
-			succeeded++;
-		else
-			ereport(
-				WARNING,
-				(errmsg("featul_integrations worker: the result of delivery " INT64_FORMAT
-						" could not be recorded and is set aside",
-						settlement->id)));
-		drop_settlements(1);
-	}
-}
-
-/* Records the results; false if some are left. */
-static bool
-settle(void)
-{
-	if (settle_failures >= 2)
-		settle_one_by_one();
-	else
-	{
-		recording_from = 0;
-		recording_count = n_unsettled;
-		if (step(record_settlements))
-			drop_settlements(n_unsettled);
-	}
-	settle_failures = n_unsettled == 0 ? 0 : settle_failures + 1;
-	return n_unsettled == 0;
-}
-
-/*
- * True if results should be recorded now: in any case before the rest of an
- * integration's deliveries is cancelled, or these would be taken for pending.
- */
-static bool
-settlement_due(TimestampTz now)
-{
-	pg_uuid_t	closing;
-	const char *reason;
-
-	if (n_unsettled == 0)
-		return false;
-	/* what could be sent has been: with nothing in flight there is nothing to wait for */
-	return n_unsettled >= SETTLE_BATCH || dispatch_in_flight() == 0 ||
-		   now - unsettled_since >= SETTLE_MS * INT64CONST(1000) ||
-		   dispatch_next_closing(&closing, &reason) != NULL;
-}
-
-/* ------------------------------------------------------------------------
- * Health and the end of integrations
- * ------------------------------------------------------------------------ */
-
-/* Step: writes down how integrations fare. */
-static void
-save_health(void)
-{
-	int			  count;
-	HealthChange *changes = dispatch_health(HEALTH_BATCH, &count);
-
-	if (count == 0)
-		return;
-	queue_begin("recording health");
-	queue_save_health(changes, count);
-	queue_commit();
-	dispatch_health_saved(changes, count, GetCurrentTimestamp());
-}
-
-/* Step: makes integrations inactive whose endpoint is gone. */
-static void
-deactivate(void)
-{
-	pg_uuid_t	integration_id;
-	TimestampTz updated_at;
-	const char *reason;
-	Lane	   *lane;
-
-	while ((lane = dispatch_next_gone(&integration_id, &updated_at, &reason)) != NULL)
-	{
-		Deactivation result;
-
-		queue_begin("making an integration inactive");
-		result = queue_deactivate(&integration_id, updated_at, reason);
-		queue_commit();
-		dispatch_deactivated(lane, result, GetCurrentTimestamp());
-	}
-}
-
-/* Step: cancels a batch of what is pending for an integration that is gone. */
-static void
-cancel(void)
-{
-	pg_uuid_t	integration_id;
-	const char *reason;
-	Lane	   *lane = dispatch_next_closing(&integration_id, &reason);
-	int			count;
-
-	if (lane == NULL)
-		return;
-	queue_begin("cancelling deliveries");
-	count = queue_cancel(&integration_id, reason, CANCEL_BATCH);
-	if (count < CANCEL_BATCH)
-		queue_forget(&integration_id);
-	queue_commit();
-	dispatch_cancelled(lane, count, CANCEL_BATCH);
-	anything_new = true;
-}
-
-/* Step: rotates the append-only tables. */
-static void
-rotate(void)
-{
-	queue_begin("rotating");
-	rotate_at = queue_rotate();
-	queue_commit();
-	anything_new = false;
+	table_begin("rotating");
+	worker->rotate_at = rotation_advance();
+	table_commit();
+	worker->anything_new = false;
 }
 
 /*
@@ -643,336 +227,92 @@ rotate(void)
  * a later time will do.
  */
 static void
-rotate_if_due(TimestampTz now)
+rotate_if_due(Worker *worker, TimestampTz now)
 {
-	if (worker_number != 0 || now < rotate_at || (rotate_at == 0 && !anything_new))
+	if (worker->number != 0 || now < worker->rotate_at ||
+		(worker->rotate_at == 0 && !worker->anything_new))
 		return;
 	PG_TRY();
 	{
-		rotate();
+		rotate(worker);
 	}
 	PG_CATCH();
 	{
-		MemoryContextSwitchTo(cycle_context);
+		MemoryContextSwitchTo(worker->context);
 		if (geterrcode() == ERRCODE_LOCK_NOT_AVAILABLE)
-		{
-			FlushErrorState();
-			AbortCurrentTransaction();
-		}
+			(void) recovery_take_error(worker->context);
 		else
-			recover_from_error();
-		rotate_at = TimestampTzPlusMilliseconds(now, ROTATION_RETRY_MS);
+			recovery_after_error(&worker->recovery);
+		worker->rotate_at = TimestampTzPlusMilliseconds(now, ROTATION_RETRY_MS);
 	}
 	PG_END_TRY();
-	MemoryContextSwitchTo(cycle_context);
+	MemoryContextSwitchTo(worker->context);
 }
 
 /* ------------------------------------------------------------------------
- * Sending
+ * A turn of the loop
  * ------------------------------------------------------------------------ */
-
-/* The deliveries being started: NULL once that has succeeded or failed. */
-static Delivery *starting[START_BATCH];
-static int		 n_starting = 0;
-static int		 rendering = -1; /* index of the one being rendered */
-
-/* The deliveries whose events are read: some of those being started, then others. */
-static Delivery *loading[EVENT_BATCH];
-static int		 loading_index[EVENT_BATCH]; /* in starting; -1: to be kept */
-static int		 n_loading = 0;
-
-/* Renders and sends one. */
-static void
-start_delivery(int index, const Event *event)
-{
-	Delivery   *delivery = starting[index];
-	Endpoint	endpoint;
-	HttpRequest request;
-
-	Event merged = *event;
-
-	Assert(delivery != NULL);
-	rendering = index;
-	merged.count = dispatch_merged(delivery);
-	dispatch_endpoint(delivery, GetCurrentTimestamp(), &endpoint);
-	channel_request(&endpoint, &merged, &request);
-	request.tag = delivery;
-	http_start(http, &request);
-	starting[index] = NULL;
-	rendering = -1;
-}
-
-/*
- * Lets deliveries to people go out as one message where many are waiting: those
- * that come next about the same post, as long as they are the same event.
- */
-static void
-merge_waiting(Delivery *delivery)
-{
-	EventKey keys[MERGE_LIMIT + 1];
-	int		 count = dispatch_mergeable(delivery, keys, MERGE_LIMIT);
-	int		 same = 0;
-	char   **names;
-
-	if (count == 0)
-		return;
-	names = queue_event_names(keys, count + 1);
-	if (names[0] == NULL || (strcmp(names[0], "post.upvoted") != 0 &&
-							 strcmp(names[0], "comment.reaction") != 0))
-		return;
-	while (same < count && names[same + 1] && strcmp(names[same + 1], names[0]) == 0)
-		same++;
-	dispatch_merge(delivery, same);
-}
-
-/* Sends those whose events are here already; the others are to be loaded. */
-static void
-start_loaded(void)
-{
-	n_loading = 0;
-	for (int i = 0; i < n_starting; i++)
-	{
-		Event *event;
-
-		if (starting[i] == NULL)
-			continue;
-		event = dispatch_loaded(starting[i]);
-		if (event)
-		{
-			start_delivery(i, event);
-			pfree(event);
-		}
-		else
-		{
-			loading_index[n_loading] = i;
-			loading[n_loading++] = starting[i];
-		}
-	}
-}
-
-/* Adds what their lanes will send next: one statement for many is much cheaper. */
-static void
-look_ahead(void)
-{
-	int needed = n_loading;
-
-	n_loading +=
-		dispatch_following(loading, needed, loading + needed, EVENT_BATCH - needed);
-	for (int i = needed; i < n_loading; i++)
-		loading_index[i] = -1;
-}
-
-/* queue_events() callback: sends the event's delivery, or keeps it for later. */
-static void
-take_event(int index, const Event *event, void *unused)
-{
-	if (loading_index[index] >= 0)
-		start_delivery(loading_index[index], event);
-	else
-		dispatch_load(loading[index], event);
-}
-
-/* Loads the events of what is being started, and sends them. */
-static void
-start_deliveries(void)
-{
-	EventKey keys[EVENT_BATCH];
-
-	queue_begin("sending");
-	for (int i = 0; i < n_starting; i++)
-		if (starting[i])
-			merge_waiting(starting[i]);
-	start_loaded();
-	if (n_loading > 0)
-	{
-		look_ahead();
-		for (int i = 0; i < n_loading; i++)
-			keys[i] = dispatch_event(loading[i]);
-		queue_events(keys, n_loading, take_event, NULL);
-	}
-	queue_commit();
-}
-
-/* Settles one of those being started as failed. */
-static void
-fail_starting(int index, const char *error)
-{
-	Settlement *settlement = new_settlement();
-
-	dispatch_unsendable(starting[index], MemoryContextStrdup(settlement_context, error),
-						GetCurrentTimestamp(), settlement);
-	add_unsettled(settlement);
-	starting[index] = NULL;
-}
-
-/* In PG_CATCH: the one that could not be rendered fails, and nothing else does. */
-static void
-rendering_failed(void)
-{
-	ErrorData *error;
-
-	MemoryContextSwitchTo(cycle_context);
-	error = CopyErrorData();
-	FlushErrorState();
-	AbortCurrentTransaction();
-	MemoryContextSwitchTo(cycle_context);
-	fail_starting(rendering, error->message);
-	rendering = -1;
-}
-
-/* Starts what is in starting; false if the database could not be read. */
-static bool
-start_all(void)
-{
-	volatile bool again = true;
-	volatile bool failed = false;
-
-	while (again && !failed)
-	{
-		again = false;
-		PG_TRY();
-		{
-			start_deliveries();
-		}
-		PG_CATCH();
-		{
-			if (rendering >= 0)
-			{
-				rendering_failed();
-				again = true;
-			}
-			else
-			{
-				recover_from_error();
-				failed = true;
-			}
-		}
-		PG_END_TRY();
-		MemoryContextSwitchTo(cycle_context);
-	}
-	for (int i = 0; i < n_starting; i++)
-	{
-		if (starting[i] == NULL)
-			continue;
-		if (failed)
-		{
-			dispatch_put_back(starting[i]);
-			starting[i] = NULL;
-		}
-		else
-			fail_starting(i, "the event is no longer kept");
-	}
-	n_starting = 0;
-	return !failed;
-}
-
-/* Starts requests; true if there may be more to start. */
-static bool
-send_some(TimestampTz now)
-{
-	Delivery *delivery;
-
-	n_starting = 0;
-	if (n_unsettled >= MAX_UNSETTLED)
-		return false;
-	while (n_starting < START_BATCH && (delivery = dispatch_next(now)) != NULL)
-		starting[n_starting++] = delivery;
-	if (n_starting == 0)
-		return false;
-	return start_all();
-}
-
-/* ------------------------------------------------------------------------
- * The loop
- * ------------------------------------------------------------------------ */
-
-static void
-make_http_client(void)
-{
-	http = http_create();
-	wait_events = compat_create_wait_event_set(3);
-	AddWaitEventToSet(wait_events, WL_LATCH_SET, PGINVALID_SOCKET, MyLatch, NULL);
-	AddWaitEventToSet(wait_events, WL_EXIT_ON_PM_DEATH, PGINVALID_SOCKET, NULL, NULL);
-	AddWaitEventToSet(wait_events, WL_SOCKET_READABLE, http_descriptor(http), NULL, NULL);
-}
-
-/* Begins with nothing in memory. */
-static void
-start_over(void)
-{
-	n_unsettled = n_starting = 0;
-	rendering = -1;
-	judging = NULL;
-	settle_failures = 0;
-	MemoryContextReset(settlement_context);
-	dispatch_reset();
-	make_http_client();
-	must_start_over = must_configure = true;
-}
-
-/* Aborts what is under way. */
-static void
-stop_everything(void)
-{
-	if (wait_events)
-		FreeWaitEventSet(wait_events);
-	wait_events = NULL;
-	if (http)
-		http_destroy(http);
-	http = NULL;
-}
 
 /* What other processes want. */
 static void
-take_signals(void)
+take_signals(Worker *worker)
 {
 	uint32 signals = slots_take_signals();
 
 	if (signals & SIGNAL_STOP)
 	{
 		/* what is known now need not be sent again */
-		take_results();
-		if (n_unsettled > 0)
-			(void) settle();
-		leave(OUTCOME_STOPPED);
+		settler_take_results(&worker->settler);
+		if (settler_due_at(&worker->settler) != 0)
+			(void) settler_record(&worker->settler);
+		recovery_leave(OUTCOME_STOPPED);
 	}
 	if (signals & SIGNAL_RELOAD)
-		must_configure = true;
+		worker->must_configure = true;
 	if (signals & SIGNAL_WAKE)
-		must_read = anything_new = true;
+		worker->must_read = worker->anything_new = true;
 }
 
 /* True if what is new is not read yet; whatever the clock does, not for long. */
 static bool
-napping(TimestampTz now)
+is_napping(const Worker *worker, TimestampTz now)
 {
-	return !setting_delivery ||
-		   (now < nap_until && nap_until - now <= NAP_MS * INT64CONST(1000));
+	return !setting_delivery || (now < worker->nap_until &&
+								 worker->nap_until - now <= NAP_MS * INT64CONST(1000));
 }
 
 /* Takes in what is new and what lanes need; false after an error. */
 static bool
-read_tables(TimestampTz now)
+read_tables(Worker *worker, TimestampTz now)
 {
-	if (must_configure && !step(read_integrations))
+	Recovery *recovery = &worker->recovery;
+
+	if (worker->must_configure && !recovery_run(recovery, read_integrations, worker))
 		return false;
-	if (must_start_over && !step(read_pending))
+	if (worker->must_start_over && !recovery_run(recovery, read_pending, worker))
 		return false;
-	if (must_read && !napping(now) && !step(read_new))
+	if (worker->must_read && !is_napping(worker, now) &&
+		!recovery_run(recovery, read_new, worker))
 		return false;
-	return step(read_lanes);
+	return recovery_run(recovery, read_lanes, worker);
 }
 
 /* Records what has come of it all; false after an error. */
 static bool
-write_tables(TimestampTz now)
+write_tables(Worker *worker, TimestampTz now)
 {
+	Settler *settler = &worker->settler;
+	bool	 cancelled;
+
 	/* health first: who sees a delivery settled sees what it did to the status */
-	if (settlement_due(now) && (!step(save_health) || !settle()))
+	if (settler_due(settler, now) &&
+		(!settler_save_health(settler) || !settler_record(settler)))
 		return false;
-	if (!step(deactivate) || !step(save_health) || !step(cancel))
+	if (!settler_deactivate(settler) || !settler_save_health(settler) ||
+		!settler_cancel(settler, &cancelled))
 		return false;
-	rotate_if_due(now);
+	worker->anything_new |= cancelled;
+	rotate_if_due(worker, now);
 	return true;
 }
 
@@ -982,33 +322,35 @@ write_tables(TimestampTz now)
  * set if there is more to do at once.
  */
 static bool
-work_on_tables(TimestampTz now, bool *again)
+work_on_tables(Worker *worker, TimestampTz now, bool *again)
 {
-	if (now < not_before || !read_tables(now))
+	if (now < worker->recovery.not_before || !read_tables(worker, now))
 		return false;
-	if (send_some(now))
+	if (sender_send(&worker->sender, now))
 		*again = true;
-	if (now < not_before)
+	if (now < worker->recovery.not_before)
 		return false;
-	http_work(http);
-	if (!write_tables(now))
+	http_work(worker->http);
+	if (!write_tables(worker, now))
 		return false;
 	slots_report_ready();
-	pause_ms = 0;
+	worker->recovery.pause_ms = 0;
 	return true;
 }
 
+/* ------------------------------------------------------------------------
+ * Waiting
+ * ------------------------------------------------------------------------ */
+
 /* Whether there is more to do than waiting. */
 static bool
-more_to_do(void)
+more_to_do(const Worker *worker)
 {
-	pg_uuid_t	id;
-	int64		after;
-	int			limit;
-	const char *reason;
+	RowsWanted	wanted;
+	ClosingLane closing;
 
-	return dispatch_next_hungry(&id, &after, &limit) != NULL ||
-		   dispatch_next_closing(&id, &reason) != NULL;
+	return window_next_wanted(worker->dispatch, &wanted) ||
+		   roster_next_closing(worker->dispatch, &closing);
 }
 
 /* The earlier of two times, 0 meaning never. */
@@ -1020,27 +362,24 @@ earlier(TimestampTz a, TimestampTz b)
 
 /* Milliseconds to wait at most; -1: for ever. */
 static long
-time_to_wait(bool again, bool paused)
+time_to_wait(const Worker *worker, bool again, bool paused)
 {
 	TimestampTz now = GetCurrentTimestamp();
 	TimestampTz until = 0;
-	long		network = http_timeout(http);
+	long		network = http_timeout(worker->http);
 	long		wait;
 
 	if (paused)
-		until = not_before;
+		until = worker->recovery.not_before;
 	else if (again)
 		return 0;
 	else
 	{
-		until = earlier(until, dispatch_due());
-		if (setting_delivery && napping(now))
-			until = earlier(until, nap_until);
-		if (worker_number == 0)
-			until = earlier(until, rotate_at);
-		if (n_unsettled > 0)
-			until =
-				earlier(until, TimestampTzPlusMilliseconds(unsettled_since, SETTLE_MS));
+		until = earlier(dispatch_due(worker->dispatch), settler_due_at(&worker->settler));
+		if (setting_delivery && is_napping(worker, now))
+			until = earlier(until, worker->nap_until);
+		if (worker->number == 0)
+			until = earlier(until, worker->rotate_at);
 	}
 	if (until == 0)
 		return network;
@@ -1050,10 +389,10 @@ time_to_wait(bool again, bool paused)
 
 /* What pg_stat_activity and stat_worker show while waiting. */
 static void
-report_waiting(bool idle)
+report_waiting(const Worker *worker, bool idle)
 {
 	char activity[64];
-	int	 requests = dispatch_in_flight();
+	int	 requests = dispatch_in_flight(worker->dispatch);
 
 	if (!setting_delivery)
 		strlcpy(activity, "delivery is off", sizeof(activity));
@@ -1063,76 +402,116 @@ report_waiting(bool idle)
 		strlcpy(activity, "waiting for events", sizeof(activity));
 	pgstat_report_activity(STATE_IDLE, activity);
 	stats_report_state(requests > 0 ? "delivering" : "idle", requests,
-						http_connections(http));
+					   http_connections(worker->http));
 	if (idle)
 		pgstat_report_stat(true);
 }
 
+/* Takes over a changed configuration. */
+static void
+reload(Worker *worker)
+{
+	ConfigReloadPending = false;
+	ProcessConfigFile(PGC_SIGHUP);
+	http_reconfigure(worker->http);
+	dispatch_configure(worker->dispatch);
+	stats_report_config_loaded();
+	worker->rotate_at = 0;
+	worker->anything_new = true;
+}
+
 /* Waits for signals, the network and time. */
 static void
-wait_for_something(long timeout)
+wait_for_something(Worker *worker, long timeout)
 {
 	WaitEvent events[3];
 	int		  n;
 
 	/* whatever the endpoints do, they hold up neither vacuum nor anybody's lock */
 	Assert(!IsTransactionState());
-	if (napping(GetCurrentTimestamp()))
+	if (is_napping(worker, GetCurrentTimestamp()))
 		(void) slots_nap(true);
 	else if (slots_nap(false))
 		timeout = 0;
-	report_waiting(timeout < 0);
-	n = WaitEventSetWait(wait_events, timeout, events, lengthof(events),
+	report_waiting(worker, timeout < 0);
+	n = WaitEventSetWait(worker->wait_events, timeout, events, lengthof(events),
 						 PG_WAIT_EXTENSION);
 	for (int i = 0; i < n; i++)
 		if (events[i].events & WL_LATCH_SET)
 			ResetLatch(MyLatch);
 	CHECK_FOR_INTERRUPTS();
 	if (ConfigReloadPending)
-	{
-		ConfigReloadPending = false;
-		ProcessConfigFile(PGC_SIGHUP);
-		http_reconfigure(http);
-		dispatch_configure();
-		stats_report_config_loaded();
-		rotate_at = 0;
-		anything_new = true;
-	}
+		reload(worker);
 }
+
+/* ------------------------------------------------------------------------
+ * The process
+ * ------------------------------------------------------------------------ */
 
 /* One turn of the loop. */
 static void
-cycle(void)
+turn(Worker *worker)
 {
 	TimestampTz now;
 	bool		again = false;
 	bool		paused;
 
-	MemoryContextSwitchTo(cycle_context);
-	MemoryContextReset(cycle_context);
-	take_signals();
-	http_work(http);
-	take_results();
+	MemoryContextSwitchTo(worker->context);
+	MemoryContextReset(worker->context);
+	take_signals(worker);
+	http_work(worker->http);
+	settler_take_results(&worker->settler);
 
 	now = GetCurrentTimestamp();
-	dispatch_advance(now);
-	paused = !work_on_tables(now, &again);
-	wait_for_something(time_to_wait(again || more_to_do(), paused));
+	dispatch_advance(worker->dispatch, now);
+	paused = !work_on_tables(worker, now, &again);
+	wait_for_something(worker, time_to_wait(worker, again || more_to_do(worker), paused));
+}
+
+/* Begins with nothing in memory. */
+static void
+start_over(Worker *worker)
+{
+	dispatch_destroy(worker->dispatch);
+	worker->dispatch = NULL;
+	worker->dispatch = dispatch_create(GetCurrentTimestamp());
+	worker->http = http_create();
+	worker->wait_events = compat_create_wait_event_set(3);
+	AddWaitEventToSet(worker->wait_events, WL_LATCH_SET, PGINVALID_SOCKET, MyLatch, NULL);
+	AddWaitEventToSet(worker->wait_events, WL_EXIT_ON_PM_DEATH, PGINVALID_SOCKET, NULL,
+					  NULL);
+	AddWaitEventToSet(worker->wait_events, WL_SOCKET_READABLE,
+					  http_descriptor(worker->http), NULL, NULL);
+	settler_reset(&worker->settler, worker->dispatch, worker->http);
+	sender_reset(&worker->sender, worker->dispatch, worker->http);
+	worker->must_start_over = worker->must_configure = true;
+}
+
+/* Aborts what is in flight. */
+static void
+stop_everything(Worker *worker)
+{
+	if (worker->wait_events)
+		FreeWaitEventSet(worker->wait_events);
+	worker->wait_events = NULL;
+	if (worker->http)
+		http_destroy(worker->http);
+	worker->http = NULL;
 }
 
 /* Starts from the tables and turns until an error that no step has caught. */
 static void
-run(void)
+run(Worker *worker)
 {
 	PG_TRY();
 	{
-		start_over();
+		start_over(worker);
 		for (;;)
-			cycle();
+			turn(worker);
 	}
 	PG_CATCH();
 	{
-		recover_from_error();
+		recovery_after_error(&worker->recovery);
 	}
 	PG_END_TRY();
 }
@@ -1153,36 +532,54 @@ allow_descriptors(void)
 	(void) setrlimit(RLIMIT_NOFILE, &limit);
 }
 
+/* The state of this process, for good; its context is current then. */
+static Worker *
+make_worker(int number)
+{
+	Worker *worker = MemoryContextAllocZero(TopMemoryContext, sizeof(Worker));
+
+	worker->number = number;
+	worker->anything_new = true;
+	worker->context = AllocSetContextCreate(TopMemoryContext, "featul_integrations cycle",
+											ALLOCSET_DEFAULT_SIZES);
+	worker->recovery.context = worker->context;
+	settler_init(&worker->settler, &worker->recovery);
+	sender_init(&worker->sender, &worker->recovery, &worker->settler);
+	MemoryContextSwitchTo(TopMemoryContext);
+	worker->reader = queue_reader_create();
+	MemoryContextSwitchTo(worker->context);
+	return worker;
+}
+
 /* Entry point of a worker process; its argument is the key of its slot. */
 void
 featul_integrations_worker_main(Datum key)
 {
-	Oid database;
+	Oid		database;
+	int		number;
+	Worker *worker;
 
-	if (!slots_attach_worker(DatumGetUInt64(key), &database, &worker_number))
+	if (!slots_attach_worker(DatumGetUInt64(key), &database, &number))
 		proc_exit(0);
-	stats_attach_worker(database, worker_number);
+	stats_attach_worker(database, number);
 	pqsignal(SIGHUP, SignalHandlerForConfigReload);
 	pqsignal(SIGTERM, die);
 	BackgroundWorkerUnblockSignals();
 	BackgroundWorkerInitializeConnectionByOid(database, InvalidOid, 0);
+	if (!own_role_adopt())
+		recovery_leave(OUTCOME_NO_EXTENSION);
 	allow_descriptors();
-	cycle_context = AllocSetContextCreate(TopMemoryContext, "featul_integrations cycle",
-										  ALLOCSET_DEFAULT_SIZES);
-	settlement_context = AllocSetContextCreate(
-		TopMemoryContext, "featul_integrations results", ALLOCSET_DEFAULT_SIZES);
-	MemoryContextSwitchTo(cycle_context);
-	if (!own_role_adopt() || !extension_present())
-		leave(OUTCOME_NO_EXTENSION);
-	queue_init();
+	worker = make_worker(number);
+	recovery_check_extension(&worker->recovery);
+	table_init_session();
 	for (;;)
 	{
-		run();
+		run(worker);
 		/* an error that no step expected: the tables know better than we do */
-		MemoryContextSwitchTo(cycle_context);
-		stop_everything();
+		MemoryContextSwitchTo(worker->context);
+		stop_everything(worker);
 		(void) WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH,
-						 pause_ms, PG_WAIT_EXTENSION);
+						 worker->recovery.pause_ms, PG_WAIT_EXTENSION);
 		ResetLatch(MyLatch);
 		CHECK_FOR_INTERRUPTS();
 	}

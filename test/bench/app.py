@@ -58,12 +58,12 @@ class App:
         for schema in ("public", "plain"):
             self.sql.lines(f"""
                 SET search_path = {schema}, public;
-                INSERT INTO "user" (id, name, email)
-                    SELECT 'u' || n, 'User ' || n, 'u' || n || '@example.com' FROM generate_series({first}, {last}) n;
-                INSERT INTO workspace (id, name, slug, plan, owner_id)
-                    SELECT 'w' || n, 'Workspace ' || n, 'w' || n, 'professional', 'u' || n FROM generate_series({first}, {last}) n;
-                INSERT INTO board (id, workspace_id, name, slug)
-                    SELECT 'b' || n, 'w' || n, 'Features', 'features' FROM generate_series({first}, {last}) n;
+                INSERT INTO "user" (id, name, email, email_verified)
+                    SELECT 'u' || n, 'User ' || n, 'u' || n || '@example.com', true FROM generate_series({first}, {last}) n;
+                INSERT INTO workspace (id, name, slug, plan, owner_id, domain)
+                    SELECT 'w' || n, 'Workspace ' || n, 'w' || n, 'professional', 'u' || n, 'w' || n || '.example.com' FROM generate_series({first}, {last}) n;
+                INSERT INTO board (id, workspace_id, name, slug, created_by)
+                    SELECT 'b' || n, 'w' || n, 'Features', 'features', 'u' || n FROM generate_series({first}, {last}) n;
                 RESET search_path""")
 
     def connect(self, workspace, url):
@@ -75,8 +75,8 @@ class App:
     def insert_posts(self, count, workspaces=(0, 0), schema="public"):
         """SQL of one statement that inserts so many posts, spread evenly over workspaces."""
         first, last = workspaces
-        return f"""INSERT INTO {schema}.post (board_id, title, content, slug, author_id)
-            SELECT 'b' || w, 'Dark mode for the dashboard ' || n, $content${CONTENT}$content$, 'dark-mode-' || n, 'u' || w
+        return f"""INSERT INTO {schema}.post (id, board_id, title, content, slug, author_id)
+            SELECT gen_random_uuid(), 'b' || w, 'Dark mode for the dashboard ' || n, $content${CONTENT}$content$, gen_random_uuid(), 'u' || w
             FROM (SELECT n, {first} + n % {last - first + 1} AS w FROM generate_series(1, {count}) n) s"""
 
     def fill(self, count, workspaces=(0, 0)):

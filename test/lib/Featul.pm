@@ -129,13 +129,14 @@ sub set_up_database
 	$self->node->safe_psql($dbname, 'CREATE EXTENSION featul_integrations');
 	$self->node->safe_psql($dbname, slurp_file("$test_dir/featul.sql"));
 	$self->node->safe_psql($dbname, <<'END');
-INSERT INTO "user" (id, name, email)
-	SELECT u, initcap(u), u || '@example.com' FROM unnest('{olivia,adam,mina,vera,sam}'::text[]) u;
-INSERT INTO workspace (id, name, slug, plan, owner_id)
-	VALUES ('acme', 'Acme', 'acme', 'professional', 'olivia');
-INSERT INTO workspace_member (workspace_id, user_id, role)
-	VALUES ('acme', 'adam', 'admin'), ('acme', 'mina', 'member'), ('acme', 'vera', 'viewer');
-INSERT INTO board (id, workspace_id, name, slug) VALUES ('ideas', 'acme', 'Ideas', 'ideas');
+INSERT INTO "user" (id, name, email, email_verified)
+	SELECT u, initcap(u), u || '@example.com', true FROM unnest('{olivia,adam,mina,vera,sam}'::text[]) u;
+INSERT INTO workspace (id, name, slug, plan, owner_id, domain)
+	VALUES ('acme', 'Acme', 'acme', 'professional', 'olivia', 'https://acme.example.com');
+INSERT INTO workspace_member (id, workspace_id, user_id, role)
+	SELECT gen_random_uuid(), 'acme', u, r
+	FROM (VALUES ('adam', 'admin'), ('mina', 'member'), ('vera', 'viewer')) v (u, r);
+INSERT INTO board (id, workspace_id, name, slug, created_by) VALUES ('ideas', 'acme', 'Ideas', 'ideas', 'olivia');
 SELECT integration_attach();
 END
 	return;
@@ -153,8 +154,8 @@ sub workspace
 	my ($self, $id, %urls) = @_;
 
 	$self->sql(<<END);
-INSERT INTO workspace (id, name, slug, plan, owner_id) VALUES ('$id', '$id', '$id', 'starter', 'olivia');
-INSERT INTO board (id, workspace_id, name, slug) VALUES ('$id-ideas', '$id', 'Ideas', 'ideas');
+INSERT INTO workspace (id, name, slug, plan, owner_id, domain) VALUES ('$id', '$id', '$id', 'starter', 'olivia', '$id.example.com');
+INSERT INTO board (id, workspace_id, name, slug, created_by) VALUES ('$id-ideas', '$id', 'Ideas', 'ideas', 'olivia');
 END
 	$self->connect($_, url => $urls{$_}, workspace => $id) foreach sort keys %urls;
 	return;
@@ -200,28 +201,73 @@ sub sql_as
 
 =head2 $featul->post(%columns)
 
-Inserts a post on the board ideas, by mina; returns its id.
+A post on the board ideas, by mina, as the application makes one: the post, its author's
+own vote, the counter, each a transaction of its own.  Returns its id.
+
+=head2 $featul->comment($post_id, %columns)
+
+A comment, by adam, in the same manner: the comment, its author's own reaction, the
+counters.  Returns its id.
 
 =cut
 
 sub post
 {
 	my ($self, %columns) = @_;
+	my $number = $self->{posts}++ ? "-$self->{posts}" : '';
 	my %row = (
+		id => new_id(),
 		board_id => 'ideas',
 		title => 'Dark mode',
 		content => 'My eyes hurt at night.',
-		slug => 'dark-mode',
+		slug => "dark-mode$number",
 		author_id => 'mina',
 		%columns);
+	my %vote = (id => new_id(), post_id => $row{id}, user_id => $row{author_id}, type => 'upvote');
+
+	$self->sql(insert(post => %row) . insert(vote => %vote) . <<END);
+UPDATE post SET upvotes = 1 WHERE id = '$row{id}';
+END
+	return $row{id};
+}
+
+sub comment
+{
+	my ($self, $post_id, %columns) = @_;
+	my %row = (
+		id => new_id(),
+		post_id => $post_id,
+		content => 'Mine too.',
+		author_id => 'adam',
+		%columns);
+	my ($fingerprint) = ($row{metadata} // '') =~ /"fingerprint": *"(.*?)"/;
+	my %reaction = (
+		id => new_id(),
+		comment_id => $row{id},
+		user_id => $row{author_id},
+		fingerprint => $fingerprint,
+		type => 'upvote');
+
+	$self->sql(insert(comment => %row) . insert(comment_reaction => %reaction) . <<END);
+UPDATE comment SET upvotes = 1 WHERE id = '$row{id}';
+UPDATE post SET comment_count = comment_count + 1 WHERE id = '$post_id';
+END
+	return $row{id};
+}
+
+# An id as the application makes them
+sub new_id
+{
+	return join '', 'c', map { ('a' .. 'z', 0 .. 9)[ rand 36 ] } 1 .. 23;
+}
+
+sub insert
+{
+	my ($table, %row) = @_;
 	my @names = sort keys %row;
 	my @values = map { defined $row{$_} ? "'" . ($row{$_} =~ s/'/''/gr) . "'" : 'NULL' } @names;
 
-	return $self->sql('INSERT INTO post ('
-		  . join(', ', @names)
-		  . ') VALUES ('
-		  . join(', ', @values)
-		  . ') RETURNING id');
+	return "INSERT INTO $table (" . join(', ', @names) . ') VALUES (' . join(', ', @values) . ");\n";
 }
 
 =head2 $featul->set($setting, $value)

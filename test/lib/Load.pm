@@ -46,16 +46,16 @@ sub new
 CREATE TABLE load_history (n bigserial PRIMARY KEY, post_id text, event text, status text);
 CREATE SEQUENCE load_step;
 WITH hot AS (
-	INSERT INTO post (id, board_id, title, content, author_id)
-	SELECT 'hot' || i, 'ideas', 'hot', 'x', 'mina' FROM generate_series(1, $hot_posts) i
+	INSERT INTO post (id, board_id, title, content, slug, author_id)
+	SELECT 'hot' || i, 'ideas', 'hot', 'x', 'hot' || i, 'mina' FROM generate_series(1, $hot_posts) i
 	RETURNING id)
 INSERT INTO load_history (post_id, event) SELECT id, 'post.created' FROM hot;
 END
 	my %scripts = (
 		post => <<'END',
 WITH p AS (
-	INSERT INTO post (board_id, title, content, author_id, slug)
-	VALUES ('ideas', 'kept', 'x', 'mina', 'kept') RETURNING id)
+	INSERT INTO post (id, board_id, title, content, author_id, slug)
+	VALUES (gen_random_uuid(), 'ideas', 'kept', 'x', 'mina', gen_random_uuid()) RETURNING id)
 INSERT INTO load_history (post_id, event) SELECT id, 'post.created' FROM p;
 END
 		status => <<"END",
@@ -68,18 +68,18 @@ END
 		rollback => <<"END",
 \\set post random(1, $hot_posts)
 BEGIN;
-INSERT INTO post (board_id, title, content, author_id) VALUES ('ideas', 'rolled back', 'x', 'mina');
+INSERT INTO post (id, board_id, title, content, slug, author_id) VALUES (gen_random_uuid(), 'ideas', 'rolled back', 'x', gen_random_uuid(), 'mina');
 UPDATE post SET roadmap_status = 'rolled back' WHERE id = 'hot:post';
 ROLLBACK;
 END
 		savepoint => <<'END',
 BEGIN;
 WITH p AS (
-	INSERT INTO post (board_id, title, content, author_id)
-	VALUES ('ideas', 'kept', 'x', 'mina') RETURNING id)
+	INSERT INTO post (id, board_id, title, content, slug, author_id)
+	VALUES (gen_random_uuid(), 'ideas', 'kept', 'x', gen_random_uuid(), 'mina') RETURNING id)
 INSERT INTO load_history (post_id, event) SELECT id, 'post.created' FROM p;
 SAVEPOINT s;
-INSERT INTO post (board_id, title, content, author_id) VALUES ('ideas', 'rolled back', 'x', 'mina');
+INSERT INTO post (id, board_id, title, content, slug, author_id) VALUES (gen_random_uuid(), 'ideas', 'rolled back', 'x', gen_random_uuid(), 'mina');
 ROLLBACK TO SAVEPOINT s;
 COMMIT;
 END

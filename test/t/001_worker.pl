@@ -34,14 +34,14 @@ END
 # What a transaction does
 $featul->sql(<<'END');
 BEGIN;
-INSERT INTO post (board_id, title, content, author_id) VALUES ('ideas', 'rolled back', 'x', 'mina');
+INSERT INTO post (id, board_id, title, content, slug, author_id) VALUES (gen_random_uuid(), 'ideas', 'rolled back', 'x', gen_random_uuid(), 'mina');
 ROLLBACK;
 BEGIN;
-INSERT INTO post (board_id, title, content, author_id) VALUES ('ideas', 'before', 'x', 'mina');
+INSERT INTO post (id, board_id, title, content, slug, author_id) VALUES (gen_random_uuid(), 'ideas', 'before', 'x', gen_random_uuid(), 'mina');
 SAVEPOINT s;
-INSERT INTO post (board_id, title, content, author_id) VALUES ('ideas', 'in a savepoint', 'x', 'mina');
+INSERT INTO post (id, board_id, title, content, slug, author_id) VALUES (gen_random_uuid(), 'ideas', 'in a savepoint', 'x', gen_random_uuid(), 'mina');
 ROLLBACK TO s;
-INSERT INTO post (board_id, title, content, author_id) VALUES ('ideas', 'after', 'x', 'mina');
+INSERT INTO post (id, board_id, title, content, slug, author_id) VALUES (gen_random_uuid(), 'ideas', 'after', 'x', gen_random_uuid(), 'mina');
 COMMIT;
 END
 @requests = $featul->wait_for_requests(2);
@@ -118,10 +118,10 @@ $featul->wait_until_settled;
 $featul->forget;
 $featul->sql(<<'END');
 BEGIN;
-INSERT INTO post (board_id, title, content, author_id) VALUES ('ideas', 'prepared', 'x', 'mina');
+INSERT INTO post (id, board_id, title, content, slug, author_id) VALUES (gen_random_uuid(), 'ideas', 'prepared', 'x', gen_random_uuid(), 'mina');
 PREPARE TRANSACTION 'one';
 BEGIN;
-INSERT INTO post (board_id, title, content, author_id) VALUES ('ideas', 'prepared, not committed', 'x', 'mina');
+INSERT INTO post (id, board_id, title, content, slug, author_id) VALUES (gen_random_uuid(), 'ideas', 'prepared, not committed', 'x', gen_random_uuid(), 'mina');
 PREPARE TRANSACTION 'two';
 END
 $featul->post(title => 'committed meanwhile');
@@ -135,7 +135,7 @@ is(titles($featul->requests), 'committed meanwhile,prepared', 'a prepared transa
 # A transaction that took its ids first and commits last
 $featul->forget;
 my $slow = $node->background_psql('postgres', on_error_stop => 1);
-$slow->query_safe("BEGIN; INSERT INTO post (board_id, title, content, author_id) VALUES ('ideas', 'slow commit', 'x', 'mina')");
+$slow->query_safe("BEGIN; INSERT INTO post (id, board_id, title, content, slug, author_id) VALUES (gen_random_uuid(), 'ideas', 'slow commit', 'x', gen_random_uuid(), 'mina')");
 $featul->post(title => "fast $_") foreach 1 .. 3;
 $featul->wait_for_requests(3);
 $slow->query_safe('COMMIT');
@@ -171,7 +171,7 @@ is($featul->sql('SELECT count(*) FROM featul_integrations.stat_worker WHERE last
 # Disconnecting stops what is under way and cancels what waits
 $featul->forget;
 $featul->script({ 'hook.example.com/' => [ { until => 'never' } ] });
-$featul->sql("INSERT INTO post (board_id, title, content) SELECT 'ideas', 'pending ' || n, 'c' FROM generate_series(1, 20) n");
+$featul->sql("INSERT INTO post (id, board_id, title, content, slug) SELECT gen_random_uuid(), 'ideas', 'pending ' || n, 'c', gen_random_uuid() FROM generate_series(1, 20) n");
 $featul->wait_for_sql('SELECT in_flight = 8 FROM featul_integrations.stat_worker');
 $featul->sql_as('olivia', "SELECT message FROM integration_disconnect('acme', 'webhook')");
 $featul->wait_until_settled;
@@ -212,7 +212,7 @@ $featul->post(title => 'for the next worker to trust the endpoint');
 $featul->wait_until_settled;
 $featul->forget;
 $featul->script({ 'hook.example.com/' => [ { until => 'later' } ] });
-$featul->sql("INSERT INTO post (board_id, title, content) SELECT 'ideas', 'survives ' || n, 'c' FROM generate_series(1, 20) n");
+$featul->sql("INSERT INTO post (id, board_id, title, content, slug) SELECT gen_random_uuid(), 'ideas', 'survives ' || n, 'c', gen_random_uuid() FROM generate_series(1, 20) n");
 $featul->wait_for_sql('SELECT in_flight = 8 FROM featul_integrations.stat_worker');
 my $pid = $featul->sql('SELECT pid FROM featul_integrations.stat_worker');
 my $log_start = -s $node->logfile;

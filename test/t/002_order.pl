@@ -55,15 +55,15 @@ sub total
 }
 
 # 20,000 deliveries about 250 posts; every tenth request fails
-$featul->sql("INSERT INTO post (id, board_id, title, content) "
-	  . "SELECT 'post' || g, 'ideas', 'post ' || g, 'x' FROM generate_series(1, 250) g");
+$featul->sql("INSERT INTO post (id, board_id, title, content, slug) "
+	  . "SELECT 'post' || g, 'ideas', 'post ' || g, 'x', 'post' || g FROM generate_series(1, 250) g");
 $featul->wait_until_settled;
 $featul->forget;
 $featul->script({ 'hook.example.com/' => [ { status => 500, chance => 0.1 } ] });
 foreach my $batch (0 .. 7)
 {
-	$featul->sql("INSERT INTO comment (post_id, content, author_id) "
-		  . "SELECT 'post' || p, g, 'mina' FROM generate_series($batch * 10 + 1, $batch * 10 + 10) g, "
+	$featul->sql("INSERT INTO comment (id, post_id, content, author_id) "
+		  . "SELECT gen_random_uuid(), 'post' || p, g, 'mina' FROM generate_series($batch * 10 + 1, $batch * 10 + 10) g, "
 		  . 'generate_series(1, 250) p ORDER BY g, p');
 }
 $featul->wait_until_settled;
@@ -86,12 +86,12 @@ $featul->set('retry_delay', '1h');
 $featul->wait_for_sql("SELECT config_loaded_at > pg_conf_load_time() FROM featul_integrations.stat_worker");
 $featul->forget;
 $featul->script({ 'hook.example.com/' => [ { status => 500 } ] });
-$featul->sql("INSERT INTO comment (post_id, content) VALUES ('post1', '0')");
+$featul->sql("INSERT INTO comment (id, post_id, content) VALUES (gen_random_uuid(), 'post1', '0')");
 $featul->wait_for_requests(1);
 $featul->wait_for_sql('SELECT attempts = 1 FROM featul_integrations.queue');
 $featul->script({});
-$featul->sql("INSERT INTO comment (post_id, content) SELECT 'post1', g FROM generate_series(1, 5000) g");
-$featul->sql("INSERT INTO comment (post_id, content) SELECT 'post' || g, '1' FROM generate_series(2, 101) g");
+$featul->sql("INSERT INTO comment (id, post_id, content) SELECT gen_random_uuid(), 'post1', g FROM generate_series(1, 5000) g");
+$featul->sql("INSERT INTO comment (id, post_id, content) SELECT gen_random_uuid(), 'post' || g, '1' FROM generate_series(2, 101) g");
 $featul->wait_for_sql('SELECT count(*) = 5001 FROM featul_integrations.queue');
 is(scalar(grep { $_->{json}{post}{id} eq 'post1' } $featul->requests(status => 200)), 0,
 	'a retry holds back the later ones of its post');
@@ -115,8 +115,8 @@ foreach my $round (1 .. 5)
 	foreach (1 .. 4)
 	{
 		$number++;
-		$featul->sql("INSERT INTO comment (post_id, content) "
-			  . "SELECT 'post' || g, '$number' FROM generate_series(1, 250) g");
+		$featul->sql("INSERT INTO comment (id, post_id, content) "
+			  . "SELECT gen_random_uuid(), 'post' || g, '$number' FROM generate_series(1, 250) g");
 	}
 	$featul->wait_for_sql('SELECT count(*) = 1 FROM featul_integrations.stat_worker');
 	my $log_start = -s $node->logfile;
@@ -136,8 +136,8 @@ $featul->set('max_in_flight_per_integration', '4');
 $featul->workspace("dead$_", webhook => "https://dead$_.example.com/") foreach 1 .. 20;
 $featul->script({ map { ("dead$_.example.com/" => [ { until => 'never' } ]) } 1 .. 20 });
 $featul->forget;
-$featul->sql("INSERT INTO post (board_id, title, content) "
-	  . "SELECT format('dead%s-ideas', d), 'post ' || g, 'x' FROM generate_series(1, 20) d, generate_series(1, 50) g");
+$featul->sql("INSERT INTO post (id, board_id, title, content, slug) "
+	  . "SELECT gen_random_uuid(), format('dead%s-ideas', d), 'post ' || g, 'x', gen_random_uuid() FROM generate_series(1, 20) d, generate_series(1, 50) g");
 $featul->wait_for_sql('SELECT in_flight > 0 FROM featul_integrations.stat_worker');
 my $most = 0;
 my $worst = 0;
@@ -159,7 +159,7 @@ $featul->wait_for_sql('SELECT config_loaded_at > pg_conf_load_time() FROM featul
 $featul->workspace('flood', webhook => 'https://flood.example.com/');
 $featul->script({ 'flood.example.com/' => [ { until => 'never' } ] });
 $featul->forget;
-$featul->sql("INSERT INTO post (board_id, title, content) SELECT 'flood-ideas', g, 'x' FROM generate_series(1, 33000) g");
+$featul->sql("INSERT INTO post (id, board_id, title, content, slug) SELECT gen_random_uuid(), 'flood-ideas', g, 'x', gen_random_uuid() FROM generate_series(1, 33000) g");
 $featul->post(title => 'beside the flood');
 $featul->set('delivery', 'on');
 $featul->wait_for_requests(1, host => 'hook.example.com');
@@ -177,8 +177,8 @@ $node->restart;
 $featul->workspace("shared$_", webhook => "https://shared$_.example.com/") foreach 1 .. 12;
 $featul->wait_for_sql('SELECT count(*) = 3 FROM featul_integrations.stat_worker');
 $featul->forget;
-$featul->sql("INSERT INTO post (board_id, title, content) "
-	  . "SELECT format('shared%s-ideas', w), 'post ' || g, 'x' FROM generate_series(1, 12) w, generate_series(1, 50) g");
+$featul->sql("INSERT INTO post (id, board_id, title, content, slug) "
+	  . "SELECT gen_random_uuid(), format('shared%s-ideas', w), 'post ' || g, 'x', gen_random_uuid() FROM generate_series(1, 12) w, generate_series(1, 50) g");
 $featul->wait_until_settled;
 my %copies;
 $copies{ $_->{headers}{'webhook-id'} }++ foreach $featul->requests;

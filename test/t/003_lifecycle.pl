@@ -123,7 +123,7 @@ is($node->safe_psql('one', "SELECT pid FROM featul_integrations.stat_worker WHER
 $node->safe_psql('one', 'DROP EXTENSION featul_integrations');
 wait_for_workers();
 pass('DROP EXTENSION while sending');
-is($node->safe_psql('one', "INSERT INTO post (board_id, title, content) VALUES ('ideas', 'x', 'x') RETURNING title"),
+is($node->safe_psql('one', "INSERT INTO post (id, board_id, title, content, slug) VALUES (gen_random_uuid(), 'ideas', 'x', 'x', gen_random_uuid()) RETURNING title"),
 	'x', 'leaves the tables usable');
 $node->safe_psql('one', 'CREATE EXTENSION featul_integrations');
 wait_for_workers('one');

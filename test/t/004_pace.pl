@@ -25,7 +25,7 @@ END
 }
 
 # A burst of votes, to services that enforce a rate; another tenant does not notice
-$featul->post(id => 'popular', title => 'Popular');
+$featul->post(id => 'popular', title => 'Popular', roadmap_status => 'pending');
 $featul->wait_until_settled;
 $featul->forget;
 $featul->script(
@@ -34,10 +34,10 @@ $featul->script(
 		'discord.com/' => [ { limit => { count => 5, seconds => 2, discord => JSON::PP::true } } ],
 	});
 $featul->workspace('other', webhook => 'https://other.example.com/');
-$featul->sql("INSERT INTO vote (post_id, fingerprint) VALUES ('popular', 'voter $_')") foreach 1 .. 20;
-$featul->sql("INSERT INTO vote (post_id, fingerprint) SELECT 'popular', 'voter ' || g FROM generate_series(21, 500) g");
+$featul->sql("INSERT INTO vote (id, post_id, fingerprint, type) VALUES (gen_random_uuid(), 'popular', 'voter $_', 'upvote')") foreach 1 .. 20;
+$featul->sql("INSERT INTO vote (id, post_id, fingerprint, type) SELECT gen_random_uuid(), 'popular', 'voter ' || g, 'upvote' FROM generate_series(21, 500) g");
 my $start = time;
-$featul->sql("INSERT INTO post (board_id, title, content) SELECT 'other-ideas', 'post ' || g, 'x' FROM generate_series(1, 200) g");
+$featul->sql("INSERT INTO post (id, board_id, title, content, slug) SELECT gen_random_uuid(), 'other-ideas', 'post ' || g, 'x', gen_random_uuid() FROM generate_series(1, 200) g");
 $featul->wait_for_requests(200, host => 'other.example.com');
 cmp_ok(time - $start, '<', 2, 'other integrations run at full speed');
 $featul->wait_until_settled;
@@ -59,9 +59,9 @@ $featul->forget;
 $featul->script({});
 $featul->set('delivery', 'off');
 $featul->wait_for_sql('SELECT config_loaded_at > pg_conf_load_time() FROM featul_integrations.stat_worker');
-$featul->sql("INSERT INTO vote (post_id, fingerprint) SELECT 'popular', 'more ' || g FROM generate_series(1, 12) g");
-$featul->sql("INSERT INTO comment (post_id, content, author_id) VALUES ('popular', 'in between', 'mina')");
-$featul->sql("INSERT INTO vote (post_id, fingerprint) SELECT 'popular', 'few ' || g FROM generate_series(1, 9) g");
+$featul->sql("INSERT INTO vote (id, post_id, fingerprint, type) SELECT gen_random_uuid(), 'popular', 'more ' || g, 'upvote' FROM generate_series(1, 12) g");
+$featul->sql("INSERT INTO comment (id, post_id, content, author_id) VALUES (gen_random_uuid(), 'popular', 'in between', 'mina')");
+$featul->sql("INSERT INTO vote (id, post_id, fingerprint, type) SELECT gen_random_uuid(), 'popular', 'few ' || g, 'upvote' FROM generate_series(1, 9) g");
 $featul->set('delivery', 'on');
 $featul->wait_until_settled;
 @requests = $featul->requests(host => 'discord.com');
@@ -79,7 +79,7 @@ sub burst
 	$featul->script({ 'discord.com/' => $steps });
 	$featul->set('delivery', 'off');
 	$featul->wait_for_sql('SELECT config_loaded_at > pg_conf_load_time() FROM featul_integrations.stat_worker');
-	$featul->sql("INSERT INTO vote (post_id, fingerprint) SELECT 'popular', gen_random_uuid() FROM generate_series(1, 12)");
+	$featul->sql("INSERT INTO vote (id, post_id, fingerprint, type) SELECT gen_random_uuid(), 'popular', gen_random_uuid(), 'upvote' FROM generate_series(1, 12)");
 	$featul->set('delivery', 'on');
 	$last->() if $last;
 	$featul->wait_until_settled;
@@ -112,12 +112,11 @@ $featul->connect('discord');
 $featul->script({});
 $featul->forget;
 $featul->sql(<<'END');
-ALTER TABLE comment_reaction DROP CONSTRAINT comment_reaction_type_check;
 UPDATE post SET roadmap_status = NULL WHERE id = 'popular';
 UPDATE post SET roadmap_status = 'planned' WHERE id = 'popular';
 UPDATE post SET roadmap_status = 'odd' WHERE id = 'popular';
 INSERT INTO comment (id, post_id, content, author_id) VALUES ('told', 'popular', 'x', 'mina');
-INSERT INTO comment_reaction (comment_id, user_id, type) VALUES ('told', 'vera', 'upvote'), ('told', 'sam', 'downvote'), ('told', 'adam', 'heart');
+INSERT INTO comment_reaction (id, comment_id, user_id, type) VALUES (gen_random_uuid(), 'told', 'vera', 'upvote'), (gen_random_uuid(), 'told', 'sam', 'downvote'), (gen_random_uuid(), 'told', 'adam', 'heart');
 END
 $featul->wait_until_settled;
 my @authors = map { $_->{json}{embeds}[0]{author}{name} } $featul->requests(host => 'discord.com');
@@ -140,7 +139,7 @@ $featul->sql_as('olivia', "SELECT integration_disconnect('acme', t) FROM unnest(
 $featul->connect('webhook');
 $featul->forget;
 $featul->script({ 'hook.example.com/' => [ { status => 500 } ] });
-$featul->sql("INSERT INTO post (board_id, title, content) SELECT 'ideas', 'down ' || g, 'x' FROM generate_series(1, 40) g");
+$featul->sql("INSERT INTO post (id, board_id, title, content, slug) SELECT gen_random_uuid(), 'ideas', 'down ' || g, 'x', gen_random_uuid() FROM generate_series(1, 40) g");
 $featul->wait_for_sql("SELECT failures >= 14 FROM featul_integrations.health JOIN featul_integrations.integration i ON i.id = integration_id WHERE i.workspace_id = 'acme'");
 my $failed = $featul->sql("SELECT count(*) FROM featul_integrations.deliveries WHERE type = 'webhook' AND workspace_id = 'acme' AND state = 'failed'");
 cmp_ok($failed, '<', 10, 'an endpoint that is down does not use up everything that waits for it');
@@ -158,7 +157,7 @@ foreach my $call ("integration_connect('acme', 'webhook', '$Featul::url{webhook}
 	$featul->set('retry_delay', '20ms');
 	$featul->wait_for_sql('SELECT config_loaded_at > pg_conf_load_time() FROM featul_integrations.stat_worker');
 	$featul->script({ 'hook.example.com/' => [ { status => 500 } ] });
-	$featul->sql("INSERT INTO post (board_id, title, content) SELECT 'ideas', 'down ' || g, 'x' FROM generate_series(1, 40) g");
+	$featul->sql("INSERT INTO post (id, board_id, title, content, slug) SELECT gen_random_uuid(), 'ideas', 'down ' || g, 'x', gen_random_uuid() FROM generate_series(1, 40) g");
 	$featul->wait_for_sql("SELECT failures >= 10 FROM featul_integrations.health JOIN featul_integrations.integration i ON i.id = integration_id WHERE i.workspace_id = 'acme'");
 	$featul->set('retry_delay', '10min');
 	$featul->wait_for_sql('SELECT config_loaded_at > pg_conf_load_time() FROM featul_integrations.stat_worker');

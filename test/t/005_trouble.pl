@@ -155,8 +155,8 @@ CREATE TRIGGER poison BEFORE DELETE ON featul_integrations.queue FOR EACH ROW EX
 END
 $log_start = -s $node->logfile;
 $featul->script({ 'hook.example.com/' => [ { until => 'all' } ] });
-$featul->sql("INSERT INTO post (id, board_id, title, content) SELECT CASE g WHEN 3 THEN 'poison' ELSE 'p' || g END, "
-	  . "'ideas', 'with poison ' || g, 'x' FROM generate_series(1, 8) g");
+$featul->sql("INSERT INTO post (id, board_id, title, content, slug) SELECT CASE g WHEN 3 THEN 'poison' ELSE 'p' || g END, "
+	  . "'ideas', 'with poison ' || g, 'x', 'p' || g FROM generate_series(1, 8) g");
 $featul->wait_for_sql('SELECT in_flight = 8 FROM featul_integrations.stat_worker');
 $featul->release('all');
 $featul->wait_for_sql("SELECT array_agg(post_id) = '{poison}' FROM featul_integrations.queue");

@@ -53,7 +53,7 @@ limit_file_size($limit);
 my $log_start = -s $node->logfile;
 $featul->script({ 'hook.example.com/' => [ { body => 'y' x 1000 } ] });
 $featul->sql(<<'END');
-INSERT INTO post (board_id, title, content) SELECT 'ideas', 'full ' || n, 'x' FROM generate_series(1, 200) n
+INSERT INTO post (id, board_id, title, content, slug) SELECT gen_random_uuid(), 'ideas', 'full ' || n, 'x', gen_random_uuid() FROM generate_series(1, 200) n
 END
 $node->wait_for_log(qr/WARNING: .*featul_integrations worker: could not extend file/, $log_start);
 cmp_ok($featul->sql('SELECT count(*) FROM featul_integrations.queue'), '>', 0, 'what cannot be logged stays in the queue');
@@ -74,7 +74,7 @@ isnt($status, 0, 'no connection is left');
 like($stderr, qr/too many clients|remaining connection slots/, 'which is why');
 my $pid = $sessions[0]->query(q(SELECT pid FROM featul_integrations.stat_worker WHERE database = 'postgres'));
 $sessions[0]->query("SELECT pg_terminate_backend($pid)");
-$sessions[0]->query(q(INSERT INTO post (board_id, title, content) VALUES ('ideas', 'out of connections', 'x')));
+$sessions[0]->query(q(INSERT INTO post (id, board_id, title, content, slug) VALUES (gen_random_uuid(), 'ideas', 'out of connections', 'x', gen_random_uuid())));
 $featul->wait_for_requests(1, where => sub { ($_[0]{json}{post}{title} // '') eq 'out of connections' });
 pass('a worker that ended comes back all the same, and delivers');
 $_->quit foreach @sessions;

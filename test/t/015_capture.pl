@@ -26,10 +26,10 @@ sub titles
 
 $featul->sql(<<'END');
 BEGIN;
-INSERT INTO post (board_id, title, content) VALUES ('ideas', 'prepared-1', 'c');
+INSERT INTO post (id, board_id, title, content, slug) VALUES (gen_random_uuid(), 'ideas', 'prepared-1', 'c', gen_random_uuid());
 PREPARE TRANSACTION 'one';
 BEGIN;
-INSERT INTO post (board_id, title, content) VALUES ('ideas', 'prepared-2', 'c');
+INSERT INTO post (id, board_id, title, content, slug) VALUES (gen_random_uuid(), 'ideas', 'prepared-2', 'c', gen_random_uuid());
 PREPARE TRANSACTION 'two';
 END
 $featul->post(title => 'before');
@@ -47,9 +47,9 @@ $node->safe_psql($dbname, 'CREATE DATABASE publisher');
 my $tables = slurp_file("$Featul::test_dir/featul.sql");
 $node->safe_psql('publisher', $tables);
 $node->safe_psql('publisher', <<'END');
-INSERT INTO "user" (id, name, email) VALUES ('olivia', 'O', 'o@example.com');
-INSERT INTO workspace (id, name, slug, owner_id) VALUES ('acme', 'A', 'acme', 'olivia');
-INSERT INTO board (id, workspace_id, name, slug) VALUES ('ideas', 'acme', 'I', 'ideas');
+INSERT INTO "user" (id, name, email, email_verified) VALUES ('olivia', 'O', 'o@example.com', true);
+INSERT INTO workspace (id, name, slug, owner_id, domain) VALUES ('acme', 'A', 'acme', 'olivia', 'acme.example.com');
+INSERT INTO board (id, workspace_id, name, slug, created_by) VALUES ('ideas', 'acme', 'I', 'ideas', 'olivia');
 CREATE PUBLICATION posts FOR TABLE post;
 SELECT pg_create_logical_replication_slot('posts', 'pgoutput');
 END
@@ -58,7 +58,7 @@ $featul->sql("CREATE SUBSCRIPTION posts CONNECTION \$\$$connection\$\$ PUBLICATI
 	  . "WITH (create_slot = false, copy_data = false, slot_name = posts)");
 $featul->forget;
 $node->safe_psql('publisher',
-	"INSERT INTO post (id, board_id, title, content) VALUES ('replicated', 'ideas', 'replicated', 'c')");
+	"INSERT INTO post (id, board_id, title, content, slug) VALUES ('replicated', 'ideas', 'replicated', 'c', 'replicated')");
 $featul->wait_for_sql("SELECT count(*) = 1 FROM post WHERE id = 'replicated'");
 $featul->post(title => 'local');
 $featul->wait_for_requests(1);
@@ -87,10 +87,10 @@ foreach my $encoding (sort keys %encodings)
 	local $featul->{dbname} = $database;
 	$featul->connect('webhook', url => "https://hook.example.com/$database");
 	# $sql has bytes of the database's encoding
-	$featul->sql("SET client_encoding = '$encoding'; INSERT INTO post (board_id, title, content, author_id) "
-		  . "VALUES ('ideas', $sql, repeat($sql, 20000), 'mina')");
-	$featul->sql("SET client_encoding = '$encoding'; INSERT INTO comment (post_id, content, author_name) "
-		  . "SELECT id, $sql, $sql FROM post");
+	$featul->sql("SET client_encoding = '$encoding'; INSERT INTO post (id, board_id, title, content, slug, author_id) "
+		  . "VALUES (gen_random_uuid(), 'ideas', $sql, repeat($sql, 20000), gen_random_uuid(), 'mina')");
+	$featul->sql("SET client_encoding = '$encoding'; INSERT INTO comment (id, post_id, content, author_name) "
+		  . "SELECT gen_random_uuid(), id, $sql, $sql FROM post");
 	my ($post, $comment) = $featul->wait_for_requests(2, path => "/$database");
 	is($post->{json}{post}{title}, $expected, "$encoding: a title arrives");
 	is($comment->{json}{comment}{author}{name}, $expected, "$encoding: a name arrives");
@@ -107,7 +107,7 @@ $featul->sql('ALTER SYSTEM SET featul_integrations.delivery = off');
 $node->reload;
 my $script = $node->basedir . '/insert.sql';
 append_to_file($script,
-	"INSERT INTO post (board_id, title, content, author_id) VALUES ('ideas', 'load', 'c', 'mina');\n");
+	"INSERT INTO post (id, board_id, title, content, slug, author_id) VALUES (gen_random_uuid(), 'ideas', 'load', 'c', gen_random_uuid(), 'mina');\n");
 my $before = -s $node->logfile;
 my $load = IPC::Run::start(
 	[ 'pgbench', '-n', '-c', 4, '-t', 4000, '-f', $script, '-h', $node->host, '-p', $node->port, $dbname ],
@@ -140,7 +140,7 @@ sub available_memory
 sub huge_post
 {
 	my ($id, $length) = @_;
-	return "INSERT INTO post (id, board_id, title, content) VALUES ('$id', 'ideas', 't', repeat('x', $length))";
+	return "INSERT INTO post (id, board_id, title, content, slug) VALUES ('$id', 'ideas', 't', repeat('x', $length), '$id')";
 }
 
 SKIP:
@@ -155,8 +155,8 @@ SKIP:
 	# what does not have PostgreSQL make copies needs next to nothing
 	my $peak = $featul->sql(<<'END');
 UPDATE post SET is_pinned = true WHERE id = 'hugest-post';
-INSERT INTO vote (post_id, user_id) VALUES ('hugest-post', 'vera');
-INSERT INTO comment (post_id, content) SELECT 'hugest-post', content FROM post WHERE id = 'hugest-post';
+INSERT INTO vote (id, post_id, user_id, type) VALUES (gen_random_uuid(), 'hugest-post', 'vera', 'upvote');
+INSERT INTO comment (id, post_id, content) SELECT gen_random_uuid(), 'hugest-post', content FROM post WHERE id = 'hugest-post';
 SELECT (regexp_match(pg_read_file('/proc/self/status'), 'VmHWM:\s+(\d+)'))[1]::int / 1024;
 END
 	cmp_ok($peak, '<', 200, "changes of the post, votes and comments of that size take $peak MB");

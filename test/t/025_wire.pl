@@ -34,8 +34,8 @@ my $secret = $featul->sql_as('olivia', "SELECT integration_secret('acme')");
 # ---------------------------------------------------------------------------
 
 $featul->sql(<<'END');
-INSERT INTO post (id, board_id, title, content, slug, author_id, created_at)
-	VALUES ('p1', 'ideas', 'Dark mode', E'My eyes hurt.\n"Always" \\ at night 🌙', 'dark-mode', 'mina', '2026-03-01 09:30:00.987');
+INSERT INTO post (id, board_id, title, content, slug, author_id, roadmap_status, created_at)
+	VALUES ('p1', 'ideas', 'Dark mode', E'My eyes hurt.\n"Always" \\ at night 🌙', 'dark-mode', 'mina', 'pending', '2026-03-01 09:30:00.987');
 END
 my ($slack) = $featul->wait_for_requests(1, host => 'hooks.slack.com');
 my ($discord) = $featul->wait_for_requests(1, host => 'discord.com');
@@ -107,7 +107,7 @@ my @steps = (
 		post_json(status => '"planned"') . ',"changes":{"locked":{"from":false,"to":true}}'
 	],
 	[
-		'post.upvoted', q{INSERT INTO vote (post_id, user_id) VALUES ('p1', 'sam')},
+		'post.upvoted', q{INSERT INTO vote (id, post_id, user_id, type) VALUES (gen_random_uuid(), 'p1', 'sam', 'upvote')},
 		post_json(status => '"planned"') . ',"vote":{"author":{"name":"Sam"}}'
 	],
 	[
@@ -122,12 +122,12 @@ my @steps = (
 	],
 	[
 		'comment.mention',
-		q{INSERT INTO comment_mention (comment_id, mentioned_user_id, mentioned_by) VALUES ('c1', 'mina', 'adam')},
+		q{INSERT INTO comment_mention (id, comment_id, mentioned_user_id, mentioned_by) VALUES (gen_random_uuid(), 'c1', 'mina', 'adam')},
 		post_json(status => '"planned"', upvotes => 60) . ",$comment" . ',"mention":{"name":"Mina"}'
 	],
 	[
 		'comment.reaction',
-		q{INSERT INTO comment_reaction (comment_id, user_id, type) VALUES ('c1', 'vera', 'upvote')},
+		q{INSERT INTO comment_reaction (id, comment_id, user_id, type) VALUES (gen_random_uuid(), 'c1', 'vera', 'upvote')},
 		post_json(status => '"planned"', upvotes => 60)
 		  . ",$comment"
 		  . ',"reaction":{"type":"upvote","author":{"name":"Vera"}}'

@@ -103,7 +103,7 @@ my ($rotated) = $featul->wait_for_requests(1, where => sub { ($_[0]{json}{post}{
 is($featul->signature_problem($rotated, $_), '', 'rotated: signed by both') foreach $secret, $new_secret;
 
 # Filters: events, boards and rule, each of which must hold
-$featul->sql("INSERT INTO board (id, workspace_id, name, slug) VALUES ('bugs', 'acme', 'Bugs', 'bugs')");
+$featul->sql("INSERT INTO board (id, workspace_id, name, slug, created_by) VALUES ('bugs', 'acme', 'Bugs', 'bugs', 'olivia')");
 $featul->connect('webhook', url => 'https://filtered.example.com/hook',
 	more => ", events => '{post.created,post.pinned}', boards => '{bugs}', rule => '\$.post.title starts with \"yes\"'");
 $featul->post(title => 'yes, but elsewhere');

@@ -92,7 +92,7 @@ answer('429', 'slack', { status => 429, headers => { 'Retry-After' => 1 } }, $de
 
 $featul->script(\%script);
 $featul->workspace($_->{workspace}, $_->{type} => $_->{url}) foreach @cases;
-$featul->sql("INSERT INTO post (id, board_id, title, content) SELECT w.id || '-post', w.id || '-ideas', 'T', 'C' FROM workspace w WHERE w.id LIKE 'case%'");
+$featul->sql("INSERT INTO post (id, board_id, title, content, slug) SELECT w.id || '-post', w.id || '-ideas', 'T', 'C', w.id || '-post' FROM workspace w WHERE w.id LIKE 'case%'");
 $featul->wait_until_settled;
 $featul->wait_for_sql("SELECT count(*) FROM featul_integrations.integration WHERE NOT is_active",
 	scalar grep { $_->{expected} =~ /f$/ } @cases);
@@ -120,7 +120,7 @@ is($featul->sql_as('olivia', sprintf($status, $archived->{workspace})),
 # At most an hour, whatever an endpoint says
 $featul->script({ 'long.example.com/' => [ { status => 429, headers => { 'Retry-After' => 86400 * 365 } } ] });
 $featul->workspace('long', webhook => 'https://long.example.com/');
-$featul->sql("INSERT INTO post (board_id, title, content) VALUES ('long-ideas', 'T', 'C')");
+$featul->sql("INSERT INTO post (id, board_id, title, content, slug) VALUES (gen_random_uuid(), 'long-ideas', 'T', 'C', gen_random_uuid())");
 $featul->wait_for_sql("SELECT h.hold_until BETWEEN now() + '59 min' AND now() + '60 min 1 s' FROM featul_integrations.health h JOIN featul_integrations.integration i ON i.id = h.integration_id WHERE i.workspace_id = 'long'");
 pass('a hold lasts an hour at most');
 

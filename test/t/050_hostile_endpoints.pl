@@ -99,8 +99,8 @@ sub post_in
 	my ($count, @workspaces) = @_;
 
 	$featul->sql(<<"END");
-INSERT INTO post (board_id, title, content, author_id)
-SELECT w || '-ideas', 'title', 'content', 'mina'
+INSERT INTO post (id, board_id, title, content, slug, author_id)
+SELECT gen_random_uuid(), w || '-ideas', 'title', 'content', gen_random_uuid(), 'mina'
 FROM unnest('{@{[join ',', @workspaces]}}'::text[]) w, generate_series(1, $count)
 END
 	return;

@@ -112,8 +112,8 @@ foreach my $address (@literals)
 	$featul->workspace('rebound' . $n++, webhook => "https://$host{$address}/");
 }
 $featul->sql(<<'END');
-INSERT INTO post (board_id, title, content, author_id)
-SELECT id, 'title', 'content', 'mina' FROM board WHERE id LIKE 'rebound%'
+INSERT INTO post (id, board_id, title, content, slug, author_id)
+SELECT gen_random_uuid(), id, 'title', 'content', gen_random_uuid(), 'mina' FROM board WHERE id LIKE 'rebound%'
 END
 $featul->wait_until_settled;
 is( $featul->sql(<<'END'), scalar(@literals), 'the socket is refused for each of them');
@@ -128,7 +128,7 @@ END
 # A name that resolves (through the resolver itself) to the loopback addresses
 $featul->set('connect_to', 'resolves.example.com:443:localhost:' . $featul->port('server'));
 $featul->workspace('resolves', webhook => 'https://resolves.example.com/');
-$featul->sql(q(INSERT INTO post (board_id, title, content, author_id) VALUES ('resolves-ideas', 'title', 'content', 'mina')));
+$featul->sql(q(INSERT INTO post (id, board_id, title, content, slug, author_id) VALUES (gen_random_uuid(), 'resolves-ideas', 'title', 'content', gen_random_uuid(), 'mina')));
 $featul->wait_until_settled;
 is($featul->sql(q(SELECT error FROM featul_integrations.attempt WHERE workspace_id = 'resolves')),
 	'the address is not public', 'a name that resolves to a loopback address');
@@ -148,14 +148,14 @@ Featul::wait_for(
 	},
 	'the allowed network');
 pass('allowed_networks opens what it names');
-$featul->sql(q(INSERT INTO post (board_id, title, content, author_id) VALUES ('resolves-ideas', 'allowed', 'content', 'mina')));
+$featul->sql(q(INSERT INTO post (id, board_id, title, content, slug, author_id) VALUES (gen_random_uuid(), 'resolves-ideas', 'allowed', 'content', gen_random_uuid(), 'mina')));
 $featul->wait_until_settled;
 is(scalar($featul->requests(host => 'resolves.example.com', event => 'post.created')), 1, 'for the worker too');
 is(wrong('PT400', map { "https://$_/" } '127.0.0.2', '[::1]', '10.0.0.1', '2130706434'), '', 'and nothing else');
 is(wrong('', map { "https://$_/" } '127.0.0.1', '2130706433', '[::ffff:127.0.0.1]'), '', 'in whichever spelling');
 $featul->set('allowed_networks', '10.0.0.0/8');
 $featul->wait_for_sql(q(SELECT count(*) > 0 FROM featul_integrations.stat_worker WHERE config_loaded_at > now() - interval '10 s'));
-$featul->sql(q(INSERT INTO post (board_id, title, content, author_id) VALUES ('resolves-ideas', 'closed again', 'content', 'mina')));
+$featul->sql(q(INSERT INTO post (id, board_id, title, content, slug, author_id) VALUES (gen_random_uuid(), 'resolves-ideas', 'closed again', 'content', gen_random_uuid(), 'mina')));
 $featul->wait_until_settled;
 is(scalar($featul->requests(host => 'resolves.example.com', event => 'post.created')), 1, 'taken back, it is closed again');
 

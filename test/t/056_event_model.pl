@@ -52,7 +52,10 @@ foreach my $seed (@seeds)
 	$featul->node->safe_psql('postgres', "CREATE DATABASE $dbname");
 	$featul->set_up_database($dbname);
 	$featul->node->safe_psql($dbname, <<'END');
-INSERT INTO board (id, workspace_id, name, slug, is_system) VALUES ('system', 'acme', 'System', 'system', true), ('other', 'acme', 'Other', 'other', NULL);
+ALTER TABLE board ALTER is_system DROP NOT NULL;
+ALTER TABLE comment ALTER is_internal DROP NOT NULL;
+INSERT INTO board (id, workspace_id, name, slug, is_system, created_by)
+	VALUES ('system', 'acme', 'System', 'system', true, 'olivia'), ('other', 'acme', 'Other', 'other', NULL, 'olivia');
 SET featul_integrations.user_id = 'olivia';
 SELECT integration_connect('acme', 'webhook', 'https://hook.example.com/');
 END

@@ -59,7 +59,7 @@ $elsewhere->poll_query_until('restored',
 	"SELECT count(*) = 1 FROM featul_integrations.stat_worker WHERE database = 'restored'")
   or die 'no worker came to the restored database';
 $elsewhere->safe_psql('restored',
-	q{INSERT INTO post (board_id, title, content) VALUES ('ideas', 'in the copy', '-')});
+	q{INSERT INTO post (id, board_id, title, content, slug) VALUES (gen_random_uuid(), 'ideas', 'in the copy', '-', gen_random_uuid())});
 is($elsewhere->safe_psql('restored', 'SELECT count(*) FROM featul_integrations.queue'), 0, 'nothing is captured for them');
 Featul::wait_for(sub { slurp_file($elsewhere->logfile) =~ /WARNING:.*(restore|copy|inactive)/ }, 'a WARNING in the log');
 is(scalar($featul->requests), 0, 'nothing was sent');
@@ -67,7 +67,7 @@ is(scalar($featul->requests), 0, 'nothing was sent');
 is($elsewhere->safe_psql('restored', 'SELECT featul_integrations.activate_restored()'), 3, 'the owner activates them');
 $elsewhere->safe_psql('restored', <<"END");
 UPDATE post SET status = 'published' WHERE id = '$hidden';
-INSERT INTO post (board_id, title, content) VALUES ('ideas', 'activated', '-');
+INSERT INTO post (id, board_id, title, content, slug) VALUES (gen_random_uuid(), 'ideas', 'activated', '-', gen_random_uuid());
 END
 $featul->wait_for_requests(1, host => 'hook.example.com');
 is(titles(), 'activated', 'and they deliver; what was told before the dump is not told again');
@@ -108,7 +108,7 @@ $standby->poll_query_until('postgres', 'SELECT NOT EXISTS (SELECT FROM featul_in
   or die 'the new primary does not deliver what was pending';
 is(titles(), join(',', sort map { "under way $_" } 1 .. 12),
 	'after promotion all that was pending arrives, and nothing that was delivered does again');
-$standby->safe_psql('postgres', q{INSERT INTO post (board_id, title, content) VALUES ('ideas', 'on the new primary', '-')});
+$standby->safe_psql('postgres', q{INSERT INTO post (id, board_id, title, content, slug) VALUES (gen_random_uuid(), 'ideas', 'on the new primary', '-', gen_random_uuid())});
 Featul::wait_for(sub { titles() =~ /on the new primary/ }, 'the new primary to deliver');
 
 # the old primary, fenced
@@ -122,7 +122,7 @@ is($featul->sql('SELECT count(DISTINCT integration_id) > 0 FROM featul_integrati
 	'the old primary has deliveries pending');
 $featul->post(title => 'on the old primary');
 my $pending = $featul->sql('SELECT count(*) FROM featul_integrations.queue');
-$standby->safe_psql('postgres', q{INSERT INTO post (board_id, title, content) VALUES ('ideas', 'later', '-')});
+$standby->safe_psql('postgres', q{INSERT INTO post (id, board_id, title, content, slug) VALUES (gen_random_uuid(), 'ideas', 'later', '-', gen_random_uuid())});
 Featul::wait_for(sub { titles() =~ /later/ }, 'the new primary to deliver once more');
 is(titles(), 'later', 'and fenced, it sends nothing');
 is($featul->sql('SELECT count(*) FROM featul_integrations.queue'), $pending, '... and keeps it all');

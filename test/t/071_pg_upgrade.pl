@@ -25,6 +25,7 @@ UNION ALL SELECT 'attempt', a.delivery_id || ' ' || a.state || ' ' || a.at FROM 
 UNION ALL SELECT 'integration', i::text FROM featul_integrations.integration i
 UNION ALL SELECT 'binding', b::text FROM featul_integrations.binding b
 UNION ALL SELECT 'mark', m::text FROM featul_integrations.mark m
+UNION ALL SELECT 'imported', m::text FROM featul_integrations.imported m
 ORDER BY 1, 2
 END
 
@@ -50,14 +51,14 @@ sub old_cluster
 	$featul->set_up_database('app');
 	$featul->connect($_) foreach qw(slack discord webhook);
 
-	$featul->sql("INSERT INTO post (id, board_id, title, content) VALUES ('told', 'ideas', 'told', 'c')");
+	$featul->sql("INSERT INTO post (id, board_id, title, content, slug) VALUES ('told', 'ideas', 'told', 'c', 'told')");
 	$featul->wait_for_requests(3);
 	$featul->wait_until_settled;
 	$featul->sql("UPDATE post SET status = 'archived' WHERE id = 'told'");
 
 	$featul->set('retry_delay', '1h');
 	$featul->script({ '' => [ { status => 500 } ] });
-	$featul->sql("INSERT INTO post (id, board_id, title, content) VALUES ('late', 'ideas', 'late', 'c')");
+	$featul->sql("INSERT INTO post (id, board_id, title, content, slug) VALUES ('late', 'ideas', 'late', 'c', 'late')");
 	$featul->wait_for_requests(3, status => 500);
 	$featul->wait_for_sql('SELECT count(*) = 3 FROM featul_integrations.queue WHERE attempts = 1');
 	$featul->sql("UPDATE post SET roadmap_status = '$_' WHERE id = 'late'") foreach qw(planned completed);

@@ -44,9 +44,9 @@ my $script = "$load->{dir}/tenants.sql";
 append_to_file($script, <<'END');
 \set tenant random(1, 4)
 WITH p AS (
-	INSERT INTO post (board_id, title, content, author_id)
-	VALUES ('t:tenant-ideas', 'soak', repeat('word ', 50), 'mina') RETURNING id),
-v AS (INSERT INTO vote (post_id, user_id) SELECT id, 'sam' FROM p)
+	INSERT INTO post (id, board_id, title, content, slug, author_id)
+	VALUES (gen_random_uuid(), 't:tenant-ideas', 'soak', repeat('word ', 50), gen_random_uuid(), 'mina') RETURNING id),
+v AS (INSERT INTO vote (id, post_id, user_id, type) SELECT gen_random_uuid(), id, 'sam', 'upvote' FROM p)
 INSERT INTO soak_ledger SELECT 't:tenant', event, id FROM p, unnest('{post.created,post.upvoted}'::text[]) event;
 END
 

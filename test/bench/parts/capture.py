@@ -22,8 +22,8 @@ from stats import Row, number, ratios
 
 NAME = "capture"
 
-INSERT = """INSERT INTO {schema}.post (board_id, title, content, slug, author_id)
-VALUES ('{board}', 'Dark mode for the dashboard', '{content}', 'dark-mode', '{author}');
+INSERT = """INSERT INTO {schema}.post (id, board_id, title, content, slug, author_id)
+VALUES (gen_random_uuid(), '{board}', 'Dark mode for the dashboard', '{content}', gen_random_uuid(), '{author}');
 """
 
 

@@ -17,8 +17,8 @@ RATE = 200
 CLIENTS = 4
 
 INSERT = """\\set n :n + 1
-INSERT INTO public.post (board_id, title, content, slug, author_id)
-VALUES ('{board}', 'bench:{run}.:client_id.:n', '{content}', 'dark-mode', '{author}');
+INSERT INTO public.post (id, board_id, title, content, slug, author_id)
+VALUES (gen_random_uuid(), '{board}', 'bench:{run}.:client_id.:n', '{content}', gen_random_uuid(), '{author}');
 """
 
 

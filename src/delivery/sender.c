@@ -1,0 +1,430 @@
+/*
+ * sender.c
+ *		Starting requests.
+ *
+ * dispatch.c says what goes out.  Here the events of a batch of deliveries are
+ * read, rendered and given to the network.  One statement for many events is much
+ * cheaper than one for each: what the same lanes will send next is read along, and
+ * kept.
+ */
+#include "postgres.h"
+
+#include "utils/hsearch.h"
+#include "utils/memutils.h"
+#include "lib/ilist.h"
+
+#include "base/compat.h"
+#include "base/event_kind.h"
+#include "channel/channel.h"
+#include "delivery/sender.h"
+#include "delivery/statement.h"
+#include "network/http.h"
+
+/* Requests started before the network gets its turn again. */
+#define START_BATCH 64
+
+/* Events read with one statement: of those being started, then of those to come. */
+#define EVENT_BATCH 256
+
+/* Deliveries that one message to people stands for, itself not counted. */
+#define MERGE_LIMIT 499
+
+/* Events kept for what will be sent soon (bytes), and for how long at most (ms). */
+#define MAX_CACHED_BYTES (4 * 1024 * 1024)
+#define MAX_CACHED_MS 60000
+
+/* ------------------------------------------------------------------------
+ * Events kept for later
+ * ------------------------------------------------------------------------ */
+
+/* An event kept for one delivery. */
+typedef struct CachedEvent
+{
+	int64		id; /* hash key: the delivery's */
+	EventKey	key;
+	Event	   *event;
+	TimestampTz since;
+	dlist_node	node;
+} CachedEvent;
+
+struct EventCache
+{
+	MemoryContext context; /* of all of it */
+	HTAB		 *events;
+	dlist_head	  by_age; /* the oldest first */
+	Size		  bytes;
+};
+
+/* Creates a cache in a context of its own. */
+static EventCache *
+cache_create(void)
+{
+	MemoryContext context = AllocSetContextCreate(
+		TopMemoryContext, "featul_integrations events", ALLOCSET_DEFAULT_SIZES);
+	EventCache *cache = MemoryContextAllocZero(context, sizeof(EventCache));
+	HASHCTL		info = { .keysize = sizeof(int64),
+						 .entrysize = sizeof(CachedEvent),
+						 .hcxt = context };
+
+	cache->context = context;
+	cache->events =
+		hash_create("events", 256, &info, HASH_ELEM | HASH_BLOBS | HASH_CONTEXT);
+	dlist_init(&cache->by_age);
+	return cache;
+}
+
+/* Takes an entry out; its event is the caller's to pfree. */
+static Event *
+cache_remove(EventCache *cache, CachedEvent *entry)
+{
+	Event *event = entry->event;
+
+	dlist_delete(&entry->node);
+	cache->bytes -= GetMemoryChunkSpace(event);
+	hash_search(cache->events, &entry->id, HASH_REMOVE, NULL);
+	return event;
+}
+
+/* Lets go of what was kept for deliveries that did not go out after all. */
+static void
+cache_expire(EventCache *cache, TimestampTz now)
+{
+	while (!dlist_is_empty(&cache->by_age))
+	{
+		CachedEvent *entry = dlist_head_element(CachedEvent, node, &cache->by_age);
+
+		if (now - entry->since < MAX_CACHED_MS * INT64CONST(1000))
+			break;
+		pfree(cache_remove(cache, entry));
+	}
+}
+
+/* The event kept for a delivery, the caller's to pfree from now on; or NULL. */
+static Event *
+cache_take(EventCache *cache, int64 id, EventKey key)
+{
+	CachedEvent *entry = hash_search(cache->events, &id, HASH_FIND, NULL);
+
+	if (entry == NULL || entry->key.partition != key.partition || entry->key.id != key.id)
+		return NULL;
+	return cache_remove(cache, entry);
+}
+
+/* Copies a string to *room, which moves on; NULL stays NULL. */
+static const char *
+copy_string(char **room, const char *string)
+{
+	char *copy = *room;
+
+	if (string == NULL)
+		return NULL;
+	strcpy(copy, string);
+	*room += strlen(string) + 1;
+	return copy;
+}
+
+static Size
+string_size(const char *string)
+{
+	return string ? strlen(string) + 1 : 0;
+}
+
+/* An event in one piece of memory. */
+static Event *
+copy_event(MemoryContext context, const Event *event)
+{
+	Event *copy = MemoryContextAlloc(context, sizeof(Event) + string_size(event->name) +
+												  string_size(event->webhook_id) +
+												  string_size(event->payload) +
+												  string_size(event->context));
+	char  *room = (char *) (copy + 1);
+
+	*copy = *event;
+	copy->name = copy_string(&room, event->name);
+	copy->webhook_id = copy_string(&room, event->webhook_id);
+	copy->payload = copy_string(&room, event->payload);
+	copy->context = copy_string(&room, event->context);
+	return copy;
+}
+
+/* Keeps a copy of the event of a delivery, unless too much is kept already. */
+static void
+cache_put(EventCache *cache, int64 id, EventKey key, const Event *event, TimestampTz now)
+{
+	Event		*copy;
+	CachedEvent *entry;
+	bool		 found;
+
+	if (cache->bytes >= MAX_CACHED_BYTES)
+		return;
+	copy = copy_event(cache->context, event);
+	entry = hash_search(cache->events, &id, HASH_ENTER, &found);
+	if (found)
+	{
+		cache->bytes -= GetMemoryChunkSpace(entry->event);
+		pfree(entry->event);
+		dlist_delete(&entry->node);
+	}
+	entry->key = key;
+	entry->event = copy;
+	entry->since = now;
+	dlist_push_tail(&cache->by_age, &entry->node);
+	cache->bytes += GetMemoryChunkSpace(copy);
+}
+
+/* ------------------------------------------------------------------------
+ * Set-up
+ * ------------------------------------------------------------------------ */
+
+/* See sender.h. */
+void
+sender_init(Sender *sender, Recovery *recovery, Settler *settler)
+{
+	sender->recovery = recovery;
+	sender->settler = settler;
+}
+
+/* See sender.h. */
+void
+sender_reset(Sender *sender, Dispatch *dispatch, HttpClient *http)
+{
+	sender->dispatch = dispatch;
+	sender->http = http;
+	if (sender->cache)
+		MemoryContextDelete(sender->cache->context);
+	sender->cache = NULL;
+	sender->cache = cache_create();
+}
+
+/* ------------------------------------------------------------------------
+ * A batch
+ * ------------------------------------------------------------------------ */
+
+/* What is being started, and the events that are read for it. */
+typedef struct Batch
+{
+	Sender	   *sender;
+	TimestampTz now;
+	int			count;
+	Outgoing outgoing[START_BATCH]; /* delivery NULL once that has succeeded or failed */
+	int		 rendering; /* index of the one being rendered: an error is on its account */
+	int		 n_events;
+	EventKey keys[EVENT_BATCH];
+	int		 index[EVENT_BATCH]; /* in outgoing; -1: to be kept */
+	int64	 ids[EVENT_BATCH];	 /* of the deliveries */
+} Batch;
+
+/* Renders and sends one. */
+static void
+start_delivery(Batch *batch, int index, const Event *event)
+{
+	Outgoing   *outgoing = &batch->outgoing[index];
+	Event		merged = *event;
+	HttpRequest request;
+
+	Assert(outgoing->delivery != NULL);
+	batch->rendering = index;
+	merged.count = outgoing->count;
+	channel_request(&outgoing->endpoint, &merged, &request);
+	request.tag = outgoing->delivery;
+	http_start(batch->sender->http, &request);
+	outgoing->delivery = NULL;
+	batch->rendering = -1;
+}
+
+/* True if several events of this name may become one message. */
+static bool
+event_merges(const char *name)
+{
+	EventKind kind = name ? event_kind(name) : EVENT_COUNT;
+
+	return kind < EVENT_COUNT && event_definitions[kind].merges;
+}
+
+/*
+ * Lets deliveries to people go out as one message where many are waiting: those
+ * that come next about the same post, as long as they are the same event.
+ */
+static void
+merge_waiting(Outgoing *outgoing)
+{
+	EventKey keys[MERGE_LIMIT + 1];
+	int		 count = dispatch_mergeable(outgoing, keys, MERGE_LIMIT);
+	int		 same = 0;
+	char   **names;
+
+	if (count == 0)
+		return;
+	names = queue_read_event_names(keys, count + 1);
+	if (!event_merges(names[0]))
+		return;
+	while (same < count && names[same + 1] && strcmp(names[same + 1], names[0]) == 0)
+		same++;
+	dispatch_merge(outgoing, same);
+}
+
+/* Adds an event to those that are to be read. */
+static void
+want_event(Batch *batch, EventKey key, int64 id, int index)
+{
+	Assert(batch->n_events < EVENT_BATCH);
+	batch->keys[batch->n_events] = key;
+	batch->ids[batch->n_events] = id;
+	batch->index[batch->n_events] = index;
+	batch->n_events++;
+}
+
+/* Sends those whose events are here already; the others' are to be read. */
+static void
+start_cached(Batch *batch)
+{
+	batch->n_events = 0;
+	for (int i = 0; i < batch->count; i++)
+	{
+		Outgoing *outgoing = &batch->outgoing[i];
+		Event	 *event;
+
+		if (outgoing->delivery == NULL)
+			continue;
+		event = cache_take(batch->sender->cache, outgoing->id, outgoing->event);
+		if (event)
+		{
+			start_delivery(batch, i, event);
+			pfree(event);
+		}
+		else
+			want_event(batch, outgoing->event, outgoing->id, i);
+	}
+}
+
+/* Adds what their lanes will send next. */
+static void
+look_ahead(Batch *batch)
+{
+	Delivery *deliveries[START_BATCH];
+	Following following[EVENT_BATCH];
+	int		  needed = batch->n_events;
+	int		  count;
+
+	for (int i = 0; i < needed; i++)
+		deliveries[i] = batch->outgoing[batch->index[i]].delivery;
+	count = dispatch_following(deliveries, needed, following, EVENT_BATCH - needed);
+	for (int i = 0; i < count; i++)
+		want_event(batch, following[i].event, following[i].id, -1);
+}
+
+/* queue_read_events() callback: sends the event's delivery, or keeps it for later. */
+static void
+take_event(int index, const Event *event, void *argument)
+{
+	Batch *batch = argument;
+
+	if (batch->index[index] >= 0)
+		start_delivery(batch, batch->index[index], event);
+	else
+		cache_put(batch->sender->cache, batch->ids[index], batch->keys[index], event,
+				  batch->now);
+}
+
+/* Reads the events of what is being started, and sends them. */
+static void
+start_batch(Batch *batch)
+{
+	EventCache *cache = batch->sender->cache;
+
+	table_begin("sending");
+	for (int i = 0; i < batch->count; i++)
+		if (batch->outgoing[i].delivery && batch->outgoing[i].mergeable)
+			merge_waiting(&batch->outgoing[i]);
+	start_cached(batch);
+	if (batch->n_events > 0)
+	{
+		cache_expire(cache, batch->now);
+		if (cache->bytes < MAX_CACHED_BYTES)
+			look_ahead(batch);
+		queue_read_events(batch->keys, batch->n_events, take_event, batch);
+	}
+	table_commit();
+}
+
+/* Settles one of those being started as failed. */
+static void
+fail_outgoing(Batch *batch, int index, const char *error)
+{
+	settler_fail(batch->sender->settler, batch->outgoing[index].delivery, error);
+	batch->outgoing[index].delivery = NULL;
+}
+
+/* In PG_CATCH: the one that could not be rendered fails, and nothing else does. */
+static void
+rendering_failed(Batch *batch)
+{
+	ErrorData *error = recovery_take_error(batch->sender->recovery->context);
+
+	fail_outgoing(batch, batch->rendering, error->message);
+	batch->rendering = -1;
+}
+
+/*
+ * Tries to start what is left of the batch.  Returns true if there is nothing more
+ * to try: then *failed tells whether the database could not be read.
+ */
+static bool
+try_batch(Batch *batch, bool *failed)
+{
+	volatile bool done = true;
+
+	*failed = false;
+	PG_TRY();
+	{
+		start_batch(batch);
+	}
+	PG_CATCH();
+	{
+		if (batch->rendering >= 0)
+		{
+			rendering_failed(batch);
+			done = false;
+		}
+		else
+		{
+			recovery_after_error(batch->sender->recovery);
+			*failed = true;
+		}
+	}
+	PG_END_TRY();
+	MemoryContextSwitchTo(batch->sender->recovery->context);
+	return done;
+}
+
+/* See sender.h. */
+bool
+sender_send(Sender *sender, TimestampTz now)
+{
+	Batch *batch;
+	bool   failed;
+
+	if (settler_full(sender->settler))
+		return false;
+	batch = palloc0(sizeof(Batch));
+	batch->sender = sender;
+	batch->now = now;
+	batch->rendering = -1;
+	while (batch->count < START_BATCH &&
+		   dispatch_next(sender->dispatch, now, &batch->outgoing[batch->count]))
+		batch->count++;
+	if (batch->count == 0)
+		return false;
+	while (!try_batch(batch, &failed))
+		;
+	for (int i = 0; i < batch->count; i++)
+	{
+		if (batch->outgoing[i].delivery == NULL)
+			continue;
+		if (failed)
+			dispatch_put_back(batch->outgoing[i].delivery);
+		else
+			fail_outgoing(batch, i, "the event is no longer kept");
+	}
+	return !failed;
+}

@@ -1,0 +1,364 @@
+/*
+ * settler.c
+ *		Results: judged, kept, and recorded in batches; health; the end of
+ *		integrations.
+ *
+ * What an answer means is not decided here but by the channel (its verdict) and by
+ * outcome.c (its consequences).  Results that could not be recorded are kept, and
+ * nothing new is started once there are too many of them.
+ */
+#include "postgres.h"
+
+#include "access/xact.h"
+#include "utils/memutils.h"
+
+#include "base/compat.h"
+#include "delivery/lane_health.h"
+#include "delivery/lane_roster.h"
+#include "delivery/outcome.h"
+#include "delivery/settler.h"
+#include "delivery/statement.h"
+#include "network/http.h"
+
+/* Results are recorded when there are so many, or when the oldest is so old (ms). */
+#define SETTLE_BATCH 256
+#define SETTLE_MS 20
+
+/* Results not recorded yet beyond which nothing new is started. */
+#define MAX_UNSETTLED 2048
+
+/* Failures in a row after which results are recorded one by one. */
+#define PATIENCE 2
+
+#define CANCEL_BATCH 1000
+#define HEALTH_BATCH 500
+
+/* Characters of a response that are kept (docs/receivers.md). */
+#define RESPONSE_CHARACTERS 1000
+
+/* See settler.h. */
+void
+settler_init(Settler *settler, Recovery *recovery)
+{
+	settler->recovery = recovery;
+	settler->context = AllocSetContextCreate(
+		TopMemoryContext, "featul_integrations results", ALLOCSET_DEFAULT_SIZES);
+}
+
+/* See settler.h. */
+void
+settler_reset(Settler *settler, Dispatch *dispatch, HttpClient *http)
+{
+	settler->dispatch = dispatch;
+	settler->http = http;
+	settler->unsettled = NIL;
+	settler->failures = 0;
+	MemoryContextReset(settler->context);
+}
+
+/* ------------------------------------------------------------------------
+ * Judging
+ * ------------------------------------------------------------------------ */
+
+/* So many new settlements, to be filled in and recorded.  Their context is current. */
+static Settlement **
+new_settlements(Settler *settler, int count)
+{
+	Settlement **settlements = palloc(count * sizeof(Settlement *));
+
+	Assert(CurrentMemoryContext == settler->context);
+	if (settler->unsettled == NIL)
+		settler->since = GetCurrentTimestamp();
+	for (int i = 0; i < count; i++)
+		settlements[i] = palloc0(sizeof(Settlement));
+	return settlements;
+}
+
+/* Draws the consequences of an attempt, which is in the settler's context. */
+static void
+take_attempt(Settler *settler, Delivery *delivery, const Attempt *attempt)
+{
+	int			 count = outcome_count(delivery);
+	Settlement **settlements = new_settlements(settler, count);
+
+	outcome_of_attempt(delivery, attempt, GetCurrentTimestamp(), settlements);
+	for (int i = 0; i < count; i++)
+		settler->unsettled = lappend(settler->unsettled, settlements[i]);
+	pfree(settlements);
+}
+
+/* A response being judged: an error meanwhile is on its account. */
+typedef struct Judgement
+{
+	Settler	   *settler;
+	HttpResult *result; /* or NULL */
+} Judgement;
+
+/* Judges what has arrived.  A transaction, as texts may have to be converted. */
+static void
+judge_results(Judgement *judgement)
+{
+	Settler *settler = judgement->settler;
+
+	SetCurrentStatementStartTimestamp();
+	StartTransactionCommand();
+	while ((judgement->result = http_next_result(settler->http)) != NULL)
+	{
+		HttpResult	 *result = judgement->result;
+		Delivery	 *delivery = result->tag;
+		MemoryContext old_context = MemoryContextSwitchTo(settler->context);
+		Attempt		  attempt = { .http_status = result->status,
+								  .duration_ms = result->duration_ms };
+
+		attempt.verdict = channel_judge(outcome_channel(delivery), result);
+		if (result->body_length > 0)
+			attempt.response = channel_response_excerpt(result, RESPONSE_CHARACTERS);
+		take_attempt(settler, delivery, &attempt);
+		http_release(settler->http, result);
+		MemoryContextSwitchTo(old_context);
+	}
+	CommitTransactionCommand();
+}
+
+/* In PG_CATCH: a response that cannot even be judged is a failed attempt. */
+static void
+judging_failed(Judgement *judgement)
+{
+	Settler	   *settler = judgement->settler;
+	HttpResult *result = judgement->result;
+	ErrorData  *error = recovery_take_error(settler->context);
+	Attempt		attempt = { .verdict = { .kind = VERDICT_RETRY, .error = error->message },
+							.http_status = result->status,
+							.duration_ms = result->duration_ms };
+
+	take_attempt(settler, result->tag, &attempt);
+	http_release(settler->http, result);
+}
+
+/* See settler.h. */
+void
+settler_take_results(Settler *settler)
+{
+	while (http_has_result(settler->http))
+	{
+		Judgement judgement = { .settler = settler };
+
+		PG_TRY();
+		{
+			judge_results(&judgement);
+		}
+		PG_CATCH();
+		{
+			if (judgement.result == NULL)
+				PG_RE_THROW();
+			judging_failed(&judgement);
+		}
+		PG_END_TRY();
+		MemoryContextSwitchTo(settler->recovery->context);
+	}
+}
+
+/* See settler.h. */
+void
+settler_fail(Settler *settler, Delivery *delivery, const char *error)
+{
+	MemoryContext old_context = MemoryContextSwitchTo(settler->context);
+	Settlement	**settlements = new_settlements(settler, 1);
+
+	outcome_unsendable(delivery, pstrdup(error), GetCurrentTimestamp(), settlements[0]);
+	settler->unsettled = lappend(settler->unsettled, settlements[0]);
+	pfree(settlements);
+	MemoryContextSwitchTo(old_context);
+}
+
+/* ------------------------------------------------------------------------
+ * Recording
+ * ------------------------------------------------------------------------ */
+
+/* See settler.h. */
+bool
+settler_full(const Settler *settler)
+{
+	return list_length(settler->unsettled) >= MAX_UNSETTLED;
+}
+
+/* See settler.h. */
+TimestampTz
+settler_due_at(const Settler *settler)
+{
+	if (settler->unsettled == NIL)
+		return 0;
+	return TimestampTzPlusMilliseconds(settler->since, SETTLE_MS);
+}
+
+/* See settler.h. */
+bool
+settler_due(const Settler *settler, TimestampTz now)
+{
+	ClosingLane closing;
+
+	if (settler->unsettled == NIL)
+		return false;
+	/* what could be sent has been: with nothing in flight there is nothing to wait for */
+	return list_length(settler->unsettled) >= SETTLE_BATCH ||
+		   dispatch_in_flight(settler->dispatch) == 0 || now >= settler_due_at(settler) ||
+		   roster_next_closing(settler->dispatch, &closing);
+}
+
+/* Step: records a list of results. */
+static void
+record_results(void *settlements)
+{
+	table_begin("recording results");
+	attempt_record(settlements);
+	table_commit();
+}
+
+/* Forgets the first results, which have been recorded or given up. */
+static void
+drop_results(Settler *settler, int count)
+{
+	Assert(0 < count && count <= list_length(settler->unsettled));
+	for (int i = 0; i < count; i++)
+		outcome_settled(list_nth(settler->unsettled, i));
+	settler->unsettled = list_delete_first_n(settler->unsettled, count);
+	settler->since = GetCurrentTimestamp();
+	if (settler->unsettled == NIL)
+		MemoryContextReset(settler->context);
+}
+
+/* Records one result, if need be without its response. */
+static bool
+record_one(Settler *settler, Settlement *settlement)
+{
+	List *one = list_make1(settlement);
+
+	if (recovery_run(settler->recovery, record_results, one))
+		return true;
+	if (settlement->response == NULL)
+		return false;
+	settlement->response = NULL;
+	return recovery_run(settler->recovery, record_results, one);
+}
+
+/*
+ * Records results one by one, after they could not be recorded together.  One
+ * that fails where another one has succeeded is set aside: it stays in the queue,
+ * and this process does not touch it again.
+ */
+static void
+record_one_by_one(Settler *settler)
+{
+	bool succeeded = false;
+
+	while (settler->unsettled != NIL)
+	{
+		Settlement *settlement = linitial(settler->unsettled);
+
+		if (record_one(settler, settlement))
+			succeeded = true;
+		else if (succeeded)
+			ereport(
+				WARNING,
+				(errmsg("featul_integrations worker: the result of delivery " INT64_FORMAT
+						" could not be recorded and is set aside",
+						settlement->id)));
+		else
+		{
+			/* try another first next time */
+			settler->unsettled = lappend(settler->unsettled, settlement);
+			settler->unsettled = list_delete_first(settler->unsettled);
+			return;
+		}
+		drop_results(settler, 1);
+	}
+}
+
+/* See settler.h. */
+bool
+settler_record(Settler *settler)
+{
+	if (settler->failures >= PATIENCE)
+		record_one_by_one(settler);
+	else if (recovery_run(settler->recovery, record_results, settler->unsettled))
+		drop_results(settler, list_length(settler->unsettled));
+	settler->failures = settler->unsettled == NIL ? 0 : settler->failures + 1;
+	return settler->unsettled == NIL;
+}
+
+/* ------------------------------------------------------------------------
+ * Health and the end of integrations
+ * ------------------------------------------------------------------------ */
+
+/* Step: writes down how integrations fare. */
+static void
+save_health(void *argument)
+{
+	Settler		 *settler = argument;
+	int			  count;
+	HealthChange *changes = lane_health_due(settler->dispatch, HEALTH_BATCH, &count);
+
+	if (count == 0)
+		return;
+	table_begin("recording health");
+	health_save(changes, count);
+	table_commit();
+	lane_health_saved(settler->dispatch, changes, count, GetCurrentTimestamp());
+}
+
+/* See settler.h. */
+bool
+settler_save_health(Settler *settler)
+{
+	return recovery_run(settler->recovery, save_health, settler);
+}
+
+/* Step: makes integrations inactive whose endpoint is gone. */
+static void
+deactivate(void *argument)
+{
+	Settler *settler = argument;
+	GoneLane gone;
+
+	while (lane_next_gone(settler->dispatch, &gone))
+	{
+		Deactivation result;
+
+		table_begin("making an integration inactive");
+		result = health_deactivate(&gone.integration_id, gone.updated_at, gone.reason);
+		table_commit();
+		lane_deactivated(gone.lane, result, GetCurrentTimestamp());
+	}
+}
+
+/* See settler.h. */
+bool
+settler_deactivate(Settler *settler)
+{
+	return recovery_run(settler->recovery, deactivate, settler);
+}
+
+/* Step: cancels a batch of the lane's deliveries. */
+static void
+cancel(void *argument)
+{
+	const ClosingLane *closing = argument;
+	int				   count;
+
+	table_begin("cancelling deliveries");
+	count = queue_cancel(&closing->integration_id, closing->reason, CANCEL_BATCH);
+	if (count < CANCEL_BATCH)
+		health_forget(&closing->integration_id);
+	table_commit();
+	roster_cancelled(closing->lane, count, CANCEL_BATCH);
+}
+
+/* See settler.h. */
+bool
+settler_cancel(Settler *settler, bool *cancelled)
+{
+	ClosingLane closing;
+
+	*cancelled = roster_next_closing(settler->dispatch, &closing);
+	return !*cancelled || recovery_run(settler->recovery, cancel, &closing);
+}

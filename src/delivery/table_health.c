@@ -1,0 +1,213 @@
+/*
+ * table_health.c
+ *		Integrations and how they fare: the tables integration, health and total,
+ *		as the worker reads and writes them.
+ */
+#include "postgres.h"
+
+#include "catalog/pg_type.h"
+#include "commands/extension.h"
+#include "miscadmin.h"
+#include "utils/builtins.h"
+#include "utils/memutils.h"
+
+#include "base/compat.h"
+#include "base/own_table.h"
+#include "delivery/statement.h"
+#include "delivery/table_health.h"
+
+const int latency_bounds[LATENCY_BUCKETS - 1] = { 10,  25,	 50,   100,	 250,
+												  500, 1000, 2500, 5000, 10000 };
+
+FEATUL_FUNCTION(featul_latency_bounds);
+
+/* See table_health.h. */
+bool
+health_has_extension(void)
+{
+	return OidIsValid(get_extension_oid("featul_integrations", true));
+}
+
+/* See table_health.h. */
+Integrations
+health_read_integrations(void)
+{
+	static Statement select = {
+		"SELECT i.id, i.workspace_id, i.type, i.webhook_url, i.secret, i.previous_secret,"
+		" i.previous_secret_until, i.is_active, coalesce(h.database = $1, false),"
+		" i.inactive_reason, i.updated_at, coalesce(h.failures, 0), h.failing_since, h.held_since,"
+		" h.hold_until"
+		" FROM featul_integrations.integration i"
+		" LEFT JOIN featul_integrations.health h ON h.integration_id = i.id",
+		1,
+		{ OIDOID }
+	};
+	Datum		 values[1] = { ObjectIdGetDatum(MyDatabaseId) };
+	Integrations result;
+
+	statement_run(&select, values, NULL, SPI_OK_SELECT, 0);
+	result.count = SPI_processed;
+	result.rows = MemoryContextAllocHuge(table_context(),
+										 (SPI_processed + 1) * sizeof(Integration));
+	for (int i = 0; i < result.count; i++)
+	{
+		Integration *row = &result.rows[i];
+
+		row->id = result_uuid(i, 1);
+		row->workspace_id = result_text(i, 2);
+		row->type = result_text(i, 3);
+		row->webhook_url = result_text(i, 4);
+		row->secret = result_text(i, 5);
+		row->previous_secret = result_text(i, 6);
+		row->previous_secret_until = DatumGetTimestampTz(result_datum(i, 7, NULL));
+		row->is_active = DatumGetBool(result_datum(i, 8, NULL));
+		row->is_ours = DatumGetBool(result_datum(i, 9, NULL));
+		row->inactive_reason = result_text(i, 10);
+		row->updated_at = DatumGetTimestampTz(result_datum(i, 11, NULL));
+		row->failures = DatumGetInt32(result_datum(i, 12, NULL));
+		row->failing_since = DatumGetTimestampTz(result_datum(i, 13, NULL));
+		row->held_since = DatumGetTimestampTz(result_datum(i, 14, NULL));
+		row->hold_until = DatumGetTimestampTz(result_datum(i, 15, NULL));
+	}
+	SPI_freetuptable(SPI_tuptable);
+	return result;
+}
+
+/* See table_health.h. */
+Deactivation
+health_deactivate(const pg_uuid_t *integration_id, TimestampTz updated_at,
+				  const char *reason)
+{
+	static Statement update = {
+		"WITH mine AS (SELECT id FROM featul_integrations.integration"
+		" WHERE id = $1 AND updated_at = $2 AND is_active FOR NO KEY UPDATE SKIP LOCKED)"
+		" UPDATE featul_integrations.integration i"
+		" SET is_active = false, inactive_reason = $3 FROM mine WHERE i.id = mine.id",
+		3,
+		{ UUIDOID, TIMESTAMPTZOID, TEXTOID }
+	};
+	static Statement locked = { "SELECT FROM featul_integrations.integration"
+								" WHERE id = $1 AND updated_at = $2 AND is_active",
+								2,
+								{ UUIDOID, TIMESTAMPTZOID } };
+	Datum values[3] = { UUIDPGetDatum(integration_id), TimestampTzGetDatum(updated_at),
+						CStringGetTextDatum(reason) };
+
+	statement_run(&update, values, NULL, SPI_OK_UPDATE, 0);
+	if (SPI_processed > 0)
+		return DEACTIVATION_DONE;
+	statement_run(&locked, values, NULL, SPI_OK_SELECT, 1);
+	return SPI_processed > 0 ? DEACTIVATION_LOCKED : DEACTIVATION_DONE;
+}
+
+/* See table_health.h. */
+void
+health_forget(const pg_uuid_t *integration_id)
+{
+	static Statement delete = {
+		"WITH gone AS ("
+		"DELETE FROM featul_integrations.health h WHERE h.integration_id IN"
+		" (SELECT l.integration_id FROM featul_integrations.health l WHERE l.integration_id = $1"
+		" FOR UPDATE SKIP LOCKED)"
+		" AND NOT EXISTS (SELECT FROM featul_integrations.integration i WHERE i.id = $1)"
+		" AND NOT EXISTS (SELECT FROM featul_integrations.queue q WHERE q.integration_id = $1)"
+		" RETURNING h.*)"
+		" INSERT INTO featul_integrations.total AS t"
+		" (database, type, delivered, failed, retried, latency, latency_sum_ms)"
+		" SELECT g.database, g.type, g.delivered, g.failed, g.retried, g.latency, g.latency_sum_ms"
+		" FROM gone g WHERE g.type IS NOT NULL"
+		" ON CONFLICT (database, type) DO UPDATE SET delivered = t.delivered + excluded.delivered,"
+		" failed = t.failed + excluded.failed, retried = t.retried + excluded.retried,"
+		" latency = featul_integrations.latency_add(t.latency, excluded.latency),"
+		" latency_sum_ms = t.latency_sum_ms + excluded.latency_sum_ms",
+		1,
+		{ UUIDOID }
+	};
+	Datum values[1] = { UUIDPGetDatum(integration_id) };
+
+	statement_run(&delete, values, NULL, SPI_OK_INSERT, 0);
+}
+
+/* featul_integrations.latency_bounds() */
+Datum
+featul_latency_bounds(PG_FUNCTION_ARGS)
+{
+	Datum bounds[LATENCY_BUCKETS - 1];
+
+	for (int i = 0; i < lengthof(bounds); i++)
+		bounds[i] = Int32GetDatum(latency_bounds[i]);
+	PG_RETURN_DATUM(array_of(bounds, NULL, lengthof(bounds), INT4OID));
+}
+
+/* The counts of a change as an array's text. */
+static char *
+latency_text(const HealthChange *change)
+{
+	StringInfoData text;
+
+	initStringInfo(&text);
+	for (int i = 0; i < LATENCY_BUCKETS; i++)
+		appendStringInfo(&text, "%c" INT64_FORMAT, i == 0 ? '{' : ',',
+						 change->latency[i]);
+	appendStringInfoChar(&text, '}');
+	return text.data;
+}
+
+/* Saves one; false if there is a row for it that somebody has locked. */
+static bool
+save_one(const HealthChange *change)
+{
+	static Statement update = {
+		"UPDATE featul_integrations.health SET"
+		" last_triggered_at = coalesce($2, last_triggered_at), failures = $3,"
+		" failing_since = $4, held_since = $5, hold_until = $6,"
+		" last_http_status = $7, last_error = $8, delivered = delivered + $9,"
+		" failed = failed + $10, retried = retried + $11,"
+		" latency = featul_integrations.latency_add(latency, $12::bigint[]),"
+		" latency_sum_ms = latency_sum_ms + $13"
+		" WHERE integration_id = (SELECT integration_id FROM featul_integrations.health"
+		" WHERE integration_id = $1 FOR NO KEY UPDATE SKIP LOCKED)",
+		13,
+		{ UUIDOID, TIMESTAMPTZOID, INT4OID, TIMESTAMPTZOID, TIMESTAMPTZOID,
+		  TIMESTAMPTZOID, INT4OID, TEXTOID, INT8OID, INT8OID, INT8OID, TEXTOID, INT8OID }
+	};
+	static Statement locked = {
+		"SELECT FROM featul_integrations.health WHERE integration_id = $1", 1, { UUIDOID }
+	};
+	Columns columns;
+	Datum	values[13];
+	char	nulls[13];
+
+	columns_init(&columns, 13, 1);
+	columns.values[0][0] = UUIDPGetDatum(&change->integration_id);
+	columns_set_time(&columns, 1, 0, change->triggered_at);
+	columns.values[2][0] = Int32GetDatum(change->failures);
+	columns_set_time(&columns, 3, 0, change->failing_since);
+	columns_set_time(&columns, 4, 0, change->held_since);
+	columns_set_time(&columns, 5, 0, change->hold_until);
+	columns_set_int(&columns, 6, 0, change->http_status, 0);
+	columns_set_text(&columns, 7, 0, change->error);
+	columns.values[8][0] = Int64GetDatum(change->delivered);
+	columns.values[9][0] = Int64GetDatum(change->failed);
+	columns.values[10][0] = Int64GetDatum(change->retried);
+	columns_set_text(&columns, 11, 0, latency_text(change));
+	columns.values[12][0] = Int64GetDatum(change->latency_sum);
+	for (int i = 0; i < 13; i++)
+	{
+		values[i] = columns.values[i][0];
+		nulls[i] = columns.nulls[i][0] ? 'n' : ' ';
+	}
+	statement_run(&update, values, nulls, SPI_OK_UPDATE, 0);
+	if (SPI_processed > 0)
+		return true;
+	statement_run(&locked, values, NULL, SPI_OK_SELECT, 1);
+	return SPI_processed == 0;
+}
+
+/* See table_health.h. */
+void
+health_save(HealthChange *changes, int count)
+{
+	for (int i = 0; i < count; i++)
+		changes[i].saved = save_one(&changes[i]);
+}
