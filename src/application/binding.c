@@ -15,16 +15,12 @@
  */
 #include "postgres.h"
 
-#include "access/genam.h"
 #include "access/htup_details.h"
 #include "access/relation.h"
-#include "access/stratnum.h"
 #include "access/table.h"
 #include "access/tableam.h"
 #include "access/xact.h"
 #include "catalog/namespace.h"
-#include "catalog/pg_am.h"
-#include "catalog/pg_index.h"
 #include "catalog/pg_class.h"
 #include "catalog/pg_inherits.h"
 #include "catalog/pg_type.h"
@@ -38,8 +34,10 @@
 #include "utils/memutils.h"
 #include "utils/rel.h"
 #include "utils/snapmgr.h"
+#include "utils/syscache.h"
 
 #include "application/binding.h"
+#include "application/fetch.h"
 #include "application/user_context.h"
 #include "base/compat.h"
 #include "base/errors.h"
@@ -66,6 +64,42 @@ static uint64 epoch = 0;
  * The cache and its invalidation
  * ------------------------------------------------------------------------ */
 
+/* The hash key of a compiled binding: the first fields of a BoundRelation. */
+typedef struct BindingKey
+{
+	Oid	   relid;
+	Source source;
+} BindingKey;
+
+StaticAssertDecl(offsetof(BoundRelation, source) == offsetof(BindingKey, source) &&
+					 offsetof(BoundRelation, version) == sizeof(BindingKey),
+				 "a BoundRelation begins with its key");
+
+/* A compiled binding; NULL if there is none. */
+static BoundRelation *
+find_compiled(Source source, Oid relid)
+{
+	BindingKey key = { .relid = relid, .source = source };
+
+	return hash_search(bound_relations, &key, HASH_FIND, NULL);
+}
+
+/* Marks compiled bindings: all, or those only whose SQL names what others have made. */
+static void
+invalidate_compiled(bool all)
+{
+	HASH_SEQ_STATUS scan;
+	BoundRelation  *relation;
+
+	hash_seq_init(&scan, bound_relations);
+	while ((relation = hash_seq_search(&scan)) != NULL)
+		if (all || relation->foreign_names)
+		{
+			relation->valid = false;
+			generation++;
+		}
+}
+
 /*
  * Relcache callback: marks what may have changed.  Must not look at catalogs.
  * The binding's own table decides over everything; a bound relation over
@@ -74,37 +108,49 @@ static uint64 epoch = 0;
 static void
 invalidate_relation(Datum unused, Oid relid)
 {
-	HASH_SEQ_STATUS scan;
-	BoundRelation  *relation;
-
 	if (!OidIsValid(relid) || relid == bindings.table)
 	{
 		bindings.valid = false;
 		generation++;
-		hash_seq_init(&scan, bound_relations);
-		while ((relation = hash_seq_search(&scan)) != NULL)
-			relation->valid = false;
+		invalidate_compiled(true);
 		return;
 	}
-	relation = hash_search(bound_relations, &relid, HASH_FIND, NULL);
-	if (relation)
+	for (Source source = 0; source < SOURCE_COUNT; source++)
 	{
+		BoundRelation *relation = find_compiled(source, relid);
+
+		if (relation == NULL)
+			continue;
 		relation->valid = false;
 		generation++;
 	}
+}
+
+/*
+ * Syscache callback: a schema, function, type or operator may have another name, and the
+ * SQL of a binding has names in it.  Every table's is under its schema's; few name more.
+ */
+static void
+invalidate_names(Datum unused, int cache, uint32 hash)
+{
+	invalidate_compiled(cache == NAMESPACEOID);
 }
 
 /* Once per process. */
 static void
 initialize_cache(void)
 {
-	HASHCTL control = { .keysize = sizeof(Oid), .entrysize = sizeof(BoundRelation) };
+	static const int names[] = { NAMESPACEOID, PROCOID, TYPEOID, OPEROID };
+	HASHCTL			 control = { .keysize = sizeof(BindingKey),
+								 .entrysize = sizeof(BoundRelation) };
 
 	if (bound_relations)
 		return;
 	bound_relations =
 		hash_create("featul_integrations bindings", 32, &control, HASH_ELEM | HASH_BLOBS);
 	CacheRegisterRelcacheCallback(invalidate_relation, (Datum) 0);
+	for (int i = 0; i < lengthof(names); i++)
+		CacheRegisterSyscacheCallback(names[i], invalidate_names, (Datum) 0);
 }
 
 /* See binding.h. */
@@ -294,8 +340,8 @@ compile_column(BoundRelation *bound, Relation relation, int column,
 	caller = MemoryContextSwitchTo(bound->context);
 	result->parsed = copyObject(node);
 	result->foreign = expression_calls_foreign(node);
-	if (result->foreign)
-		bound->foreign_functions = true;
+	bound->foreign_functions = bound->foreign_functions || result->foreign;
+	bound->foreign_names = bound->foreign_names || expression_names_foreign(node);
 	result->type = getBaseType(exprType(bare));
 	result->sql = expression_deparse(node, bound->source, relation);
 	if (IsA(bare, Var))
@@ -311,77 +357,6 @@ compile_column(BoundRelation *bound, Relation relation, int column,
 	else
 		plan_column(bound, result, node);
 	MemoryContextSwitchTo(caller);
-}
-
-/* The type that ids are compared in; InvalidOid where only text would do. */
-static Oid
-id_key_type(Oid type)
-{
-	switch (type)
-	{
-		case TEXTOID:
-		case VARCHAROID:
-			return TEXTOID;
-		case UUIDOID:
-			return UUIDOID;
-		case INT2OID:
-		case INT4OID:
-		case INT8OID:
-			return INT8OID;
-		default:
-			return InvalidOid;
-	}
-}
-
-/* True if this index serves; then *result says how. */
-static bool
-check_id_index(const BoundColumn *id, Relation index, IdIndex *result)
-{
-	Form_pg_index form = index->rd_index;
-	Oid			  operator;
-
-	if (index->rd_rel->relam != BTREE_AM_OID || form->indnkeyatts != 1 ||
-		!form->indisunique || !form->indisvalid || !form->indimmediate ||
-		form->indkey.values[0] != id->attribute ||
-		!heap_attisnull(index->rd_indextuple, Anum_pg_index_indpred, NULL))
-		return false;
-	result->key_type = id_key_type(id->type);
-	result->collation = index->rd_indcollation[0];
-	operator= OidIsValid(result->key_type)
-		? get_opfamily_member(index->rd_opfamily[0], index->rd_opcintype[0],
-							  result->key_type, BTEqualStrategyNumber)
-		: InvalidOid;
-	if (!OidIsValid(operator) || operator>=
-		FirstNormalObjectId ||(OidIsValid(result->collation) &&
-							   !get_collation_isdeterministic(result->collation)))
-		return false;
-	result->equal = get_opcode(operator);
-	result->index = RelationGetRelid(index);
-	return true;
-}
-
-/* Finds an index over the ids alone, in a plain table (a heap) without children. */
-static void
-find_id_index(BoundRelation *bound, Relation relation)
-{
-	ListCell *cell;
-	bool	  found = false;
-
-	memset(&bound->id_index, 0, sizeof(IdIndex));
-	if (bound->column[0].attribute <= 0 ||
-		relation->rd_rel->relkind != RELKIND_RELATION ||
-		relation->rd_rel->relhassubclass || relation->rd_rel->relam != HEAP_TABLE_AM_OID)
-		return;
-	foreach (cell, RelationGetIndexList(relation))
-	{
-		Relation index = index_open(lfirst_oid(cell), AccessShareLock);
-
-		found = check_id_index(&bound->column[0], index, &bound->id_index);
-		index_close(index, AccessShareLock);
-		if (found)
-			return;
-	}
-	memset(&bound->id_index, 0, sizeof(IdIndex));
 }
 
 /* Frees what the last compilation left, but not before the transaction's end. */
@@ -452,7 +427,7 @@ compile_relation(BoundRelation *bound, Relation relation)
 				   psprintf("what is bound as \"%s\" is no table any more", source),
 				   NULL);
 	compile_columns(bound, relation);
-	find_id_index(bound, relation);
+	fetch_find_index(bound, relation);
 }
 
 /*
@@ -476,6 +451,7 @@ compile(BoundRelation *bound)
 	bound->problem = NULL;
 	bound->unsafe_functions = false;
 	bound->foreign_functions = false;
+	bound->foreign_names = false;
 	bound->mutable_functions = false;
 	PG_TRY();
 	{
@@ -538,16 +514,15 @@ binding_peek(Source source, Oid relid)
 	if (!bindings.valid)
 		return NULL;
 	if (bound == NULL || bound->relid != relid)
-		bound = last[source] = hash_search(bound_relations, &relid, HASH_FIND, NULL);
-	return bound && bound->valid && bound->source == source && !plans_are_stale(bound)
-			   ? bound
-			   : NULL;
+		bound = last[source] = find_compiled(source, relid);
+	return bound && bound->valid && !plans_are_stale(bound) ? bound : NULL;
 }
 
 /* See binding.h. */
 BoundRelation *
 binding_of(Source source, Oid relid)
 {
+	BindingKey	   key = { .relid = relid, .source = source };
 	BoundRelation *bound = binding_peek(source, relid);
 	bool		   found;
 
@@ -557,10 +532,10 @@ binding_of(Source source, Oid relid)
 		return NULL;
 	if (bound)
 		report_broken(bound);
-	bound = hash_search(bound_relations, &relid, HASH_ENTER, &found);
+	bound = hash_search(bound_relations, &key, HASH_ENTER, &found);
 	if (!found)
-		memset((char *) bound + sizeof(Oid), 0, sizeof(BoundRelation) - sizeof(Oid));
-	bound->source = source;
+		memset((char *) bound + sizeof(BindingKey), 0,
+			   sizeof(BoundRelation) - sizeof(BindingKey));
 	compile(bound);
 	return bound;
 }

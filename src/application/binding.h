@@ -43,7 +43,7 @@ typedef struct IdIndex
 /* How to read a source's canonical columns from one relation. */
 typedef struct BoundRelation
 {
-	Oid			relid; /* hash key */
+	Oid			relid; /* hash key, with the source: one table may stand for several */
 	Source		source;
 	uint64		version;		  /* another with each compilation */
 	bool		valid;			  /* else it is compiled again when next asked for */
@@ -52,6 +52,7 @@ typedef struct BoundRelation
 	const char *detail;			  /* or NULL */
 	bool		unsafe_functions; /* an expression calls more than built-in functions */
 	bool foreign_functions; /* likewise as written, before SQL functions are inlined */
+	bool foreign_names;		/* SQL names functions, types or operators of others */
 	bool mutable_functions; /* the same row may read differently at another time */
 	const char	 *qualified_name; /* SQL */
 	const char	 *alias;		  /* SQL: of its rows, for whole-row references */

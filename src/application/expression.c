@@ -300,6 +300,44 @@ expression_calls_foreign(Node *expression)
 	return calls_foreign(expression, NULL);
 }
 
+/* Tree walker: see expression_names_foreign(). */
+static bool
+names_foreign(Node *node, void *unused)
+{
+	Oid named = InvalidOid;
+
+	if (node == NULL)
+		return false;
+	switch (nodeTag(node))
+	{
+		case T_Const:
+		case T_RelabelType:
+		case T_CoerceViaIO:
+		case T_ArrayCoerceExpr:
+		case T_ArrayExpr:
+		case T_RowExpr:
+			named = exprType(node);
+			break;
+		case T_OpExpr:
+			named = ((OpExpr *) node)->opno;
+			break;
+		case T_ScalarArrayOpExpr:
+			named = ((ScalarArrayOpExpr *) node)->opno;
+			break;
+		default:
+			break;
+	}
+	return named >= FirstNormalObjectId ||
+		   expression_tree_walker(node, names_foreign, NULL);
+}
+
+/* See expression.h. */
+bool
+expression_names_foreign(Node *expression)
+{
+	return calls_foreign(expression, NULL) || names_foreign(expression, NULL);
+}
+
 /* ------------------------------------------------------------------------
  * Evaluating
  * ------------------------------------------------------------------------ */
