@@ -249,6 +249,12 @@ REVOKE ALL ON FUNCTION featul_integrations.bound_rows(text, text, text) FROM PUB
 COMMENT ON FUNCTION featul_integrations.bound_rows(text, text, text) IS
 'Rows of a source in canonical columns: those of which this column equals the value, or all where there is no such column. For queries of the extension over bindings that call functions of others.';
 
+CREATE FUNCTION featul_integrations.capture_row() RETURNS trigger
+LANGUAGE c AS 'MODULE_PATHNAME', 'featul_capture_row';
+REVOKE ALL ON FUNCTION featul_integrations.capture_row() FROM PUBLIC;
+COMMENT ON FUNCTION featul_integrations.capture_row() IS
+'Row trigger function on the application''s tables: does on a delivery node what capture() does elsewhere, for what the workers of a subscription write.';
+
 CREATE FUNCTION @extschema@.integration_attach(app_schema text DEFAULT 'public', bindings jsonb DEFAULT '{}')
 RETURNS TABLE (source text, relation regclass, events text[])
 LANGUAGE c AS 'MODULE_PATHNAME', 'featul_integration_attach';
@@ -385,12 +391,18 @@ COMMENT ON FUNCTION featul_integrations.integration_changed() IS
 'Trigger: sessions and workers read the integrations again once the transaction has committed, whoever changed them.';
 
 CREATE TRIGGER integration_changed
-AFTER INSERT OR UPDATE OR DELETE OR TRUNCATE ON featul_integrations.integration
+AFTER INSERT OR UPDATE OR DELETE ON featul_integrations.integration
+FOR EACH ROW EXECUTE FUNCTION featul_integrations.integration_changed();
+CREATE TRIGGER integration_truncated
+AFTER TRUNCATE ON featul_integrations.integration
 FOR EACH STATEMENT EXECUTE FUNCTION featul_integrations.integration_changed();
 -- whatever changes the rows (session_replication_role = replica too), sessions and workers must know
 ALTER TABLE featul_integrations.integration ENABLE ALWAYS TRIGGER integration_changed;
+ALTER TABLE featul_integrations.integration ENABLE ALWAYS TRIGGER integration_truncated;
 COMMENT ON TRIGGER integration_changed ON featul_integrations.integration IS
-'A change of integrations takes effect at commit.';
+'A change of integrations takes effect at commit: workers read again what changed.';
+COMMENT ON TRIGGER integration_truncated ON featul_integrations.integration IS
+'Likewise for TRUNCATE: workers read all of them again.';
 
 CREATE FUNCTION featul_integrations.queue_inserted() RETURNS trigger
 LANGUAGE c SET search_path = pg_catalog, pg_temp
@@ -432,8 +444,8 @@ BEGIN
 	ON CONFLICT (integration_id) DO UPDATE SET database = here, failures = 0, failing_since = NULL,
 		held_since = NULL, hold_until = NULL, last_error = NULL;
 
-	-- no row changes, but the trigger on the table makes this known at commit
-	UPDATE featul_integrations.integration SET id = id WHERE false;
+	-- nothing changes, but the trigger on the table makes this known at commit
+	UPDATE featul_integrations.integration i SET id = i.id WHERE i.id = ANY (foreign_ids);
 
 	RETURN (SELECT count(*) FROM featul_integrations.integration i
 		WHERE i.id = ANY (foreign_ids) AND i.is_active);
@@ -549,6 +561,135 @@ COMMENT ON COLUMN featul_integrations.stat_capture.skipped IS 'Changed rows that
 COMMENT ON COLUMN featul_integrations.stat_capture.failed IS 'Times that capture failed on account of the data, and the change was let through.';
 COMMENT ON COLUMN featul_integrations.stat_capture.last_error IS 'The last such failure.';
 COMMENT ON COLUMN featul_integrations.stat_capture.last_error_at IS 'When that was.';
+
+-- ---------------------------------------------------------------------------
+-- The delivery node  (replicated.c, apply_status.c)
+-- ---------------------------------------------------------------------------
+
+CREATE FUNCTION featul_integrations.publication(app_schema text DEFAULT NULL) RETURNS text
+LANGUAGE c STABLE SET search_path = pg_catalog, pg_temp
+AS 'MODULE_PATHNAME', 'featul_publication';
+REVOKE ALL ON FUNCTION featul_integrations.publication(text) FROM PUBLIC;
+COMMENT ON FUNCTION featul_integrations.publication(text) IS
+'The statement that publishes these tables, to be run on the application''s database: those that are bound, or featul''s own in that schema.';
+
+-- On a node: a subscription writes to one of the bound tables at least.
+CREATE FUNCTION featul_integrations.replication_problems(OUT relation regclass, OUT problem text, OUT remedy text)
+RETURNS SETOF record
+LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
+AS $$
+	WITH member AS (
+		SELECT b.source, b.relation, b.columns, p.relid
+		FROM featul_integrations.binding b
+		CROSS JOIN LATERAL (
+			SELECT b.relation::oid AS relid
+			UNION SELECT t.relid FROM pg_partition_tree(b.relation) t
+			UNION SELECT a.relid FROM pg_partition_ancestors(b.relation) a) p
+	), bound AS (
+		SELECT m.source, m.relation, m.columns, sum(pg_relation_size(m.relid)) = 0 AS empty,
+			array_agg(s.subname ORDER BY s.subname) FILTER (WHERE s.oid IS NOT NULL) AS subscriptions,
+			bool_and(r.srsubstate = 'r' AND r.srsublsn IS NULL) AS uncopied,
+			bool_and(r.srsubstate <> 'r' AND NOT s.subenabled) AS waits
+		FROM member m
+		LEFT JOIN pg_subscription_rel r ON r.srrelid = m.relid
+		LEFT JOIN pg_subscription s ON s.oid = r.srsubid
+		GROUP BY m.source, m.relation, m.columns
+	), looked_up AS (
+		SELECT b.relation, array_agg(a.attname::text ORDER BY u.n) AS names, array_agg(a.attnum ORDER BY u.n) AS keys
+		FROM bound b
+		CROSS JOIN unnest(CASE b.source WHEN 'member' THEN '{workspace_id,user_id}'
+			WHEN 'vote' THEN '{}' WHEN 'mention' THEN '{}' WHEN 'reaction' THEN '{}'
+			ELSE '{id}' END::text[]) WITH ORDINALITY AS u (canonical, n)
+		JOIN pg_attribute a ON a.attrelid = b.relation AND quote_ident(a.attname) = b.columns ->> u.canonical
+		GROUP BY b.relation
+	)
+	SELECT b.relation, 'is not replicated', 'On the publisher: ALTER PUBLICATION ... ADD TABLE '
+		|| b.relation || '; here: ALTER SUBSCRIPTION ... REFRESH PUBLICATION'
+	FROM bound b
+	WHERE b.subscriptions IS NULL AND EXISTS (SELECT FROM bound o WHERE o.subscriptions IS NOT NULL)
+	UNION ALL
+	SELECT b.relation, 'was never copied, and is empty',
+		'What was there before is unknown here. Copy it: ALTER SUBSCRIPTION '
+		|| quote_ident(b.subscriptions[1]) || CASE WHEN b.waits THEN ' ENABLE'
+			ELSE ' SET PUBLICATION without it, then with it again (copy_data is on by default)' END
+	FROM bound b WHERE b.empty AND (b.uncopied OR b.waits)
+	UNION ALL
+	SELECT b.relation, 'has no primary key',
+		'The publisher''s UPDATE and DELETE are found by it: ALTER TABLE ' || b.relation || ' ADD PRIMARY KEY ('
+		|| coalesce(b.columns ->> 'id', '...') || ')'
+	FROM bound b
+	WHERE b.subscriptions IS NOT NULL AND NOT EXISTS (
+		SELECT FROM pg_index i WHERE i.indrelid = b.relation AND (i.indisprimary OR i.indisreplident) AND i.indisvalid)
+	UNION ALL
+	SELECT b.relation, 'has no index on what is looked up: ' || array_to_string(l.names, ', '),
+		'CREATE INDEX ON ' || b.relation || ' (' || (SELECT string_agg(quote_ident(n), ', ') FROM unnest(l.names) n) || ')'
+	FROM bound b JOIN looked_up l ON l.relation = b.relation
+	WHERE b.subscriptions IS NOT NULL AND NOT EXISTS (
+		SELECT FROM pg_index i WHERE i.indrelid = b.relation AND i.indisvalid AND i.indpred IS NULL
+			AND i.indkey[0] = ANY (l.keys))
+$$;
+REVOKE ALL ON FUNCTION featul_integrations.replication_problems() FROM PUBLIC;
+COMMENT ON FUNCTION featul_integrations.replication_problems() IS
+'On a delivery node: what is missing of the bound tables (replication, a first copy, a primary key, an index on what is looked up), and what to do. integration_attach() warns of the same.';
+
+CREATE FUNCTION featul_integrations.apply_status(OUT subscription oid, OUT applied_at timestamptz,
+	OUT lag_seconds double precision, OUT last_error text, OUT last_error_at timestamptz, OUT missing_columns text)
+RETURNS SETOF record
+LANGUAGE c VOLATILE SET search_path = pg_catalog, pg_temp
+AS 'MODULE_PATHNAME', 'featul_apply_status';
+REVOKE ALL ON FUNCTION featul_integrations.apply_status() FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION featul_integrations.apply_status() TO pg_monitor;
+COMMENT ON FUNCTION featul_integrations.apply_status() IS 'What view stat_subscription shows beyond PostgreSQL''s own statistics.';
+
+CREATE VIEW featul_integrations.stat_subscription AS
+SELECT s.subname AS subscription,
+	CASE WHEN NOT s.subenabled THEN 'disabled' WHEN NOT w.runs THEN 'stopped'
+		WHEN t.copying IS NOT NULL THEN 'copying'
+		-- one that fails at once is started again and again
+		WHEN a.last_error_at > coalesce(a.applied_at, '-infinity') AND w.started_at > clock_timestamp() - interval '10 seconds'
+		THEN 'stopped' ELSE 'streaming' END AS state,
+	t.copying,
+	-- table "x.y" ... column: "z"
+	substring(a.missing_columns FROM '"([^"]*)"') || substring(a.missing_columns FROM ': ".*$') AS missing_columns,
+	w.last_message_at,
+	round(CASE
+		WHEN s.subenabled AND w.runs THEN greatest(
+			-- the age of what was applied last counts while there is more to apply
+			CASE WHEN w.busy_since IS NOT NULL OR a.applied_at > clock_timestamp() - interval '5 seconds'
+				THEN a.lag_seconds ELSE 0 END,
+			extract(epoch FROM clock_timestamp() - w.busy_since),
+			-- silence: an idle publisher answers twice in wal_receiver_timeout
+			CASE WHEN w.last_message_at < clock_timestamp() - interval '60 seconds'
+				THEN extract(epoch FROM clock_timestamp() - w.last_message_at) END)
+		ELSE extract(epoch FROM clock_timestamp() - a.applied_at) END::numeric, 3) AS lag_seconds,
+	c.apply_error_count + c.sync_error_count AS errors, a.last_error, a.last_error_at
+FROM pg_catalog.pg_subscription s
+JOIN pg_catalog.pg_database d ON d.oid = s.subdbid AND d.datname = pg_catalog.current_database()
+CROSS JOIN LATERAL (
+	SELECT count(p.last_msg_receipt_time) > 0 AS runs, max(p.last_msg_receipt_time) AS last_message_at,
+		min(b.backend_start) AS started_at, min(b.xact_start) AS busy_since
+	FROM pg_catalog.pg_stat_subscription p
+	LEFT JOIN pg_catalog.pg_stat_activity b ON b.pid = p.pid
+	WHERE p.subid = s.oid AND p.relid IS NULL) AS w
+CROSS JOIN LATERAL (
+	SELECT array_agg(r.srrelid::regclass::text ORDER BY r.srrelid::regclass::text) AS copying
+	FROM pg_catalog.pg_subscription_rel r
+	WHERE r.srsubid = s.oid AND r.srsubstate <> 'r') AS t
+LEFT JOIN featul_integrations.apply_status() a ON a.subscription = s.oid
+LEFT JOIN pg_catalog.pg_stat_subscription_stats c ON c.subid = s.oid;
+GRANT SELECT ON featul_integrations.stat_subscription TO pg_monitor;
+COMMENT ON VIEW featul_integrations.stat_subscription IS
+'The subscriptions of this database, where it is a delivery node: none elsewhere.';
+COMMENT ON COLUMN featul_integrations.stat_subscription.state IS
+'streaming; copying: tables are being copied, and nothing is announced; disabled; stopped: there is no apply worker now, as last_error may explain.';
+COMMENT ON COLUMN featul_integrations.stat_subscription.copying IS 'The tables that are not ready yet; NULL: none.';
+COMMENT ON COLUMN featul_integrations.stat_subscription.missing_columns IS
+'Columns that the publisher has and the table here lacks, as far as the last error says: nothing more is applied until they are added.';
+COMMENT ON COLUMN featul_integrations.stat_subscription.last_message_at IS 'When the publisher was heard last; NULL while there is no apply worker.';
+COMMENT ON COLUMN featul_integrations.stat_subscription.lag_seconds IS
+'How far behind the publisher it is: between a commit there and here, or for how long a change has been waiting; without an apply worker, since the last change that came.';
+COMMENT ON COLUMN featul_integrations.stat_subscription.errors IS 'Errors while applying or copying, since the statistics were reset.';
+COMMENT ON COLUMN featul_integrations.stat_subscription.last_error IS 'Why a worker of this subscription ended, since the server started; it may be over.';
 
 CREATE FUNCTION featul_integrations.latency_bounds() RETURNS integer[]
 LANGUAGE c IMMUTABLE PARALLEL SAFE SET search_path = pg_catalog, pg_temp

@@ -24,6 +24,7 @@
 
 #include "application/attach.h"
 #include "application/binding.h"
+#include "application/replicated.h"
 #include "application/resolve.h"
 #include "base/compat.h"
 #include "base/event_kind.h"
@@ -33,22 +34,39 @@
 typedef struct TriggerDefinition
 {
 	Source		source;
-	const char *event;		/* lower case: part of the trigger's name */
-	const char *transition; /* REFERENCING clause, or "" */
+	const char *name;		/* part of the trigger's */
+	const char *event;		/* SQL */
+	const char *transition; /* REFERENCING clause, or ""; NULL: a row trigger */
 } TriggerDefinition;
 
 #define OLD_ROWS "REFERENCING OLD TABLE AS old_rows"
 #define NEW_ROWS "REFERENCING NEW TABLE AS new_rows"
 #define BOTH_ROWS "REFERENCING OLD TABLE AS old_rows NEW TABLE AS new_rows"
+#define EACH_ROW NULL
 
 static const TriggerDefinition trigger_definitions[] = {
-	{ SOURCE_WORKSPACE, "delete", OLD_ROWS }, { SOURCE_WORKSPACE, "truncate", "" },
-	{ SOURCE_BOARD, "update", BOTH_ROWS },	  { SOURCE_BOARD, "delete", "" },
-	{ SOURCE_BOARD, "truncate", "" },		  { SOURCE_POST, "insert", NEW_ROWS },
-	{ SOURCE_POST, "update", BOTH_ROWS },	  { SOURCE_COMMENT, "insert", NEW_ROWS },
-	{ SOURCE_COMMENT, "update", BOTH_ROWS },  { SOURCE_VOTE, "insert", NEW_ROWS },
-	{ SOURCE_MENTION, "insert", NEW_ROWS },	  { SOURCE_REACTION, "insert", NEW_ROWS },
-	{ SOURCE_REACTION, "update", BOTH_ROWS },
+	/* what sessions do */
+	{ SOURCE_WORKSPACE, "delete", "DELETE", OLD_ROWS },
+	{ SOURCE_WORKSPACE, "truncate", "TRUNCATE", "" },
+	{ SOURCE_BOARD, "update", "UPDATE", BOTH_ROWS },
+	{ SOURCE_BOARD, "delete", "DELETE", "" },
+	{ SOURCE_BOARD, "truncate", "TRUNCATE", "" },
+	{ SOURCE_POST, "insert", "INSERT", NEW_ROWS },
+	{ SOURCE_POST, "update", "UPDATE", BOTH_ROWS },
+	{ SOURCE_COMMENT, "insert", "INSERT", NEW_ROWS },
+	{ SOURCE_COMMENT, "update", "UPDATE", BOTH_ROWS },
+	{ SOURCE_VOTE, "insert", "INSERT", NEW_ROWS },
+	{ SOURCE_MENTION, "insert", "INSERT", NEW_ROWS },
+	{ SOURCE_REACTION, "insert", "INSERT", NEW_ROWS },
+	{ SOURCE_REACTION, "update", "UPDATE", BOTH_ROWS },
+	/* what the workers of a subscription do (capture_row.c) */
+	{ SOURCE_WORKSPACE, "row", "DELETE", EACH_ROW },
+	{ SOURCE_BOARD, "row", "UPDATE OR DELETE", EACH_ROW },
+	{ SOURCE_POST, "row", "INSERT OR UPDATE OR DELETE", EACH_ROW },
+	{ SOURCE_COMMENT, "row", "INSERT OR UPDATE OR DELETE", EACH_ROW },
+	{ SOURCE_VOTE, "row", "INSERT OR DELETE", EACH_ROW },
+	{ SOURCE_MENTION, "row", "INSERT OR DELETE", EACH_ROW },
+	{ SOURCE_REACTION, "row", "INSERT OR UPDATE OR DELETE", EACH_ROW },
 };
 
 /* See attach.h. */
@@ -133,7 +151,8 @@ typedef struct WantedTrigger
 
 /*
  * Triggers on the bound tables and on each of their partitions and children: a
- * statement fires only those of the table that it names.
+ * statement fires only those of the table that it names.  Row triggers of a
+ * partitioned table PostgreSQL itself gives to its partitions, also later ones.
  */
 static List *
 wanted_triggers(const Attachment *attachment)
@@ -152,13 +171,15 @@ wanted_triggers(const Attachment *attachment)
 		{
 			WantedTrigger *trigger = palloc0(sizeof(WantedTrigger));
 
-			if (!resolve_takes_triggers(lfirst_oid(cell)))
+			if (!resolve_takes_triggers(lfirst_oid(cell)) ||
+				(definition->transition == EACH_ROW && lfirst_oid(cell) != relid &&
+				 get_rel_relispartition(lfirst_oid(cell))))
 				continue;
 			trigger->definition = definition;
 			trigger->relid = lfirst_oid(cell);
 			trigger->name =
 				psprintf("featul_integrations_%s_%s",
-						 source_definitions[definition->source].name, definition->event);
+						 source_definitions[definition->source].name, definition->name);
 			wanted = lappend(wanted, trigger);
 		}
 	}
@@ -182,8 +203,8 @@ keep_trigger(List *wanted, Oid relid, const char *name)
 }
 
 /*
- * Drops every trigger that calls capture(), on whatever table, but those that
- * are wanted and not disabled: dropping locks the table even against readers.
+ * Drops every trigger of ours, on whatever table, but those that are wanted and
+ * fire when they should: dropping locks the table even against readers.
  */
 static void
 drop_other_triggers(List *wanted)
@@ -192,11 +213,14 @@ drop_other_triggers(List *wanted)
 	uint64		   count;
 
 	execute_checked(
-		"SELECT t.tgname, t.tgrelid, t.tgenabled,"
+		"SELECT t.tgname, t.tgrelid, t.tgfoid = r.oid AND t.tgenabled <> 'R'"
+		" OR t.tgenabled = 'D' AS disabled,"
 		" pg_catalog.format('DROP TRIGGER %I ON %s', t.tgname,"
 		" t.tgrelid::pg_catalog.regclass)"
-		" FROM pg_catalog.pg_trigger t"
-		" WHERE t.tgfoid = 'featul_integrations.capture()'::pg_catalog.regprocedure"
+		" FROM pg_catalog.pg_trigger t,"
+		" CAST('featul_integrations.capture()' AS pg_catalog.regprocedure) AS s (oid),"
+		" CAST('featul_integrations.capture_row()' AS pg_catalog.regprocedure) AS r (oid)"
+		" WHERE t.tgfoid IN (s.oid, r.oid) AND t.tgparentid = 0"
 		" ORDER BY t.tgrelid, t.tgname",
 		SPI_OK_SELECT);
 	rows = SPI_tuptable;
@@ -206,10 +230,10 @@ drop_other_triggers(List *wanted)
 		bool isnull;
 		Oid	 relid =
 			DatumGetObjectId(SPI_getbinval(rows->vals[i], rows->tupdesc, 2, &isnull));
-		char state =
-			DatumGetChar(SPI_getbinval(rows->vals[i], rows->tupdesc, 3, &isnull));
+		bool disabled =
+			DatumGetBool(SPI_getbinval(rows->vals[i], rows->tupdesc, 3, &isnull));
 
-		if (state == TRIGGER_DISABLED ||
+		if (disabled ||
 			!keep_trigger(wanted, relid, SPI_getvalue(rows->vals[i], rows->tupdesc, 1)))
 			execute_checked(SPI_getvalue(rows->vals[i], rows->tupdesc, 4),
 							SPI_OK_UTILITY);
@@ -223,12 +247,24 @@ create_trigger(const WantedTrigger *trigger)
 	const TriggerDefinition *definition = trigger->definition;
 	char					*relation = qualified_relation(trigger->relid);
 
-	execute_checked(psprintf("CREATE TRIGGER %s AFTER %s ON %s %s FOR EACH STATEMENT "
-							 "EXECUTE FUNCTION featul_integrations.capture('%s')",
-							 trigger->name, definition->event, relation,
-							 definition->transition,
-							 source_definitions[definition->source].name),
-					SPI_OK_UTILITY);
+	const char *source = source_definitions[definition->source].name;
+
+	if (definition->transition == EACH_ROW)
+	{
+		execute_checked(psprintf("CREATE TRIGGER %s AFTER %s ON %s FOR EACH ROW "
+								 "EXECUTE FUNCTION featul_integrations.capture_row('%s')",
+								 trigger->name, definition->event, relation, source),
+						SPI_OK_UTILITY);
+		execute_checked(
+			psprintf("ALTER TABLE %s ENABLE REPLICA TRIGGER %s", relation, trigger->name),
+			SPI_OK_UTILITY);
+	}
+	else
+		execute_checked(psprintf("CREATE TRIGGER %s AFTER %s ON %s %s FOR EACH STATEMENT "
+								 "EXECUTE FUNCTION featul_integrations.capture('%s')",
+								 trigger->name, definition->event, relation,
+								 definition->transition, source),
+						SPI_OK_UTILITY);
 	execute_checked(
 		psprintf("ALTER TRIGGER %s ON %s DEPENDS ON EXTENSION featul_integrations",
 				 trigger->name, relation),
@@ -331,6 +367,7 @@ featul_integration_attach(PG_FUNCTION_ARGS)
 	nest = safe_search_path_begin();
 	write_bindings(attachment);
 	set_triggers(wanted_triggers(attachment));
+	replicated_warn();
 	safe_settings_end(nest);
 	SPI_finish();
 	binding_changed();

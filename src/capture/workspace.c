@@ -6,11 +6,13 @@
 
 #include "access/xact.h"
 #include "catalog/pg_type.h"
+#include "utils/datum.h"
 #include "utils/inval.h"
 #include "utils/memutils.h"
 #include "utils/snapmgr.h"
 
 #include "application/lookup.h"
+#include "application/replicated.h"
 #include "application/row.h"
 #include "application/user_context.h"
 #include "base/compat.h"
@@ -54,7 +56,7 @@ read_old_ids(void *argument)
 
 /* Deletes the integrations of these workspaces; raises what a DELETE raises. */
 static void
-delete_integrations(const Text *workspace_ids, int count)
+delete_integrations(Datum workspace_ids)
 {
 	static SPIPlanPtr plan = NULL;
 	Oid				  types[] = { TEXTARRAYOID };
@@ -66,7 +68,7 @@ delete_integrations(const Text *workspace_ids, int count)
 		&plan,
 		"DELETE FROM featul_integrations.integration WHERE workspace_id = ANY ($1)", 1,
 		types);
-	arguments[0] = lookups_text_array(workspace_ids, count);
+	arguments[0] = workspace_ids;
 	if (SPI_execute_plan(plan, arguments, NULL, false, 0) != SPI_OK_DELETE)
 		elog(ERROR, "could not delete integrations");
 	own_query_end(&query);
@@ -80,8 +82,8 @@ capture_workspace_delete(Capture *capture)
 	Deletion   *deletion;
 	ErrorData  *error = NULL;
 
-	if (capture_binding(capture) == NULL)
-		return;
+	if (replicated_source(SOURCE_WORKSPACE) || capture_binding(capture) == NULL)
+		return; /* a node's copy is no customer who leaves */
 	deletion = palloc(sizeof(Deletion));
 	transition_open(&deletion->rows, SOURCE_WORKSPACE, capture->bound, capture->trigger);
 	user_context_as_extension(&caller);
@@ -96,16 +98,35 @@ capture_workspace_delete(Capture *capture)
 			failure_report(SOURCE_WORKSPACE, error);
 		}
 		else if (deletion->count > 0)
-			delete_integrations(deletion->ids, deletion->count);
+			delete_integrations(lookups_text_array(deletion->ids, deletion->count));
 		MemoryContextReset(deletion->memory);
 	}
 	user_context_restore(&caller);
 	transition_close(&deletion->rows);
 }
 
-/* The ids of all workspaces that have integrations. */
+/* Brings those of these workspaces that are gone to the front; how many they are. */
+static int
+gone_workspaces(Text *ids, int count)
+{
+	Lookups *lookups = lookups_create();
+	int		 gone = 0;
+
+	CommandCounterIncrement(); /* what is deleted is not to be seen */
+	PushActiveSnapshot(GetTransactionSnapshot());
+	for (int i = 0; i < count; i++)
+		lookups_want(lookups, SOURCE_WORKSPACE, ids[i], InvalidOid);
+	lookups_fetch(lookups, SOURCE_WORKSPACE);
+	PopActiveSnapshot();
+	for (int i = 0; i < count; i++)
+		if (lookups_get(lookups, SOURCE_WORKSPACE, ids[i]) == NULL)
+			ids[gone++] = ids[i];
+	return gone;
+}
+
+/* The ids of the workspaces that have integrations. */
 static Text *
-connected_workspaces(int *count)
+workspaces_with_integrations(int *count)
 {
 	OwnQuery query;
 	Text	*ids;
@@ -133,28 +154,134 @@ void
 capture_workspace_truncate(Capture *capture)
 {
 	UserContext caller;
-	Lookups	   *lookups = lookups_create();
 	Text	   *ids;
 	int			count;
-	int			gone = 0;
+
+	if (replicated_source(SOURCE_WORKSPACE) || capture_binding(capture) == NULL)
+		return;
+	user_context_as_extension(&caller);
+	ids = workspaces_with_integrations(&count);
+	count = gone_workspaces(ids, count);
+	if (count > 0)
+		delete_integrations(lookups_text_array(ids, count));
+	user_context_restore(&caller);
+}
+
+/* ------------------------------------------------------------------------
+ * Rows of a subscription
+ *
+ * One that is deleted may come back at once: it moves between partitions.  So
+ * they are only noted, and looked for before the transaction commits.
+ * ------------------------------------------------------------------------ */
+
+/* What was deleted in this transaction, in its memory. */
+typedef struct Deleted
+{
+	List *ids;	/* Text * */
+	Datum gone; /* text[]: those that have not come back */
+} Deleted;
+
+static Deleted *deleted_workspaces = NULL;
+
+/* Step: which of the noted ones have not come back. */
+static void
+find_gone(void *argument)
+{
+	Deleted	 *deleted = argument;
+	Text	 *ids = palloc(list_length(deleted->ids) * sizeof(Text));
+	int		  count = 0;
+	ListCell *cell;
+
+	foreach (cell, deleted->ids)
+		ids[count++] = *(Text *) lfirst(cell);
+	count = gone_workspaces(ids, count);
+	if (count > 0)
+		deleted->gone = lookups_text_array(ids, count);
+}
+
+/* Removes the integrations of the workspaces that are gone. */
+static void
+remove_noted(Deleted *deleted)
+{
+	MemoryContext context = MemoryContextSwitchTo(TopTransactionContext);
+	UserContext	  caller;
+	ErrorData	 *error;
+
+	PushActiveSnapshot(GetTransactionSnapshot());
+	user_context_as_extension(&caller);
+	error = subtransaction_run(find_gone, deleted);
+	if (error)
+		failure_report(SOURCE_WORKSPACE, error);
+	else if (deleted->gone)
+		delete_integrations(deleted->gone);
+	user_context_restore(&caller);
+	PopActiveSnapshot();
+	MemoryContextSwitchTo(context);
+}
+
+/* Transaction callback */
+static void
+at_transaction_end(XactEvent event, void *unused)
+{
+	Deleted *deleted = deleted_workspaces;
+
+	deleted_workspaces = NULL;
+	if (deleted && (event == XACT_EVENT_PRE_COMMIT || event == XACT_EVENT_PRE_PREPARE))
+		remove_noted(deleted);
+}
+
+/* Gets ready to note workspaces of this transaction. */
+static Deleted *
+begin_noting(void)
+{
+	static bool registered = false;
+
+	if (!registered)
+		RegisterXactCallback(at_transaction_end, NULL);
+	registered = true;
+	if (deleted_workspaces == NULL)
+	{
+		Deleted *deleted = MemoryContextAllocZero(TopTransactionContext, sizeof(Deleted));
+
+		deleted_workspaces = deleted;
+	}
+	return deleted_workspaces;
+}
+
+/* Step: notes the workspace in the trigger's slot. */
+static void
+note_workspace(void *argument)
+{
+	Capture		 *capture = argument;
+	Deleted		 *deleted = begin_noting();
+	MemoryContext caller = MemoryContextSwitchTo(TopTransactionContext);
+	Row *row = row_read(row_reader(capture->bound), capture->trigger->tg_trigslot,
+						COLUMN_BIT(WORKSPACE_ID));
+
+	if (!row->value[WORKSPACE_ID].isnull)
+		deleted->ids = lappend(deleted->ids, &row->value[WORKSPACE_ID].text);
+	MemoryContextSwitchTo(caller);
+}
+
+/* See workspace.h. */
+void
+capture_workspace_row(Capture *capture)
+{
+	UserContext caller;
+	ErrorData  *error;
 
 	if (capture_binding(capture) == NULL)
 		return;
 	user_context_as_extension(&caller);
-	ids = connected_workspaces(&count);
-	CommandCounterIncrement(); /* what is gone is not to be seen */
-	PushActiveSnapshot(GetTransactionSnapshot());
-	for (int i = 0; i < count; i++)
-		lookups_want(lookups, SOURCE_WORKSPACE, ids[i], InvalidOid);
-	lookups_fetch(lookups, SOURCE_WORKSPACE);
-	for (int i = 0; i < count; i++)
-		if (lookups_get(lookups, SOURCE_WORKSPACE, ids[i]) == NULL)
-			ids[gone++] = ids[i];
-	PopActiveSnapshot();
-	if (gone > 0)
-		delete_integrations(ids, gone);
+	error = subtransaction_run(note_workspace, capture);
+	if (error)
+		failure_report(SOURCE_WORKSPACE, error);
 	user_context_restore(&caller);
 }
+
+/* ------------------------------------------------------------------------
+ * Boards
+ * ------------------------------------------------------------------------ */
 
 /* See workspace.h. */
 void
