@@ -70,10 +70,16 @@ COMMENT ON COLUMN featul_integrations.integration.is_active IS 'false: made inac
 CREATE TABLE featul_integrations.binding (
 	source text PRIMARY KEY,
 	relation regclass NOT NULL,
-	columns jsonb NOT NULL DEFAULT '{}'
+	columns jsonb NOT NULL DEFAULT '{}',
+	app_schema text NOT NULL DEFAULT 'public',
+	table_by_hand boolean NOT NULL DEFAULT false,
+	columns_by_hand text[] NOT NULL DEFAULT '{}'
 );
 COMMENT ON TABLE featul_integrations.binding IS
-'Which of the application''s tables stands for each source, and the SQL expression for each canonical column. Written by integration_attach().';
+'Which of the application''s tables stands for each source, and the SQL expression for each canonical column. Written by integration_attach(); view bindings shows it.';
+COMMENT ON COLUMN featul_integrations.binding.app_schema IS 'The schema that was attached.';
+COMMENT ON COLUMN featul_integrations.binding.table_by_hand IS 'The table was named in bindings: integration_attach() keeps it until it is told otherwise.';
+COMMENT ON COLUMN featul_integrations.binding.columns_by_hand IS 'The canonical columns given in bindings, which it keeps likewise.';
 
 CREATE TABLE featul_integrations.mark (
 	source text NOT NULL,
@@ -152,13 +158,17 @@ COMMENT ON SEQUENCE featul_integrations.delivery_id_seq IS
 
 -- Append-only tables rotate over these slots; see docs/architecture.md.
 CREATE TABLE featul_integrations.rotation (
-	slot smallint NOT NULL,
-	started_at timestamptz NOT NULL DEFAULT now()
+	slot smallint PRIMARY KEY,
+	started_at timestamptz NOT NULL DEFAULT now(),
+	ended timestamptz[] NOT NULL DEFAULT array_fill(NULL::timestamptz, ARRAY[10])
 );
 CREATE UNIQUE INDEX rotation_one_row ON featul_integrations.rotation ((true));
 INSERT INTO featul_integrations.rotation (slot) VALUES (0);
 COMMENT ON TABLE featul_integrations.rotation IS
-'One row: the partition (slot) of event and attempt that is written now, and since when.';
+'One row: which partition of event and attempt is written now.';
+COMMENT ON COLUMN featul_integrations.rotation.slot IS 'That partition, from 0.';
+COMMENT ON COLUMN featul_integrations.rotation.started_at IS 'Since when.';
+COMMENT ON COLUMN featul_integrations.rotation.ended IS 'When each partition was last written, the first at 1; NULL: never.';
 
 CREATE TABLE featul_integrations.event (
 	slot smallint NOT NULL,
@@ -169,9 +179,9 @@ CREATE TABLE featul_integrations.event (
 	post_id text NOT NULL,
 	payload json NOT NULL,
 	context json,
-	created_at timestamptz NOT NULL DEFAULT now()
+	created_at timestamptz NOT NULL DEFAULT now(),
+	PRIMARY KEY (id, slot)
 ) PARTITION BY LIST (slot);
-CREATE INDEX event_id ON featul_integrations.event (id);
 COMMENT ON TABLE featul_integrations.event IS
 'What happened, append-only: one row per event that at least one integration wants, with the payload as the transaction saw it.';
 COMMENT ON COLUMN featul_integrations.event.webhook_id IS 'Sent as webhook-id, prefixed with msg_.';
@@ -255,18 +265,39 @@ REVOKE ALL ON FUNCTION featul_integrations.capture_row() FROM PUBLIC;
 COMMENT ON FUNCTION featul_integrations.capture_row() IS
 'Row trigger function on the application''s tables: does on a delivery node what capture() does elsewhere, for what the workers of a subscription write.';
 
-CREATE FUNCTION @extschema@.integration_attach(app_schema text DEFAULT 'public', bindings jsonb DEFAULT '{}')
+CREATE FUNCTION @extschema@.integration_attach(app_schema text DEFAULT NULL, bindings jsonb DEFAULT NULL)
 RETURNS TABLE (source text, relation regclass, events text[])
 LANGUAGE c AS 'MODULE_PATHNAME', 'featul_integration_attach';
 REVOKE ALL ON FUNCTION @extschema@.integration_attach(text, jsonb) FROM PUBLIC;
 COMMENT ON FUNCTION @extschema@.integration_attach(text, jsonb) IS
-'Binds the application''s tables in this schema and installs the triggers on them. Run it again after a migration.';
+'Binds the application''s tables in this schema and installs the triggers on them. Run it again after a migration: what is left out stays as it was bound.';
 
 CREATE FUNCTION @extschema@.integration_detach() RETURNS void
 LANGUAGE c AS 'MODULE_PATHNAME', 'featul_integration_detach';
 REVOKE ALL ON FUNCTION @extschema@.integration_detach() FROM PUBLIC;
 COMMENT ON FUNCTION @extschema@.integration_detach() IS
 'Removes the triggers from the application''s tables and keeps everything else.';
+
+CREATE FUNCTION featul_integrations.bindings()
+RETURNS TABLE (source text, relation regclass, canonical text, expression text, by_hand boolean, state text)
+LANGUAGE c SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS 'MODULE_PATHNAME', 'featul_bindings';
+REVOKE ALL ON FUNCTION featul_integrations.bindings() FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION featul_integrations.bindings() TO pg_monitor;
+COMMENT ON FUNCTION featul_integrations.bindings() IS 'What view bindings shows.';
+
+CREATE VIEW featul_integrations.bindings AS
+SELECT b.source, b.relation, b.canonical, b.expression, b.by_hand, b.state
+FROM featul_integrations.bindings() b;
+GRANT SELECT ON featul_integrations.bindings TO pg_monitor;
+COMMENT ON VIEW featul_integrations.bindings IS
+'What is bound to what, and whether it still holds. Looking changes nothing.';
+COMMENT ON COLUMN featul_integrations.bindings.source IS 'What the table stands for: workspace, post, ...';
+COMMENT ON COLUMN featul_integrations.bindings.relation IS 'The application''s table.';
+COMMENT ON COLUMN featul_integrations.bindings.canonical IS 'The column as the extension knows it.';
+COMMENT ON COLUMN featul_integrations.bindings.expression IS 'What it is in the application''s table, as SQL; NULL where the table has nothing for it.';
+COMMENT ON COLUMN featul_integrations.bindings.by_hand IS 'Given to integration_attach() in bindings (the column, or the table), and kept until another call takes it back.';
+COMMENT ON COLUMN featul_integrations.bindings.state IS 'ok, or what is wrong; then integration_attach() is to be run again.';
 
 
 -- ---------------------------------------------------------------------------
@@ -342,6 +373,14 @@ AS 'MODULE_PATHNAME', 'featul_integration_deliveries';
 REVOKE ALL ON FUNCTION @extschema@.integration_deliveries(text, text, text, integer, bigint) FROM PUBLIC;
 COMMENT ON FUNCTION @extschema@.integration_deliveries(text, text, text, integer, bigint) IS
 'The workspace''s delivery log, newest first: at most max_rows (1 to 10000) deliveries, of that type and state (pending, delivered, failed or cancelled) and with ids below before where given (the last id of a page gives the next). http_status is NULL without a response, next_attempt_at once settled. Raises PT401 without an acting user, PT400 for a bad argument, PT404 for an unknown workspace, PT403 without the role of owner or admin.';
+
+CREATE FUNCTION @extschema@.integration_message(workspace_slug text, delivery_id bigint)
+RETURNS text
+LANGUAGE c STABLE PARALLEL RESTRICTED SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS 'MODULE_PATHNAME', 'featul_integration_message';
+REVOKE ALL ON FUNCTION @extschema@.integration_message(text, bigint) FROM PUBLIC;
+COMMENT ON FUNCTION @extschema@.integration_message(text, bigint) IS
+'The body that this delivery sends or sent, as its channel says it (where a chat message stood for many votes or reactions: what it would say of this one). Raises PT401 without an acting user, PT400 for a bad argument, PT404 for an unknown workspace, PT403 without the role of owner or admin, PT404 if the workspace has no such delivery any more.';
 
 CREATE FUNCTION @extschema@.integration_events()
 RETURNS TABLE (event text, label text, description text)

@@ -500,6 +500,41 @@ sub start_receiver
 	return;
 }
 
+=head2 $featul->start_hostile, ->hostile($behaviour, $event)
+
+Starts test/hostile.py and returns its ports by behaviour; what it noted of one since then, as
+hashes.  It ends with the test.
+
+=cut
+
+sub start_hostile
+{
+	my ($self) = @_;
+	my $ports = "$self->{dir}/hostile.json";
+	my $pid = fork // die "fork: $!";
+
+	if (!$pid)
+	{
+		open(STDOUT, '>&', \*STDERR);
+		exec('python3', "$test_dir/hostile.py", $self->{dir}) or POSIX::_exit(127);
+	}
+	wait_for(
+		sub {
+			die 'the hostile peer does not start' if waitpid($pid, WNOHANG) != 0;
+			-e $ports;
+		},
+		'the hostile peer');
+	return $json->decode(slurp_file($ports));
+}
+
+sub hostile
+{
+	my ($self, $behaviour, $event) = @_;
+	my @notes = map { $json->decode($_) } split /\n/, slurp_file("$self->{dir}/hostile.jsonl");
+
+	return grep { $_->{behaviour} eq $behaviour && $_->{event} eq $event } @notes;
+}
+
 sub stop_receiver
 {
 	my ($self) = @_;
