@@ -8,6 +8,28 @@
 -- belongs there is named as @extschema@.
 SET LOCAL search_path = pg_catalog, pg_temp;
 
+-- Nothing here acts as the superuser who runs this, but as a role without any right; it
+-- serves every database of the cluster, so it may exist.
+DO $$
+DECLARE
+	existing record;
+BEGIN
+	SELECT r.oid, r.rolcanlogin OR r.rolsuper OR r.rolcreaterole OR r.rolcreatedb OR r.rolreplication
+		OR r.rolbypassrls AS may, EXISTS (
+			SELECT FROM pg_auth_members m WHERE r.oid IN (m.roleid, m.member)) AS belongs
+		INTO existing FROM pg_roles r WHERE r.rolname = 'featul_integrations';
+	IF NOT FOUND THEN
+		CREATE ROLE featul_integrations NOLOGIN;
+	ELSIF existing.may OR existing.belongs THEN
+		RAISE EXCEPTION 'role "featul_integrations" is more than the extension''s own'
+			USING ERRCODE = 'duplicate_object',
+				DETAIL = CASE WHEN existing.may THEN 'It may log in, or has another attribute.'
+					ELSE 'It has members, or is a member of another role.' END,
+				HINT = 'The extension acts as a role of this name, which nobody else may have or be. Rename the role that exists, or drop it.';
+	END IF;
+END
+$$;
+
 CREATE SCHEMA featul_integrations;
 COMMENT ON SCHEMA featul_integrations IS
 'Tables, views and owner functions of the featul_integrations extension.';
@@ -228,6 +250,14 @@ LANGUAGE c AS 'MODULE_PATHNAME', 'featul_capture';
 REVOKE ALL ON FUNCTION featul_integrations.capture() FROM PUBLIC;
 COMMENT ON FUNCTION featul_integrations.capture() IS
 'Trigger function on the application''s tables: turns changed rows into events and deliveries. Its argument is the source.';
+
+CREATE FUNCTION featul_integrations.bound_rows(source text, canonical text, value text)
+RETURNS SETOF record
+LANGUAGE c SET search_path = pg_catalog, pg_temp
+AS 'MODULE_PATHNAME', 'featul_bound_rows';
+REVOKE ALL ON FUNCTION featul_integrations.bound_rows(text, text, text) FROM PUBLIC;
+COMMENT ON FUNCTION featul_integrations.bound_rows(text, text, text) IS
+'Rows of a source in canonical columns: those of which this column equals the value, or all where there is no such column. For queries of the extension over bindings that call functions of others.';
 
 CREATE FUNCTION featul_integrations.capture_row() RETURNS trigger
 LANGUAGE c AS 'MODULE_PATHNAME', 'featul_capture_row';
@@ -1055,6 +1085,42 @@ REVOKE ALL ON FUNCTION featul_integrations.diagnose(text) FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION featul_integrations.diagnose(text) TO pg_monitor;
 COMMENT ON FUNCTION featul_integrations.diagnose(text) IS
 'Nothing is sent? Each thing that must hold, in general and for this workspace, whether it does (ok), and what to do where it does not. Looks only, and changes nothing.';
+
+-- ---------------------------------------------------------------------------
+-- Whose all this is
+-- ---------------------------------------------------------------------------
+
+-- Schema, tables, views and functions are the role's, which SECURITY DEFINER functions and
+-- capture thereby become; what is for the extension's owner alone stays the owner's.
+-- What follows each change of owner changes no right: it tells pg_dump that this is how
+-- the extension is installed.
+DO $$
+DECLARE
+	object record;
+BEGIN
+	ALTER SCHEMA featul_integrations OWNER TO featul_integrations;
+	REVOKE ALL ON SCHEMA featul_integrations FROM PUBLIC;
+	FOR object IN
+		SELECT c.oid::regclass AS name, c.relacl IS NOT NULL AS has_rights FROM pg_class c
+		WHERE c.relnamespace = 'featul_integrations'::regnamespace AND c.relkind IN ('r', 'p', 'v', 'S')
+	LOOP
+		EXECUTE format('ALTER TABLE %s OWNER TO featul_integrations', object.name);
+		IF object.has_rights THEN
+			EXECUTE format('REVOKE ALL ON TABLE %s FROM PUBLIC', object.name);
+		END IF;
+	END LOOP;
+	FOR object IN
+		SELECT p.oid::regprocedure AS name FROM pg_proc p
+		JOIN pg_depend d ON d.classid = 'pg_proc'::regclass AND d.objid = p.oid AND d.deptype = 'e'
+		JOIN pg_extension e ON d.refclassid = 'pg_extension'::regclass AND d.refobjid = e.oid
+		WHERE e.extname = 'featul_integrations' AND (p.prosecdef
+			OR p.pronamespace = 'featul_integrations'::regnamespace AND p.proname <> 'activate_restored')
+	LOOP
+		EXECUTE format('ALTER FUNCTION %s OWNER TO featul_integrations', object.name);
+		EXECUTE format('REVOKE ALL ON FUNCTION %s FROM PUBLIC', object.name);
+	END LOOP;
+END
+$$;
 
 -- The library is loaded by now; this setting exists only where it was preloaded.
 DO $$
