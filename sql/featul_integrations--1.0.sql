@@ -8,6 +8,28 @@
 -- belongs there is named as @extschema@.
 SET LOCAL search_path = pg_catalog, pg_temp;
 
+-- Nothing here acts as the superuser who runs this, but as a role without any right; it
+-- serves every database of the cluster, so it may exist.
+DO $$
+DECLARE
+	existing record;
+BEGIN
+	SELECT r.oid, r.rolcanlogin OR r.rolsuper OR r.rolcreaterole OR r.rolcreatedb OR r.rolreplication
+		OR r.rolbypassrls AS may, EXISTS (
+			SELECT FROM pg_auth_members m WHERE r.oid IN (m.roleid, m.member)) AS belongs
+		INTO existing FROM pg_roles r WHERE r.rolname = 'featul_integrations';
+	IF NOT FOUND THEN
+		CREATE ROLE featul_integrations NOLOGIN;
+	ELSIF existing.may OR existing.belongs THEN
+		RAISE EXCEPTION 'role "featul_integrations" is more than the extension''s own'
+			USING ERRCODE = 'duplicate_object',
+				DETAIL = CASE WHEN existing.may THEN 'It may log in, or has another attribute.'
+					ELSE 'It has members, or is a member of another role.' END,
+				HINT = 'The extension acts as a role of this name, which nobody else may have or be. Rename the role that exists, or drop it.';
+	END IF;
+END
+$$;
+
 CREATE SCHEMA featul_integrations;
 COMMENT ON SCHEMA featul_integrations IS
 'Tables, views and owner functions of the featul_integrations extension.';
@@ -36,7 +58,7 @@ CREATE TABLE featul_integrations.integration (
 COMMENT ON TABLE featul_integrations.integration IS
 'One row per connected integration: at most one of each type per workspace. Holds URLs and secrets; for the owner alone.';
 COMMENT ON COLUMN featul_integrations.integration.workspace_id IS 'The application''s workspace id, as text.';
-COMMENT ON COLUMN featul_integrations.integration.type IS 'slack, discord or webhook.';
+COMMENT ON COLUMN featul_integrations.integration.type IS 'slack, discord, teams or webhook.';
 COMMENT ON COLUMN featul_integrations.integration.webhook_url IS 'Where deliveries go. Contains a credential: never shown.';
 COMMENT ON COLUMN featul_integrations.integration.secret IS 'whsec_... signing secret (type webhook only).';
 COMMENT ON COLUMN featul_integrations.integration.previous_secret IS 'The secret before the last rotation; signs too until previous_secret_until.';
@@ -48,10 +70,16 @@ COMMENT ON COLUMN featul_integrations.integration.is_active IS 'false: made inac
 CREATE TABLE featul_integrations.binding (
 	source text PRIMARY KEY,
 	relation regclass NOT NULL,
-	columns jsonb NOT NULL DEFAULT '{}'
+	columns jsonb NOT NULL DEFAULT '{}',
+	app_schema text NOT NULL DEFAULT 'public',
+	table_by_hand boolean NOT NULL DEFAULT false,
+	columns_by_hand text[] NOT NULL DEFAULT '{}'
 );
 COMMENT ON TABLE featul_integrations.binding IS
-'Which of the application''s tables stands for each source, and the SQL expression for each canonical column. Written by integration_attach().';
+'Which of the application''s tables stands for each source, and the SQL expression for each canonical column. Written by integration_attach(); view bindings shows it.';
+COMMENT ON COLUMN featul_integrations.binding.app_schema IS 'The schema that was attached.';
+COMMENT ON COLUMN featul_integrations.binding.table_by_hand IS 'The table was named in bindings: integration_attach() keeps it until it is told otherwise.';
+COMMENT ON COLUMN featul_integrations.binding.columns_by_hand IS 'The canonical columns given in bindings, which it keeps likewise.';
 
 CREATE TABLE featul_integrations.mark (
 	source text NOT NULL,
@@ -130,13 +158,17 @@ COMMENT ON SEQUENCE featul_integrations.delivery_id_seq IS
 
 -- Append-only tables rotate over these slots; see docs/architecture.md.
 CREATE TABLE featul_integrations.rotation (
-	slot smallint NOT NULL,
-	started_at timestamptz NOT NULL DEFAULT now()
+	slot smallint PRIMARY KEY,
+	started_at timestamptz NOT NULL DEFAULT now(),
+	ended timestamptz[] NOT NULL DEFAULT array_fill(NULL::timestamptz, ARRAY[10])
 );
 CREATE UNIQUE INDEX rotation_one_row ON featul_integrations.rotation ((true));
 INSERT INTO featul_integrations.rotation (slot) VALUES (0);
 COMMENT ON TABLE featul_integrations.rotation IS
-'One row: the partition (slot) of event and attempt that is written now, and since when.';
+'One row: which partition of event and attempt is written now.';
+COMMENT ON COLUMN featul_integrations.rotation.slot IS 'That partition, from 0.';
+COMMENT ON COLUMN featul_integrations.rotation.started_at IS 'Since when.';
+COMMENT ON COLUMN featul_integrations.rotation.ended IS 'When each partition was last written, the first at 1; NULL: never.';
 
 CREATE TABLE featul_integrations.event (
 	slot smallint NOT NULL,
@@ -147,9 +179,9 @@ CREATE TABLE featul_integrations.event (
 	post_id text NOT NULL,
 	payload json NOT NULL,
 	context json,
-	created_at timestamptz NOT NULL DEFAULT now()
+	created_at timestamptz NOT NULL DEFAULT now(),
+	PRIMARY KEY (id, slot)
 ) PARTITION BY LIST (slot);
-CREATE INDEX event_id ON featul_integrations.event (id);
 COMMENT ON TABLE featul_integrations.event IS
 'What happened, append-only: one row per event that at least one integration wants, with the payload as the transaction saw it.';
 COMMENT ON COLUMN featul_integrations.event.webhook_id IS 'Sent as webhook-id, prefixed with msg_.';
@@ -219,24 +251,53 @@ REVOKE ALL ON FUNCTION featul_integrations.capture() FROM PUBLIC;
 COMMENT ON FUNCTION featul_integrations.capture() IS
 'Trigger function on the application''s tables: turns changed rows into events and deliveries. Its argument is the source.';
 
+CREATE FUNCTION featul_integrations.bound_rows(source text, canonical text, value text)
+RETURNS SETOF record
+LANGUAGE c SET search_path = pg_catalog, pg_temp
+AS 'MODULE_PATHNAME', 'featul_bound_rows';
+REVOKE ALL ON FUNCTION featul_integrations.bound_rows(text, text, text) FROM PUBLIC;
+COMMENT ON FUNCTION featul_integrations.bound_rows(text, text, text) IS
+'Rows of a source in canonical columns: those of which this column equals the value, or all where there is no such column. For queries of the extension over bindings that call functions of others.';
+
 CREATE FUNCTION featul_integrations.capture_row() RETURNS trigger
 LANGUAGE c AS 'MODULE_PATHNAME', 'featul_capture_row';
 REVOKE ALL ON FUNCTION featul_integrations.capture_row() FROM PUBLIC;
 COMMENT ON FUNCTION featul_integrations.capture_row() IS
 'Row trigger function on the application''s tables: does on a delivery node what capture() does elsewhere, for what the workers of a subscription write.';
 
-CREATE FUNCTION @extschema@.integration_attach(app_schema text DEFAULT 'public', bindings jsonb DEFAULT '{}')
+CREATE FUNCTION @extschema@.integration_attach(app_schema text DEFAULT NULL, bindings jsonb DEFAULT NULL)
 RETURNS TABLE (source text, relation regclass, events text[])
 LANGUAGE c AS 'MODULE_PATHNAME', 'featul_integration_attach';
 REVOKE ALL ON FUNCTION @extschema@.integration_attach(text, jsonb) FROM PUBLIC;
 COMMENT ON FUNCTION @extschema@.integration_attach(text, jsonb) IS
-'Binds the application''s tables in this schema and installs the triggers on them. Run it again after a migration.';
+'Binds the application''s tables in this schema and installs the triggers on them. Run it again after a migration: what is left out stays as it was bound.';
 
 CREATE FUNCTION @extschema@.integration_detach() RETURNS void
 LANGUAGE c AS 'MODULE_PATHNAME', 'featul_integration_detach';
 REVOKE ALL ON FUNCTION @extschema@.integration_detach() FROM PUBLIC;
 COMMENT ON FUNCTION @extschema@.integration_detach() IS
 'Removes the triggers from the application''s tables and keeps everything else.';
+
+CREATE FUNCTION featul_integrations.bindings()
+RETURNS TABLE (source text, relation regclass, canonical text, expression text, by_hand boolean, state text)
+LANGUAGE c SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS 'MODULE_PATHNAME', 'featul_bindings';
+REVOKE ALL ON FUNCTION featul_integrations.bindings() FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION featul_integrations.bindings() TO pg_monitor;
+COMMENT ON FUNCTION featul_integrations.bindings() IS 'What view bindings shows.';
+
+CREATE VIEW featul_integrations.bindings AS
+SELECT b.source, b.relation, b.canonical, b.expression, b.by_hand, b.state
+FROM featul_integrations.bindings() b;
+GRANT SELECT ON featul_integrations.bindings TO pg_monitor;
+COMMENT ON VIEW featul_integrations.bindings IS
+'What is bound to what, and whether it still holds. Looking changes nothing.';
+COMMENT ON COLUMN featul_integrations.bindings.source IS 'What the table stands for: workspace, post, ...';
+COMMENT ON COLUMN featul_integrations.bindings.relation IS 'The application''s table.';
+COMMENT ON COLUMN featul_integrations.bindings.canonical IS 'The column as the extension knows it.';
+COMMENT ON COLUMN featul_integrations.bindings.expression IS 'What it is in the application''s table, as SQL; NULL where the table has nothing for it.';
+COMMENT ON COLUMN featul_integrations.bindings.by_hand IS 'Given to integration_attach() in bindings (the column, or the table), and kept until another call takes it back.';
+COMMENT ON COLUMN featul_integrations.bindings.state IS 'ok, or what is wrong; then integration_attach() is to be run again.';
 
 
 -- ---------------------------------------------------------------------------
@@ -260,7 +321,7 @@ LANGUAGE c SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS 'MODULE_PATHNAME', 'featul_integration_connect';
 REVOKE ALL ON FUNCTION @extschema@.integration_connect(text, text, text, text[], text[], text) FROM PUBLIC;
 COMMENT ON FUNCTION @extschema@.integration_connect(text, text, text, text[], text[], text) IS
-'Connects an integration (slack, discord or webhook), or replaces URL and filters of the one there is and makes it active again. events are names, boards slugs, rule a jsonpath predicate over the payload; NULL means all. Raises PT401 without an acting user, PT400 for a bad argument, PT404 for an unknown workspace, PT403 without the role of owner or admin or on a free plan.';
+'Connects an integration (slack, discord, teams or webhook), or replaces URL and filters of the one there is and makes it active again. events are names, boards slugs, rule a jsonpath predicate over the payload; NULL means all. Raises PT401 without an acting user, PT400 for a bad argument, PT404 for an unknown workspace, PT403 without the role of owner or admin or on a free plan.';
 
 CREATE FUNCTION @extschema@.integration_disconnect(workspace_slug text, type text, OUT success boolean, OUT message text)
 RETURNS record
@@ -312,6 +373,14 @@ AS 'MODULE_PATHNAME', 'featul_integration_deliveries';
 REVOKE ALL ON FUNCTION @extschema@.integration_deliveries(text, text, text, integer, bigint) FROM PUBLIC;
 COMMENT ON FUNCTION @extschema@.integration_deliveries(text, text, text, integer, bigint) IS
 'The workspace''s delivery log, newest first: at most max_rows (1 to 10000) deliveries, of that type and state (pending, delivered, failed or cancelled) and with ids below before where given (the last id of a page gives the next). http_status is NULL without a response, next_attempt_at once settled. Raises PT401 without an acting user, PT400 for a bad argument, PT404 for an unknown workspace, PT403 without the role of owner or admin.';
+
+CREATE FUNCTION @extschema@.integration_message(workspace_slug text, delivery_id bigint)
+RETURNS text
+LANGUAGE c STABLE PARALLEL RESTRICTED SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS 'MODULE_PATHNAME', 'featul_integration_message';
+REVOKE ALL ON FUNCTION @extschema@.integration_message(text, bigint) FROM PUBLIC;
+COMMENT ON FUNCTION @extschema@.integration_message(text, bigint) IS
+'The body that this delivery sends or sent, as its channel says it (where a chat message stood for many votes or reactions: what it would say of this one). Raises PT401 without an acting user, PT400 for a bad argument, PT404 for an unknown workspace, PT403 without the role of owner or admin, PT404 if the workspace has no such delivery any more.';
 
 CREATE FUNCTION @extschema@.integration_events()
 RETURNS TABLE (event text, label text, description text)
@@ -1018,6 +1087,42 @@ REVOKE ALL ON FUNCTION featul_integrations.diagnose(text) FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION featul_integrations.diagnose(text) TO pg_monitor;
 COMMENT ON FUNCTION featul_integrations.diagnose(text) IS
 'Nothing is sent? Each thing that must hold, in general and for this workspace, whether it does (ok), and what to do where it does not. Looks only, and changes nothing.';
+
+-- ---------------------------------------------------------------------------
+-- Whose all this is
+-- ---------------------------------------------------------------------------
+
+-- Schema, tables, views and functions are the role's, which SECURITY DEFINER functions and
+-- capture thereby become; what is for the extension's owner alone stays the owner's.
+-- What follows each change of owner changes no right: it tells pg_dump that this is how
+-- the extension is installed.
+DO $$
+DECLARE
+	object record;
+BEGIN
+	ALTER SCHEMA featul_integrations OWNER TO featul_integrations;
+	REVOKE ALL ON SCHEMA featul_integrations FROM PUBLIC;
+	FOR object IN
+		SELECT c.oid::regclass AS name, c.relacl IS NOT NULL AS has_rights FROM pg_class c
+		WHERE c.relnamespace = 'featul_integrations'::regnamespace AND c.relkind IN ('r', 'p', 'v', 'S')
+	LOOP
+		EXECUTE format('ALTER TABLE %s OWNER TO featul_integrations', object.name);
+		IF object.has_rights THEN
+			EXECUTE format('REVOKE ALL ON TABLE %s FROM PUBLIC', object.name);
+		END IF;
+	END LOOP;
+	FOR object IN
+		SELECT p.oid::regprocedure AS name FROM pg_proc p
+		JOIN pg_depend d ON d.classid = 'pg_proc'::regclass AND d.objid = p.oid AND d.deptype = 'e'
+		JOIN pg_extension e ON d.refclassid = 'pg_extension'::regclass AND d.refobjid = e.oid
+		WHERE e.extname = 'featul_integrations' AND (p.prosecdef
+			OR p.pronamespace = 'featul_integrations'::regnamespace AND p.proname <> 'activate_restored')
+	LOOP
+		EXECUTE format('ALTER FUNCTION %s OWNER TO featul_integrations', object.name);
+		EXECUTE format('REVOKE ALL ON FUNCTION %s FROM PUBLIC', object.name);
+	END LOOP;
+END
+$$;
 
 -- The library is loaded by now; this setting exists only where it was preloaded.
 DO $$

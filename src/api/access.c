@@ -83,19 +83,25 @@ access_authenticate(void)
 				 "Set featul_integrations.user_id, or request.jwt.claims to a JSON object with a \"sub\".")));
 }
 
-/* True if the user is an active admin member.  Needs an SPI connection. */
+/*
+ * True if the user is an active member who may manage: an admin, or where
+ * member.can_manage is bound whoever that says.  Needs an SPI connection.
+ */
 static bool
-is_admin(const char *workspace_id, const char *user_id)
+is_manager(const char *workspace_id, const char *user_id)
 {
 	StringInfoData	sql;
 	QueryParameters parameters = { 0 };
 
 	initStringInfo(&sql);
 	appendStringInfoString(&sql, "SELECT FROM ");
-	binding_append_relation(&sql, SOURCE_MEMBER, "m");
-	appendStringInfoString(&sql,
-						   " WHERE m.workspace_id = $1 AND m.user_id = $2"
-						   " AND m.role = 'admin' AND m.is_active IS NOT FALSE LIMIT 1");
+	binding_append_rows(&sql, SOURCE_MEMBER, MEMBER_WORKSPACE_ID, "$1", "m");
+	appendStringInfo(&sql,
+					 " WHERE m.user_id = $2"
+					 " AND %s AND m.is_active IS NOT FALSE LIMIT 1",
+					 binding_has_column(SOURCE_MEMBER, MEMBER_CAN_MANAGE)
+						 ? "m.can_manage"
+						 : "m.role = 'admin'");
 	query_add_text(&parameters, workspace_id);
 	query_add_text(&parameters, user_id);
 	return query_read_bound(&parameters, SOURCE_MEMBER, sql.data) > 0;
@@ -111,7 +117,7 @@ require_role(const char *workspace_id, const char *owner_id, Permission permissi
 	char					*user = acting_user();
 
 	if (user &&
-		((owner_id && strcmp(owner_id, user) == 0) || is_admin(workspace_id, user)))
+		((owner_id && strcmp(owner_id, user) == 0) || is_manager(workspace_id, user)))
 		return;
 	ereport(ERROR,
 			(errcode(ERRCODE_FEATUL_FORBIDDEN),
@@ -131,8 +137,8 @@ access_workspace(const char *slug, Permission permission, bool needs_plan)
 	binding_require();
 	initStringInfo(&sql);
 	appendStringInfoString(&sql, "SELECT w.id, w.name, w.slug, w.plan, w.owner_id FROM ");
-	binding_append_relation(&sql, SOURCE_WORKSPACE, "w");
-	appendStringInfoString(&sql, " WHERE w.slug = $1 ORDER BY w.id LIMIT 1");
+	binding_append_rows(&sql, SOURCE_WORKSPACE, WORKSPACE_SLUG, "$1", "w");
+	appendStringInfoString(&sql, " ORDER BY w.id LIMIT 1");
 	query_add_text(&parameters, slug);
 	if (query_read_bound(&parameters, SOURCE_WORKSPACE, sql.data) == 0)
 		access_workspace_not_found();
@@ -162,11 +168,13 @@ access_lock_workspace(const Workspace *workspace)
 	int64			rows;
 
 	initStringInfo(&sql);
-	appendStringInfoString(&sql, "SELECT FROM ");
-	binding_append_relation(&sql, SOURCE_WORKSPACE, "w");
-	appendStringInfoString(&sql, " WHERE w.id = $1 FOR KEY SHARE");
+	appendStringInfoString(&sql, "SELECT");
+	/* an id that is not stored cannot be locked: it was there a moment ago */
+	if (!binding_append_row_by_id(&sql, SOURCE_WORKSPACE, "$1"))
+		return;
+	appendStringInfoString(&sql, " FOR KEY SHARE");
 	query_add_text(&parameters, workspace->id);
-	user_context_as_reader(&state, SOURCE_WORKSPACE);
+	user_context_as_table_owner(&state, binding_relid(SOURCE_WORKSPACE));
 	rows = query_write(&parameters, sql.data);
 	user_context_restore(&state);
 	if (rows == 0)

@@ -5,6 +5,7 @@
  */
 #include "postgres.h"
 
+#include "access/table.h"
 #include "catalog/namespace.h"
 #include "catalog/pg_extension.h"
 #include "catalog/pg_inherits.h"
@@ -21,6 +22,7 @@
 #include "utils/json.h"
 #include "utils/jsonb.h"
 #include "utils/lsyscache.h"
+#include "utils/rel.h"
 
 #include "application/attach.h"
 #include "application/binding.h"
@@ -112,6 +114,23 @@ columns_json(const Resolved *resolved, Source source)
 	return json.data;
 }
 
+/* The canonical columns that were given, as SQL of a text[]. */
+static char *
+columns_given(const Given *given, Source source)
+{
+	StringInfoData sql;
+
+	initStringInfo(&sql);
+	appendStringInfoString(&sql, "ARRAY[");
+	for (int i = 0; source_definitions[source].columns[i].name; i++)
+		if (given->column[i])
+			appendStringInfo(
+				&sql, "%s%s", sql.len > strlen("ARRAY[") ? ", " : "",
+				quote_literal_cstr(source_definitions[source].columns[i].name));
+	appendStringInfoString(&sql, "]::pg_catalog.text[]");
+	return sql.data;
+}
+
 /* Replaces the rows of featul_integrations.binding. */
 static void
 write_bindings(const Attachment *attachment)
@@ -120,14 +139,19 @@ write_bindings(const Attachment *attachment)
 	for (Source source = 0; source < SOURCE_COUNT; source++)
 	{
 		const Resolved *resolved = &attachment->resolved[source];
+		const Given	   *given = &attachment->given[source];
 
 		if (OidIsValid(resolved->relid))
 			execute_checked(
 				psprintf(
-					"INSERT INTO featul_integrations.binding (source, relation, columns) "
-					"VALUES (%s, %u::pg_catalog.oid::pg_catalog.regclass, %s)",
+					"INSERT INTO featul_integrations.binding (source, relation, columns,"
+					" app_schema, table_by_hand, columns_by_hand) "
+					"VALUES (%s, %u::pg_catalog.oid::pg_catalog.regclass, %s, %s, %s, %s)",
 					quote_literal_cstr(source_definitions[source].name), resolved->relid,
-					quote_literal_cstr(columns_json(resolved, source))),
+					quote_literal_cstr(columns_json(resolved, source)),
+					quote_literal_cstr(attachment->schema),
+					given->table || OidIsValid(given->relid) ? "true" : "false",
+					columns_given(given, source)),
 				SPI_OK_INSERT);
 	}
 }
@@ -184,6 +208,46 @@ wanted_triggers(const Attachment *attachment)
 		}
 	}
 	return wanted;
+}
+
+/* What keeps this trigger from firing; NULL: nothing. */
+static char *
+trigger_problem(const WantedTrigger *trigger)
+{
+	Relation relation = table_open(trigger->relid, AccessShareLock);
+	char	*problem = psprintf("trigger \"%s\" is missing on %s", trigger->name,
+								qualified_relation(trigger->relid));
+
+	for (int i = 0; relation->trigdesc && i < relation->trigdesc->numtriggers; i++)
+	{
+		const Trigger *found = &relation->trigdesc->triggers[i];
+
+		if (strcmp(found->tgname, trigger->name) == 0)
+			problem = found->tgenabled == TRIGGER_DISABLED
+						  ? psprintf("trigger \"%s\" is disabled on %s", trigger->name,
+									 qualified_relation(trigger->relid))
+						  : NULL;
+	}
+	table_close(relation, NoLock);
+	return problem;
+}
+
+/* See attach.h. */
+char *
+attach_trigger_problem(Source source, Oid relid)
+{
+	Attachment attachment = { 0 };
+	ListCell  *cell;
+
+	attachment.resolved[source].relid = relid;
+	foreach (cell, wanted_triggers(&attachment))
+	{
+		char *problem = trigger_problem(lfirst(cell));
+
+		if (problem)
+			return problem;
+	}
+	return NULL;
 }
 
 /* Notes that a trigger exists; false if it is not wanted. */
@@ -291,10 +355,8 @@ set_triggers(List *wanted)
 static void
 lock_bindings(void)
 {
-	SPI_connect();
 	execute_checked("LOCK TABLE featul_integrations.binding IN SHARE ROW EXCLUSIVE MODE",
 					SPI_OK_UTILITY);
-	SPI_finish();
 }
 
 /* ------------------------------------------------------------------------
@@ -344,6 +406,17 @@ return_rows(FunctionCallInfo fcinfo, const Attachment *attachment)
 	}
 }
 
+/* The schema to look in: the one given, else the one attached last, else public. */
+static void
+choose_schema(Attachment *attachment, const char *given)
+{
+	const char *last =
+		OidIsValid(attachment->last) ? get_namespace_name(attachment->last) : "public";
+
+	attachment->schema = given ? given : last;
+	attachment->namespace = get_namespace_oid(attachment->schema, true);
+}
+
 FEATUL_FUNCTION(featul_integration_attach);
 
 /* integration_attach(app_schema text, bindings jsonb) */
@@ -354,24 +427,22 @@ featul_integration_attach(PG_FUNCTION_ARGS)
 	int			nest;
 
 	attach_require_owner();
-	if (PG_ARGISNULL(0) || PG_ARGISNULL(1))
-		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-						errmsg("app_schema and bindings must not be null")));
-	attachment->schema = text_to_cstring(PG_GETARG_TEXT_PP(0));
-	attachment->namespace = get_namespace_oid(attachment->schema, true);
-	resolve_read_bindings(attachment, PG_GETARG_JSONB_P(1));
-	lock_bindings();
-	resolve_all(attachment);
-
+	if (!PG_ARGISNULL(1))
+		resolve_read_bindings(attachment, PG_GETARG_JSONB_P(1));
 	SPI_connect();
-	nest = safe_settings_begin();
+	lock_bindings();
+	resolve_read_kept(attachment);
+	choose_schema(attachment,
+				  PG_ARGISNULL(0) ? NULL : text_to_cstring(PG_GETARG_TEXT_PP(0)));
+	resolve_all(attachment);
+	nest = safe_search_path_begin();
 	write_bindings(attachment);
 	set_triggers(wanted_triggers(attachment));
 	replicated_warn();
 	safe_settings_end(nest);
-	SPI_finish();
 	binding_changed();
 	return_rows(fcinfo, attachment);
+	SPI_finish();
 	return (Datum) 0;
 }
 
@@ -384,9 +455,9 @@ featul_integration_detach(PG_FUNCTION_ARGS)
 	int nest;
 
 	attach_require_owner();
-	lock_bindings();
 	SPI_connect();
-	nest = safe_settings_begin();
+	lock_bindings();
+	nest = safe_search_path_begin();
 	set_triggers(NIL);
 	safe_settings_end(nest);
 	SPI_finish();
