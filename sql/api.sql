@@ -316,4 +316,4 @@ SELECT integration_detach();
 SET client_min_messages = error;
 DROP SCHEMA api_test, api_keys CASCADE;
 DELETE FROM featul_integrations.integration WHERE workspace_id LIKE 'api_';
-DELETE FROM featul_integrations.mark WHERE source = 'import';
+DELETE FROM featul_integrations.imported;

@@ -63,9 +63,18 @@ CREATE TABLE featul_integrations.mark (
 COMMENT ON TABLE featul_integrations.mark IS
 'What may happen only once: a post or comment that was visible and then hidden, and the highest milestone announced for a post.';
 
+CREATE TABLE featul_integrations.imported (
+	workspace_id text NOT NULL,
+	type text NOT NULL,
+	PRIMARY KEY (workspace_id, type)
+);
+COMMENT ON TABLE featul_integrations.imported IS
+'What integration_import() has taken over: one that was disconnected since does not come back with the next import.';
+
 SELECT pg_catalog.pg_extension_config_dump('featul_integrations.integration', '');
 SELECT pg_catalog.pg_extension_config_dump('featul_integrations.binding', '');
 SELECT pg_catalog.pg_extension_config_dump('featul_integrations.mark', '');
+SELECT pg_catalog.pg_extension_config_dump('featul_integrations.imported', '');
 
 -- ---------------------------------------------------------------------------
 -- Operation: what belongs to this database alone, and is never dumped
@@ -228,7 +237,7 @@ COMMENT ON FUNCTION @extschema@.integration_detach() IS
 
 
 -- ---------------------------------------------------------------------------
--- The API for applications  (access.c, integration.c, replay.c, import.c)
+-- The API for applications  (src/api)
 -- ---------------------------------------------------------------------------
 
 CREATE FUNCTION @extschema@.integration_list(workspace_slug text)
@@ -238,7 +247,7 @@ LANGUAGE c STABLE PARALLEL RESTRICTED SECURITY DEFINER SET search_path = pg_cata
 AS 'MODULE_PATHNAME', 'featul_integration_list';
 REVOKE ALL ON FUNCTION @extschema@.integration_list(text) FROM PUBLIC;
 COMMENT ON FUNCTION @extschema@.integration_list(text) IS
-'The workspace''s integrations, never with URL or secret. events, boards (slugs) and rule are its filters, NULL for all; status is active, failing (its last attempt failed) or inactive, with the reason. Raises PT401 without an acting user, PT400 for a bad argument, PT404 for an unknown workspace, PT403 without the role of owner or admin.';
+'The workspace''s integrations, never with URL or secret. events, boards (slugs) and rule are its filters, NULL for all; status is active, failing (its last attempt failed) or inactive, with the reason (also while the plan of the workspace has no integrations; is_active stays as it is). Raises PT401 without an acting user, PT400 for a bad argument, PT404 for an unknown workspace, PT403 without the role of owner or admin.';
 
 CREATE FUNCTION @extschema@.integration_connect(workspace_slug text, type text, webhook_url text,
 	events text[] DEFAULT NULL, boards text[] DEFAULT NULL, rule text DEFAULT NULL,
@@ -291,15 +300,23 @@ COMMENT ON FUNCTION @extschema@.integration_preview(text, text, text) IS
 'The body that an integration of that type would be sent for that event (or integration.test): of the workspace''s latest matching data, else of a sample. Connected or not; nothing is sent. Raises PT401 without an acting user, PT400 for a bad argument, PT404 for an unknown workspace, PT403 without the role of owner or admin.';
 
 CREATE FUNCTION @extschema@.integration_deliveries(workspace_slug text, type text DEFAULT NULL, state text DEFAULT NULL,
-	max_rows integer DEFAULT 50)
+	max_rows integer DEFAULT 50, before bigint DEFAULT NULL)
 RETURNS TABLE (id bigint, event text, type text, state text, attempts integer, http_status integer, error text,
 	duration_ms integer, response text, created_at timestamptz, last_attempt_at timestamptz,
 	next_attempt_at timestamptz, payload jsonb)
 LANGUAGE c STABLE PARALLEL RESTRICTED SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET jit = off
 AS 'MODULE_PATHNAME', 'featul_integration_deliveries';
-REVOKE ALL ON FUNCTION @extschema@.integration_deliveries(text, text, text, integer) FROM PUBLIC;
-COMMENT ON FUNCTION @extschema@.integration_deliveries(text, text, text, integer) IS
-'The workspace''s delivery log, newest first: at most max_rows (1 to 10000) deliveries, of that type and state (pending, delivered, failed or cancelled) where given. http_status is NULL without a response, next_attempt_at once settled. Raises PT401 without an acting user, PT400 for a bad argument, PT404 for an unknown workspace, PT403 without the role of owner or admin.';
+REVOKE ALL ON FUNCTION @extschema@.integration_deliveries(text, text, text, integer, bigint) FROM PUBLIC;
+COMMENT ON FUNCTION @extschema@.integration_deliveries(text, text, text, integer, bigint) IS
+'The workspace''s delivery log, newest first: at most max_rows (1 to 10000) deliveries, of that type and state (pending, delivered, failed or cancelled) and with ids below before where given (the last id of a page gives the next). http_status is NULL without a response, next_attempt_at once settled. Raises PT401 without an acting user, PT400 for a bad argument, PT404 for an unknown workspace, PT403 without the role of owner or admin.';
+
+CREATE FUNCTION @extschema@.integration_events()
+RETURNS TABLE (event text, label text, description text)
+LANGUAGE c IMMUTABLE PARALLEL SAFE ROWS 10 SET search_path = pg_catalog, pg_temp
+AS 'MODULE_PATHNAME', 'featul_integration_events';
+REVOKE ALL ON FUNCTION @extschema@.integration_events() FROM PUBLIC;
+COMMENT ON FUNCTION @extschema@.integration_events() IS
+'The events there are, in their order, with a label and a sentence each for the filter of a settings page. Needs no acting user.';
 
 CREATE FUNCTION @extschema@.integration_redeliver(workspace_slug text, delivery_id bigint, OUT success boolean, OUT message text)
 RETURNS record

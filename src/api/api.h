@@ -5,9 +5,11 @@
 #ifndef FEATUL_API_H
 #define FEATUL_API_H
 
-#include "channel/channel.h"
 #include "fmgr.h"
+
+#include "api/access.h"
 #include "base/compat.h"
+#include "channel/channel.h"
 
 /* PT400 if the argument is NULL; the name is for the message. */
 extern void api_require(FunctionCallInfo fcinfo, int n, const char *name);
@@ -17,10 +19,6 @@ extern char *api_text(FunctionCallInfo fcinfo, int n, const char *name);
 
 /* The argument type; PT400 if it is NULL or unknown. */
 extern const Channel *api_channel(FunctionCallInfo fcinfo, int n);
-
-/* SPI with the current memory context kept, so that results outlive it. */
-extern void api_spi_connect(void);
-extern void api_spi_finish(void);
 
 /* The row (true, message). */
 extern Datum api_success(FunctionCallInfo fcinfo, const char *message);
@@ -33,5 +31,12 @@ pg_noreturn extern void api_integration_not_found(const Channel *channel);
  * over if it came with a copy of another database.  Needs an SPI connection.
  */
 extern void api_claim_integration(const char *id);
+
+/*
+ * What is needed to write to the workspace's integration of that type, and its id;
+ * 404 if there is none.  Needs an SPI connection.
+ */
+extern char *api_load_endpoint(const Workspace *workspace, const Channel *channel,
+							   Endpoint *endpoint);
 
 #endif /* FEATUL_API_H */

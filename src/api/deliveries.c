@@ -25,7 +25,7 @@
 #include "api/query.h"
 #include "base/errors.h"
 
-/* Design 3. */
+/* docs/application.md */
 #define DELIVERIES_MAX_ROWS 10000
 
 /* ------------------------------------------------------------------------
@@ -35,10 +35,10 @@
 /* What to look for: NULL means any. */
 typedef struct LogFilter
 {
-	char *workspace_id;
 	char *type;
 	char *state;
 	int	  max_rows;
+	int64 before; /* only deliveries with a lower id: the next page */
 } LogFilter;
 
 /* PT400 unless there is such a state. */
@@ -70,6 +70,7 @@ take_log_filter(FunctionCallInfo fcinfo, LogFilter *filter)
 		ereport(ERROR, (errcode(ERRCODE_FEATUL_BAD_ARGUMENT),
 						errmsg("Argument max_rows is out of range"),
 						errhint("Ask for 1 to %d deliveries.", DELIVERIES_MAX_ROWS)));
+	filter->before = PG_ARGISNULL(4) ? PG_INT64_MAX : PG_GETARG_INT64(4);
 }
 
 /*
@@ -81,8 +82,8 @@ take_log_filter(FunctionCallInfo fcinfo, LogFilter *filter)
 	" SELECT integration_id FROM featul_integrations.health WHERE workspace_id = $1)"
 
 /*
- * What stands in queue, newest first: $1 workspace, $2 type, $3 state, $4 rows,
- * $5 this database.  Walks the primary key from its end, once per integration.
+ * What stands in queue, newest first: $1 workspace, $2 type, $3 before this id,
+ * $4 state, $5 rows, $6 this database.  Walks the primary key from its end, once per integration.
  * A delivery sent again while its old row waits to be cancelled is pending.
  */
 #define PENDING_DELIVERIES                                                                                 \
@@ -90,24 +91,24 @@ take_log_filter(FunctionCallInfo fcinfo, LogFilter *filter)
 	" l.http_status, l.error, l.duration_ms, l.response, l.at AS last_attempt_at,"                         \
 	" CASE WHEN i.state = 'pending' THEN greatest(q.next_attempt_at, i.hold_until) END AS next_attempt_at" \
 	" FROM (SELECT i.id, i.type, h.hold_until, CASE WHEN i.is_active"                                      \
-	" AND h.database IS NOT DISTINCT FROM $5 THEN 'pending' ELSE 'cancelled' END AS state"                 \
+	" AND h.database IS NOT DISTINCT FROM $6 THEN 'pending' ELSE 'cancelled' END AS state"                 \
 	" FROM featul_integrations.integration i"                                                              \
 	" LEFT JOIN featul_integrations.health h ON h.integration_id = i.id WHERE i.workspace_id = $1"         \
 	" UNION ALL SELECT h.integration_id, h.type, NULL, 'cancelled' FROM featul_integrations.health h"      \
 	" WHERE h.workspace_id = $1 AND NOT EXISTS (SELECT FROM featul_integrations.integration i"             \
 	" WHERE i.id = h.integration_id)) i"                                                                   \
 	" CROSS JOIN LATERAL (SELECT * FROM featul_integrations.queue"                                         \
-	" WHERE integration_id = i.id ORDER BY id DESC LIMIT $4) q"                                            \
+	" WHERE integration_id = i.id AND id < $3 ORDER BY id DESC LIMIT $5) q"                                \
 	" LEFT JOIN LATERAL (SELECT * FROM featul_integrations.attempt"                                        \
 	" WHERE workspace_id = $1 AND delivery_id = q.id AND state <> 'cancelled'"                             \
 	" ORDER BY at DESC LIMIT 1) l ON true"                                                                 \
-	" WHERE ($2 IS NULL OR i.type = $2) AND ($3 IS NULL OR i.state = $3)"                                  \
+	" WHERE ($2 IS NULL OR i.type = $2) AND ($4 IS NULL OR i.state = $4)"                                  \
 	" ORDER BY q.id DESC, i.state = 'pending' DESC"
 
-/* The newest attempt of each delivery, by walking attempt_delivery from its end. */
+/* The newest attempt of each delivery ($1 to $3 as above), by walking attempt_delivery from its end. */
 #define NEWEST_ATTEMPTS                                                                  \
 	"SELECT DISTINCT ON (delivery_id) * FROM featul_integrations.attempt"                \
-	" WHERE workspace_id = $1 AND ($2 IS NULL OR type = $2)"                             \
+	" WHERE workspace_id = $1 AND ($2 IS NULL OR type = $2) AND delivery_id < $3"        \
 	" ORDER BY delivery_id DESC, at DESC"
 
 /*
@@ -116,7 +117,7 @@ take_log_filter(FunctionCallInfo fcinfo, LogFilter *filter)
  */
 #define NEWEST_UNSENT_ATTEMPTS                                                           \
 	"SELECT * FROM featul_integrations.attempt a"                                        \
-	" WHERE workspace_id = $1 AND ($2 IS NULL OR type = $2)"                             \
+	" WHERE workspace_id = $1 AND ($2 IS NULL OR type = $2) AND delivery_id < $3"        \
 	" AND state IN ('failed', 'cancelled')"                                              \
 	" AND NOT EXISTS (SELECT FROM featul_integrations.attempt n"                         \
 	" WHERE n.workspace_id = $1 AND n.delivery_id = a.delivery_id AND n.at > a.at)"      \
@@ -138,11 +139,11 @@ append_settled(StringInfo sql, const LogFilter *filter)
 		" AND delivery_id = a.delivery_id AND state <> 'cancelled') END, NULL::timestamptz"
 		" FROM (%s) a CROSS JOIN LATERAL (SELECT CASE WHEN a.state = 'pending'"
 		" THEN 'cancelled' ELSE a.state END AS state) s"
-		" WHERE ($3 IS NULL OR $3 <> 'pending' AND s.state = $3) AND NOT EXISTS"
+		" WHERE ($4 IS NULL OR $4 <> 'pending' AND s.state = $4) AND NOT EXISTS"
 		/* OFFSET keeps the planner from joining, and so from reading all of queue */
 		" (SELECT FROM featul_integrations.queue WHERE id = a.delivery_id AND integration_id = ANY"
 		" (" QUEUES ") OFFSET 0)"
-		" ORDER BY a.delivery_id DESC LIMIT $4",
+		" ORDER BY a.delivery_id DESC LIMIT $5",
 		unsent ? NEWEST_UNSENT_ATTEMPTS : NEWEST_ATTEMPTS);
 }
 
@@ -157,7 +158,7 @@ append_log_query(StringInfo sql, const LogFilter *filter)
 		" FROM (SELECT * FROM (" PENDING_DELIVERIES ") p UNION ALL SELECT * FROM (");
 	append_settled(sql, filter);
 	appendStringInfoString(
-		sql, ") f ORDER BY 1 DESC LIMIT $4) d"
+		sql, ") f ORDER BY 1 DESC LIMIT $5) d"
 			 " LEFT JOIN LATERAL (SELECT * FROM featul_integrations.event"
 			 " WHERE slot = d.event_slot AND id = d.event_id LIMIT 1) e ON true"
 			 " ORDER BY d.id DESC");
@@ -165,10 +166,11 @@ append_log_query(StringInfo sql, const LogFilter *filter)
 
 FEATUL_FUNCTION(featul_integration_deliveries);
 
-/* integration_deliveries(workspace_slug, type, state, max_rows): see the install script. */
+/* integration_deliveries(workspace_slug, type, state, max_rows, before): see the install script. */
 Datum
 featul_integration_deliveries(PG_FUNCTION_ARGS)
 {
+	OwnQuery		query;
 	QueryParameters parameters = { 0 };
 	StringInfoData	sql;
 	LogFilter		filter;
@@ -178,10 +180,10 @@ featul_integration_deliveries(PG_FUNCTION_ARGS)
 	slug = api_text(fcinfo, 0, "workspace_slug");
 	take_log_filter(fcinfo, &filter);
 	InitMaterializedSRF(fcinfo, 0);
-	api_spi_connect();
-	filter.workspace_id = access_workspace(slug, PERMISSION_VIEW, false)->id;
-	query_add_text(&parameters, filter.workspace_id);
+	query_begin(&query);
+	query_add_text(&parameters, access_workspace(slug, PERMISSION_VIEW, false)->id);
 	query_add_text(&parameters, filter.type);
+	query_add(&parameters, INT8OID, Int64GetDatum(filter.before), false);
 	query_add_text(&parameters, filter.state);
 	query_add(&parameters, INT4OID, Int32GetDatum(filter.max_rows), false);
 	query_add(&parameters, OIDOID, ObjectIdGetDatum(MyDatabaseId), false);
@@ -189,7 +191,7 @@ featul_integration_deliveries(PG_FUNCTION_ARGS)
 	append_log_query(&sql, &filter);
 	(void) query_read(&parameters, sql.data);
 	query_put_rows((ReturnSetInfo *) fcinfo->resultinfo);
-	api_spi_finish();
+	query_end(&query);
 	return (Datum) 0;
 }
 
@@ -315,6 +317,7 @@ FEATUL_FUNCTION(featul_integration_redeliver);
 Datum
 featul_integration_redeliver(PG_FUNCTION_ARGS)
 {
+	OwnQuery	   query;
 	const Channel *channel;
 	Workspace	  *workspace;
 	OldDelivery	   delivery;
@@ -325,7 +328,7 @@ featul_integration_redeliver(PG_FUNCTION_ARGS)
 	slug = api_text(fcinfo, 0, "workspace_slug");
 	api_require(fcinfo, 1, "delivery_id");
 	delivery_id = PG_GETARG_INT64(1);
-	api_spi_connect();
+	query_begin(&query);
 	workspace = access_workspace(slug, PERMISSION_MANAGE, true);
 	if (is_pending(workspace, delivery_id))
 		delivery_pending();
@@ -334,7 +337,7 @@ featul_integration_redeliver(PG_FUNCTION_ARGS)
 	if (channel == NULL)
 		delivery_not_found("Its type is no longer supported.");
 	queue_again(delivery_id, &delivery, active_integration(workspace, channel));
-	api_spi_finish();
+	query_end(&query);
 	return api_success(fcinfo, "Delivery queued");
 }
 
@@ -344,6 +347,7 @@ FEATUL_FUNCTION(featul_integration_recover);
 Datum
 featul_integration_recover(PG_FUNCTION_ARGS)
 {
+	OwnQuery		query;
 	QueryParameters parameters = { 0 };
 	const Channel  *channel;
 	Workspace	   *workspace;
@@ -354,18 +358,19 @@ featul_integration_recover(PG_FUNCTION_ARGS)
 	slug = api_text(fcinfo, 0, "workspace_slug");
 	channel = api_channel(fcinfo, 1);
 	api_require(fcinfo, 2, "since");
-	api_spi_connect();
+	query_begin(&query);
 	workspace = access_workspace(slug, PERMISSION_MANAGE, true);
 	query_add_text(&parameters, workspace->id);
 	query_add_text(&parameters, channel->type);
+	query_add(&parameters, INT8OID, Int64GetDatum(PG_INT64_MAX), false);
 	query_add_text(&parameters, active_integration(workspace, channel));
 	query_add(&parameters, TIMESTAMPTZOID, PG_GETARG_DATUM(2), false);
 	count = query_write(
 		&parameters,
 		"INSERT INTO featul_integrations.queue (id, integration_id, event_slot, event_id, post_id)"
-		" SELECT a.delivery_id, $3::uuid, e.slot, e.id, e.post_id FROM"
+		" SELECT a.delivery_id, $4::uuid, e.slot, e.id, e.post_id FROM"
 		" (SELECT delivery_id, event_slot, event_id FROM (" NEWEST_UNSENT_ATTEMPTS
-		") u WHERE at >= $4"
+		") u WHERE at >= $5"
 		/* what was disconnected this moment and is not in the log yet */
 		" UNION SELECT q.id, q.event_slot, q.event_id FROM featul_integrations.health h"
 		" JOIN featul_integrations.queue q ON q.integration_id = h.integration_id"
@@ -373,7 +378,7 @@ featul_integration_recover(PG_FUNCTION_ARGS)
 		" (SELECT FROM featul_integrations.integration i WHERE i.id = h.integration_id)) a"
 		" JOIN featul_integrations.event e ON e.slot = a.event_slot AND e.id = a.event_id"
 		" ORDER BY a.delivery_id ON CONFLICT DO NOTHING");
-	api_spi_finish();
+	query_end(&query);
 	return api_success(fcinfo, psprintf(INT64_FORMAT " %s queued", count,
 										count == 1 ? "delivery" : "deliveries"));
 }

@@ -6,22 +6,21 @@
  */
 #include "postgres.h"
 
-#include "access/xact.h"
 #include "catalog/pg_type.h"
 #include "executor/spi.h"
 #include "fmgr.h"
 #include "mb/pg_wchar.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
-#include "utils/memutils.h"
-#include "utils/resowner.h"
 
 #include "api/access.h"
 #include "application/binding.h"
 #include "api/filter.h"
+#include "capture/failure.h"
 #include "capture/payload.h"
 #include "api/query.h"
 #include "base/errors.h"
+#include "base/subtransaction.h"
 
 /*
  * Bounds of our own: a rule runs inside the application's statements, so a
@@ -215,20 +214,28 @@ check_rule_cost(const char *rule)
 				refuse_rule("Its regular expression has a back reference.");
 }
 
+/* A rule, and whether it is true or false for some event. */
+typedef struct Trial
+{
+	const char *rule;
+	bool		decides;
+} Trial;
+
 /*
  * Evaluates the rule over a sample of each event as capture does; raises
- * whatever the rule raises.  True if it is true or false for one of them.
+ * whatever the rule raises.
  */
-static bool
-rule_decides(const char *rule)
+static void
+try_rule(void *argument)
 {
+	Trial		   *trial = argument;
 	QueryParameters parameters = { 0 };
 	Datum			samples[EVENT_COUNT];
 
 	for (EventKind kind = 0; kind < EVENT_COUNT; kind++)
 		samples[kind] = CStringGetTextDatum(payload_sample(
 			event_definitions[kind].name, "workspace_sample", "Acme", "acme"));
-	query_add_text(&parameters, rule);
+	query_add_text(&parameters, trial->rule);
 	query_add(&parameters, TEXTARRAYOID,
 			  PointerGetDatum(construct_array(samples, EVENT_COUNT, TEXTOID, -1, false,
 											  TYPALIGN_INT)),
@@ -237,18 +244,13 @@ rule_decides(const char *rule)
 		&parameters,
 		"SELECT bool_or(pg_catalog.jsonb_path_match_tz(sample::jsonb, $1::jsonpath, '{}', true) IS NOT NULL)"
 		" FROM unnest($2) AS sample");
-	return query_result_bool(0, 1);
+	trial->decides = query_result_bool(0, 1);
 }
 
 /* See filter.h. */
 void
 filter_check_rule(const char *rule)
 {
-	MemoryContext context = CurrentMemoryContext;
-	ResourceOwner owner = CurrentResourceOwner;
-	volatile bool decides = false;
-	char *volatile problem = NULL;
-
 	if (rule == NULL)
 		return;
 	if (rule[strspn(rule, " \t\r\n")] == '\0')
@@ -256,34 +258,24 @@ filter_check_rule(const char *rule)
 						errmsg("Argument rule must not be empty"),
 						errhint("Pass NULL as rule for all.")));
 	check_rule_cost(rule);
+}
 
-	BeginInternalSubTransaction(NULL);
-	MemoryContextSwitchTo(context);
-	PG_TRY();
+/* See filter.h. */
+void
+filter_try_rule(const char *rule)
+{
+	Trial	   trial = { .rule = rule };
+	ErrorData *error;
+
+	if (rule == NULL)
+		return;
+	error = subtransaction_run(try_rule, &trial);
+	if (error)
 	{
-		decides = rule_decides(rule);
-		ReleaseCurrentSubTransaction();
+		failure_raise_unless_data(error);
+		refuse_rule(error->detail ? psprintf("%s: %s", error->message, error->detail)
+								  : error->message);
 	}
-	PG_CATCH();
-	{
-		ErrorData *error;
-		int		   category = ERRCODE_TO_CATEGORY(geterrcode());
-
-		MemoryContextSwitchTo(context);
-		if (category == ERRCODE_OPERATOR_INTERVENTION) /* cancelled, shut down */
-			PG_RE_THROW();
-		error = CopyErrorData();
-		FlushErrorState();
-		RollbackAndReleaseCurrentSubTransaction();
-		problem = error->detail ? psprintf("%s: %s", error->message, error->detail)
-								: error->message;
-	}
-	PG_END_TRY();
-	MemoryContextSwitchTo(context);
-	CurrentResourceOwner = owner;
-
-	if (problem)
-		refuse_rule(problem);
-	if (!decides)
+	if (!trial.decides)
 		refuse_rule("It is neither true nor false for any event.");
 }

@@ -3,8 +3,8 @@
  *		integration_import(): takes over featul's older integrations.
  *
  * For the extension's owner: no acting user, no role, no plan.  Each row is
- * judged as integration_connect() would; a mark remembers what was taken over,
- * so that one that a user disconnected later does not come back.
+ * judged as integration_connect() would; the table imported remembers what was
+ * taken over, so that one that a user disconnected later does not come back.
  */
 #include "postgres.h"
 
@@ -132,33 +132,29 @@ url_problem(const Channel *channel, const char *url)
 	return problem;
 }
 
-/* What the mark of an import is called. */
-static char *
-mark_id(const OldIntegration *old)
-{
-	return psprintf("%s:%s", old->type, old->workspace_id);
-}
-
 /* Whether it was taken over before. */
 static bool
 was_imported(const OldIntegration *old)
 {
 	QueryParameters parameters = { 0 };
 
-	query_add_text(&parameters, mark_id(old));
-	return query_write(&parameters, "SELECT FROM featul_integrations.mark"
-									" WHERE source = 'import' AND id = $1") > 0;
+	query_add_text(&parameters, old->workspace_id);
+	query_add_text(&parameters, old->type);
+	return query_write(&parameters, "SELECT FROM featul_integrations.imported"
+									" WHERE workspace_id = $1 AND type = $2") > 0;
 }
 
 /* Remembers that it was taken over. */
 static void
-mark_imported(const OldIntegration *old)
+note_imported(const OldIntegration *old)
 {
 	QueryParameters parameters = { 0 };
 
-	query_add_text(&parameters, mark_id(old));
-	(void) query_write(&parameters, "INSERT INTO featul_integrations.mark (source, id)"
-									" VALUES ('import', $1) ON CONFLICT DO NOTHING");
+	query_add_text(&parameters, old->workspace_id);
+	query_add_text(&parameters, old->type);
+	(void) query_write(&parameters,
+					   "INSERT INTO featul_integrations.imported (workspace_id, type)"
+					   " VALUES ($1, $2) ON CONFLICT DO NOTHING");
 }
 
 /* Connects it; false if the workspace has one of that type. */
@@ -205,7 +201,7 @@ import_one(const OldIntegration *old)
 		return "It was imported before";
 	if (!insert_integration(old, channel))
 		return "The workspace has an integration of this type";
-	mark_imported(old);
+	note_imported(old);
 	return NULL;
 }
 
@@ -215,6 +211,7 @@ FEATUL_FUNCTION(featul_integration_import);
 Datum
 featul_integration_import(PG_FUNCTION_ARGS)
 {
+	OwnQuery	   query;
 	ReturnSetInfo *result = (ReturnSetInfo *) fcinfo->resultinfo;
 	ListCell	  *cell;
 	char		  *schema;
@@ -222,7 +219,7 @@ featul_integration_import(PG_FUNCTION_ARGS)
 	attach_require_owner();
 	schema = api_text(fcinfo, 0, "app_schema");
 	InitMaterializedSRF(fcinfo, 0);
-	api_spi_connect();
+	query_begin(&query);
 	binding_require();
 	foreach (cell, read_old_integrations(find_table(schema)))
 	{
@@ -238,7 +235,7 @@ featul_integration_import(PG_FUNCTION_ARGS)
 
 		tuplestore_putvalues(result->setResult, result->setDesc, values, nulls);
 	}
-	api_spi_finish();
+	query_end(&query);
 	wakeup_reload_at_commit();
 	return (Datum) 0;
 }

@@ -1,17 +1,25 @@
 /*
  * preview.c
- *		The latest data that an event could be about, for previews.
+ *		integration_preview(): the body that would be sent, for the latest data that
+ *		an event could be about.
  */
 #include "postgres.h"
 
+#include "access/xact.h"
 #include "catalog/pg_type.h"
+#include "fmgr.h"
 #include "utils/builtins.h"
 
-#include "api/preview.h"
+#include "api/access.h"
+#include "api/api.h"
+#include "api/filter.h"
+#include "api/query.h"
 #include "application/binding.h"
 #include "application/user_context.h"
 #include "base/own_query.h"
+#include "base/text.h"
 #include "capture/event_payload.h"
+#include "capture/payload.h"
 
 /* The source whose row an event is about. */
 static Source
@@ -196,9 +204,12 @@ join_latest(Candidates *candidates, Source source, const Row *row)
 	return candidate->workspace != NULL;
 }
 
-/* See preview.h. */
-bool
-preview_latest(const char *event, const char *workspace_id, char **payload, char **labels)
+/*
+ * The payload (and labels, or NULL) that the workspace's latest row matching
+ * this event would give now; false if there is none.  Both palloc'd.
+ */
+static bool
+latest_event(const char *event, const char *workspace_id, char **payload, char **labels)
 {
 	EventKind  kind = event_kind(event);
 	Source	   source = source_of_event(kind);
@@ -219,4 +230,49 @@ preview_latest(const char *event, const char *workspace_id, char **payload, char
 	*payload = VARDATA(event_payload(&candidates, &candidates.list[0], source));
 	*labels = event_labels(&candidates.list[0]);
 	return true;
+}
+
+/* The event's data now: of the workspace's latest matching row, else a sample. */
+static void
+preview_event(const char *name, const Workspace *workspace, Event *event)
+{
+	char *payload;
+	char *context = NULL;
+
+	if (strcmp(name, "integration.test") == 0)
+		payload = payload_test(workspace->id, workspace->name, workspace->slug);
+	else if (!latest_event(name, workspace->id, &payload, &context))
+		payload = payload_sample(name, workspace->id, workspace->name, workspace->slug);
+	event->name = name;
+	event->payload = payload;
+	event->context = context;
+	event->created_at = GetCurrentStatementStartTimestamp();
+}
+
+FEATUL_FUNCTION(featul_integration_preview);
+
+/* integration_preview(workspace_slug, type, event): see the install script. */
+Datum
+featul_integration_preview(PG_FUNCTION_ARGS)
+{
+	OwnQuery	   query;
+	const Channel *channel;
+	Event		   event = { 0 };
+	StringInfoData body;
+	char		  *slug;
+	char		  *name;
+
+	access_authenticate();
+	slug = api_text(fcinfo, 0, "workspace_slug");
+	channel = api_channel(fcinfo, 1);
+	name = api_text(fcinfo, 2, "event");
+	if (strcmp(name, "integration.test") != 0)
+		filter_check_event(name);
+	query_begin(&query);
+	preview_event(name, access_workspace(slug, PERMISSION_VIEW, false), &event);
+	query_end(&query);
+
+	initStringInfo(&body);
+	channel->render(&event, &body);
+	PG_RETURN_TEXT_P(cstring_to_text(text_from_foreign(body.data, body.len, body.len)));
 }

@@ -15,6 +15,21 @@
 
 /* See query.h. */
 void
+query_begin(OwnQuery *query)
+{
+	own_query_begin(query);
+	MemoryContextSwitchTo(query->memory);
+}
+
+/* See query.h. */
+void
+query_end(const OwnQuery *query)
+{
+	own_query_end(query);
+}
+
+/* See query.h. */
+void
 query_add(QueryParameters *parameters, Oid type, Datum value, bool is_null)
 {
 	int n = parameters->count++;

@@ -3,15 +3,20 @@
  *		Statements of the SQL API through SPI: parameters and results.
  *
  * Values always travel as parameters, never in a statement's text, which the
- * server shows in errors.  All need an SPI connection; numbers of rows and
+ * server shows in errors.  All stand between query_begin() and query_end(); numbers of rows and
  * columns count from 0 and 1.
  */
 #ifndef FEATUL_QUERY_H
 #define FEATUL_QUERY_H
 
-#include "application/binding.h"
+#include "application/source.h"
+#include "base/own_query.h"
 
 #define QUERY_MAX_PARAMETERS 8
+
+/* As own_query_begin(), but the current memory context stays: results outlive it. */
+extern void query_begin(OwnQuery *query);
+extern void query_end(const OwnQuery *query);
 
 /* Parameters in order: $1, $2, ... */
 typedef struct QueryParameters

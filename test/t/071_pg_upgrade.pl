@@ -25,6 +25,7 @@ UNION ALL SELECT 'attempt', a.delivery_id || ' ' || a.state || ' ' || a.at FROM 
 UNION ALL SELECT 'integration', i::text FROM featul_integrations.integration i
 UNION ALL SELECT 'binding', b::text FROM featul_integrations.binding b
 UNION ALL SELECT 'mark', m::text FROM featul_integrations.mark m
+UNION ALL SELECT 'imported', m::text FROM featul_integrations.imported m
 ORDER BY 1, 2
 END
 

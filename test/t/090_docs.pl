@@ -212,6 +212,7 @@ END
 # ---------------------------------------------------------------------------
 
 like($featul->sql_as('olivia', $file{filters}), qr/^Webhook integration (connected|updated)$/, 'the filters');
+is($featul->sql_as('olivia', $file{pages}), '', 'the log, page by page');
 $featul->wait_until_settled;
 my $events = $featul->sql('SELECT count(*) FROM featul_integrations.event');
 $featul->sql($file{import});
