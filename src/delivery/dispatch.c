@@ -218,10 +218,9 @@ dispatch_next(Dispatch *dispatch, Outgoing *outgoing)
 		.endpoint = { .channel = lane->channel,
 					  .url = lane->url,
 					  .secret = lane->secret,
-					  .previous_secret =
-						  lane->previous_secret_until > dispatch->time
-							  ? lane->previous_secret
-							  : NULL },
+					  .previous_secret = lane->previous_secret_until > dispatch->time
+											 ? lane->previous_secret
+											 : NULL },
 		.count = 1,
 		.mergeable = lane->channel->merges && !dlist_is_empty(&delivery->post->waiting),
 	};
@@ -233,8 +232,8 @@ int
 dispatch_mergeable(const Outgoing *outgoing, EventKey *keys, int limit)
 {
 	Post	  *post = outgoing->delivery->post;
-	int			count = 0;
-	dlist_iter	iter;
+	int		   count = 0;
+	dlist_iter iter;
 
 	Assert(outgoing->mergeable && outgoing->delivery->flight->n_merged == 0);
 	keys[0] = outgoing->event;

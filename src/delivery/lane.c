@@ -372,8 +372,7 @@ lane_update_ready(Lane *lane, bool blocked)
 {
 	bool ready = lane->state == LANE_ACTIVE && !dlist_is_empty(&lane->runnable) &&
 				 !blocked && lane->in_flight < lane_limit(lane);
-	Load load =
-		lane->complete && lane->loaded <= LIGHT_LANE ? LOAD_LIGHT : LOAD_BACKLOG;
+	Load load = lane->complete && lane->loaded <= LIGHT_LANE ? LOAD_LIGHT : LOAD_BACKLOG;
 
 	if (ready && lane->listed && lane->ready_tier == lane->tier &&
 		lane->ready_load == load)

@@ -126,13 +126,14 @@ struct Delivery
 	Moment		next_attempt_at; /* 0: at once */
 	Post	   *post;			 /* NULL once done */
 	Flight	   *flight;			 /* IN_FLIGHT, the first of those that go out together */
-	dlist_node	node; /* WAITING: in post's; merged: in the flight's; to be aborted: in aborts */
-	int			attempts;
-	int16		settlements; /* not recorded yet */
-	int16		event_partition;
-	uint8		state;	   /* DeliveryState */
-	bool		tried;	   /* since it is in memory */
-	bool		announced; /* see dispatch_following() */
+	dlist_node
+		node; /* WAITING: in post's; merged: in the flight's; to be aborted: in aborts */
+	int attempts;
+	int16 settlements; /* not recorded yet */
+	int16 event_partition;
+	uint8 state;	 /* DeliveryState */
+	bool  tried;	 /* since it is in memory */
+	bool  announced; /* see dispatch_following() */
 };
 
 /* A request in flight. */
@@ -198,12 +199,13 @@ struct Lane
 	Timer	   timer;
 
 	/* health; what changes a state says nothing about those that are younger than its request */
-	int			failures;	/* in a row */
-	Moment		turned_at;	/* when it began to fail, or to succeed again; 0: before all requests */
-	int			probes;		/* since only probes go out */
-	int			holds;		/* answers of 429 or 503 in a row, parallel ones once */
-	Moment		held_since; /* the first of them; 0: none */
-	Moment		held_at;	/* the latest */
+	int failures; /* in a row */
+	Moment
+		turned_at; /* when it began to fail, or to succeed again; 0: before all requests */
+	int			probes;		   /* since only probes go out */
+	int			holds;		   /* answers of 429 or 503 in a row, parallel ones once */
+	Moment		held_since;	   /* the first of them; 0: none */
+	Moment		held_at;	   /* the latest */
 	Moment		failing_since; /* 0: not failing */
 	uint32		failing_days;  /* bit n: several attempts failed on day n since */
 	int			failing_day;   /* the day that is counted, and the failures on it */
@@ -266,8 +268,8 @@ struct Dispatch
 };
 
 /* A stored time of day as a moment, which may be past, within bounds; 0 stays 0. */
-extern Moment		dispatch_moment(const Dispatch *dispatch, TimestampTz time,
-									int64 past_ms, int64 future_ms);
+extern Moment dispatch_moment(const Dispatch *dispatch, TimestampTz time, int64 past_ms,
+							  int64 future_ms);
 extern TimestampTz dispatch_time(const Dispatch *dispatch, Moment moment);
 
 extern void timer_arm(Dispatch *dispatch, Timer *timer, Moment at);

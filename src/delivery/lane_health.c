@@ -177,8 +177,8 @@ lane_held(Lane *lane, const Flight *flight, int64 hold_ms)
 	if (hold_ms < 0 && !parallel)
 		hold_ms = lane_backoff(lane->holds, CHANNEL_MAX_HOLD_MS);
 	if (hold_ms >= 0)
-		lane->hold_until = Max(lane->hold_until,
-							   clock_after_ms(now, Min(hold_ms, CHANNEL_MAX_HOLD_MS)));
+		lane->hold_until =
+			Max(lane->hold_until, clock_after_ms(now, Min(hold_ms, CHANNEL_MAX_HOLD_MS)));
 	if (parallel)
 		return;
 	if (lane->held_since == 0)
@@ -277,8 +277,7 @@ lane_load_health(Lane *lane, const Integration *row)
 	lane->failing_since = dispatch_moment(dispatch, row->failing_since, MAX_PAST_MS, 0);
 	lane->failing_days = row->failing_days;
 	lane->held_since = dispatch_moment(dispatch, row->held_since, MAX_PAST_MS, 0);
-	lane->hold_until =
-		dispatch_moment(dispatch, row->hold_until, 0, CHANNEL_MAX_HOLD_MS);
+	lane->hold_until = dispatch_moment(dispatch, row->hold_until, 0, CHANNEL_MAX_HOLD_MS);
 	lane->saved_hold = lane->hold_until;
 	lane->response_ms = row->response_ms;
 }

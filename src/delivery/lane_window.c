@@ -111,8 +111,8 @@ void
 post_put_back_merged(Post *post, Flight *flight)
 {
 	while (!dlist_is_empty(&flight->merged))
-		post_insert(post, dlist_container(Delivery, node,
-										  dlist_pop_head_node(&flight->merged)));
+		post_insert(
+			post, dlist_container(Delivery, node, dlist_pop_head_node(&flight->merged)));
 	flight->n_merged = 0;
 }
 

@@ -27,9 +27,9 @@ typedef enum RulingKind
 
 typedef struct Ruling
 {
-	RulingKind	kind;
-	bool		counts;	  /* FAILED: uses up an attempt */
-	Moment		retry_at; /* FAILED: 0 until the pause is known */
+	RulingKind kind;
+	bool	   counts;	 /* FAILED: uses up an attempt */
+	Moment	   retry_at; /* FAILED: 0 until the pause is known */
 } Ruling;
 
 /* See outcome.h. */
@@ -95,8 +95,7 @@ rule_verdict(Lane *lane, const Flight *flight, const Verdict *verdict)
 			return (Ruling){ .kind = RULING_FAILED, .counts = true };
 		case VERDICT_GONE:
 			lane_failed(lane, flight);
-			lane_leave(lane,
-					   verdict->reason ? verdict->reason : "the endpoint is gone");
+			lane_leave(lane, verdict->reason ? verdict->reason : "the endpoint is gone");
 			return (Ruling){ .kind = RULING_REFUSED };
 		case VERDICT_RETRY:
 			break;
@@ -123,8 +122,8 @@ rule_attempt(Lane *lane, const Flight *flight, const Attempt *attempt)
 	ruling = rule_verdict(lane, flight, verdict);
 	lane->paced = verdict->pace_ms > 0 || lane->channel->pace_ms > 0;
 	if (verdict->pace_ms > 0)
-		lane->pace_until = Max(lane->pace_until,
-							   clock_after_ms(lane->dispatch->now, verdict->pace_ms));
+		lane->pace_until =
+			Max(lane->pace_until, clock_after_ms(lane->dispatch->now, verdict->pace_ms));
 	return ruling;
 }
 
@@ -178,9 +177,8 @@ settle_failed(Delivery *delivery, Ruling *ruling, Settlement *settlement)
 	}
 	lane->retried++;
 	if (ruling->retry_at == 0)
-		ruling->retry_at =
-			clock_after_ms(lane->dispatch->now,
-						   lane_backoff(delivery->attempts - 1, LANE_MAX_RETRY_MS));
+		ruling->retry_at = clock_after_ms(
+			lane->dispatch->now, lane_backoff(delivery->attempts - 1, LANE_MAX_RETRY_MS));
 	settle(delivery, "pending", ruling->retry_at, settlement);
 }
 
@@ -233,8 +231,8 @@ outcome_of_attempt(Delivery *delivery, const Attempt *attempt, Settlement **sett
 	for (int i = 0; i < count; i++)
 	{
 		if (i > 0)
-			delivery = dlist_container(Delivery, node,
-									   dlist_pop_head_node(&flight->merged));
+			delivery =
+				dlist_container(Delivery, node, dlist_pop_head_node(&flight->merged));
 		settle_ruled(delivery, &ruling, settlements[i]);
 		settlements[i]->http_status = attempt->http_status;
 		settlements[i]->error = attempt->verdict.error;

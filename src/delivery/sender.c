@@ -411,7 +411,7 @@ sender_send(Sender *sender, TimestampTz now)
 	batch->now = now;
 	batch->rendering = -1;
 	while (batch->count < START_BATCH &&
-		   dispatch_next(sender->dispatch, now, &batch->outgoing[batch->count]))
+		   dispatch_next(sender->dispatch, &batch->outgoing[batch->count]))
 		batch->count++;
 	if (batch->count == 0)
 		return false;

@@ -374,7 +374,8 @@ time_to_wait(const Worker *worker, bool again, bool paused)
 		return 0;
 	else
 	{
-		until = earlier(dispatch_due(worker->dispatch), settler_due_at(&worker->settler));
+		until = earlier(clock_timestamp_of(dispatch_due(worker->dispatch), clock_now()),
+						settler_due_at(&worker->settler));
 		if (setting_delivery && is_napping(worker, now))
 			until = earlier(until, worker->nap_until);
 		if (worker->number == 0)
@@ -462,7 +463,8 @@ turn(Worker *worker)
 	settler_take_results(&worker->settler);
 
 	now = GetCurrentTimestamp();
-	dispatch_advance(worker->dispatch, now);
+	dispatch_set_time(worker->dispatch, clock_now(), now);
+	dispatch_advance(worker->dispatch);
 	paused = !work_on_tables(worker, now, &again);
 	wait_for_something(worker, time_to_wait(worker, again || more_to_do(worker), paused));
 }
@@ -473,7 +475,8 @@ start_over(Worker *worker)
 {
 	dispatch_destroy(worker->dispatch);
 	worker->dispatch = NULL;
-	worker->dispatch = dispatch_create(GetCurrentTimestamp());
+	worker->dispatch = dispatch_create();
+	dispatch_set_time(worker->dispatch, clock_now(), GetCurrentTimestamp());
 	worker->http = http_create();
 	worker->wait_events = compat_create_wait_event_set(3);
 	AddWaitEventToSet(worker->wait_events, WL_LATCH_SET, PGINVALID_SOCKET, MyLatch, NULL);
