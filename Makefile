@@ -30,7 +30,7 @@ PG_CPPFLAGS = -I$(top)/src $(shell $(CURL_CONFIG) --cflags) -DFEATUL_VERSION='"$
 # -MMD: what each file includes is written beside its object, and read below.
 PG_CFLAGS = -Wall -Wextra -Wno-unused-parameter -Wno-sign-compare -Wno-missing-field-initializers \
 	-fvisibility=hidden -fno-plt -MMD -MP
-SHLIB_LINK = $(shell $(CURL_CONFIG) --libs) -lcrypto
+SHLIB_LINK = $(shell $(CURL_CONFIG) --libs) -lssl -lcrypto
 
 REGRESS = $(patsubst $(top)/sql/%.sql,%,$(sort $(filter-out $(addprefix $(top)/,$(DATA)),$(wildcard $(top)/sql/*.sql))))
 ISOLATION = $(patsubst $(top)/test/isolation/specs/%.spec,%,$(sort $(wildcard $(top)/test/isolation/specs/*.spec)))

@@ -195,6 +195,7 @@ CREATE TABLE featul_integrations.attempt (
 	next_attempt_at timestamptz
 ) PARTITION BY LIST (slot);
 CREATE INDEX attempt_delivery ON featul_integrations.attempt (workspace_id, delivery_id, at);
+CREATE INDEX attempt_id ON featul_integrations.attempt (delivery_id, at);
 COMMENT ON TABLE featul_integrations.attempt IS
 'The log, append-only: one row per attempt, and one per cancellation. The newest row of a delivery that is not in queue tells how it ended.';
 COMMENT ON COLUMN featul_integrations.attempt.state IS 'What the attempt made of the delivery: pending (to be tried again), delivered, failed or cancelled.';
@@ -416,39 +417,61 @@ REVOKE ALL ON FUNCTION featul_integrations.activate_restored() FROM PUBLIC;
 COMMENT ON FUNCTION featul_integrations.activate_restored() IS
 'Lets the integrations deliver from this database that arrived by restoring a dump or copying a database; returns how many became active. What was pending in a copy stays unsent (cancelled). For the extension''s owner.';
 
+-- One list by id, of two tables: so that the newest of them are found without the rest.
 CREATE VIEW featul_integrations.deliveries AS
-SELECT q.id, e.name AS event, coalesce(i.type, h.type) AS type, s.state, q.attempts,
-	l.http_status, l.error, l.duration_ms, l.response, e.created_at, l.at AS last_attempt_at,
-	CASE WHEN s.state = 'pending' THEN greatest(q.next_attempt_at, h.hold_until) END AS next_attempt_at,
-	e.payload::jsonb AS payload, e.workspace_id, q.integration_id, 'msg_' || e.webhook_id AS webhook_id
-FROM featul_integrations.queue q
-JOIN featul_integrations.event e ON e.slot = q.event_slot AND e.id = q.event_id
-LEFT JOIN featul_integrations.integration i ON i.id = q.integration_id
-LEFT JOIN featul_integrations.health h ON h.integration_id = q.integration_id
-CROSS JOIN LATERAL (
-	SELECT CASE WHEN i.is_active AND h.database = d.oid THEN 'pending' ELSE 'cancelled' END AS state
-	FROM pg_catalog.pg_database d WHERE d.datname = pg_catalog.current_database()) s
+SELECT d.id, e.name AS event, coalesce(d.type, i.type, h.type) AS type,
+	CASE WHEN NOT d.queued THEN CASE d.state WHEN 'pending' THEN 'cancelled' ELSE d.state END
+		WHEN i.is_active AND h.database = here.oid THEN 'pending' ELSE 'cancelled' END AS state,
+	d.attempts, coalesce(d.http_status, l.http_status) AS http_status, coalesce(d.error, l.error) AS error,
+	coalesce(d.duration_ms, l.duration_ms) AS duration_ms, coalesce(d.response, l.response) AS response,
+	e.created_at, CASE WHEN d.state <> 'cancelled' THEN d.at ELSE l.at END AS last_attempt_at,
+	CASE WHEN d.queued AND i.is_active AND h.database = here.oid
+		THEN greatest(d.next_attempt_at, h.hold_until) END AS next_attempt_at,
+	(SELECT p.payload::jsonb FROM featul_integrations.event p
+		WHERE p.slot = d.event_slot AND p.id = d.event_id) AS payload,
+	coalesce(d.workspace_id, e.workspace_id) AS workspace_id, d.integration_id, 'msg_' || e.webhook_id AS webhook_id
+FROM (
+	SELECT q.id, true AS queued, q.integration_id, q.event_slot, q.event_id, NULL::text AS workspace_id,
+		NULL::text AS type, NULL::text AS state, q.attempts, NULL::integer AS http_status, NULL::text AS error,
+		NULL::integer AS duration_ms, NULL::text AS response, NULL::timestamptz AS at, q.next_attempt_at
+	FROM featul_integrations.queue q
+	UNION ALL
+	SELECT a.delivery_id, false, a.integration_id, a.event_slot, a.event_id, a.workspace_id,
+		a.type, a.state, a.attempts, a.http_status, a.error, a.duration_ms, a.response, a.at, NULL
+	FROM featul_integrations.attempt a) d
+LEFT JOIN featul_integrations.event e ON e.slot = d.event_slot AND e.id = d.event_id
+LEFT JOIN featul_integrations.integration i ON i.id = d.integration_id
+LEFT JOIN featul_integrations.health h ON h.integration_id = d.integration_id
+JOIN pg_catalog.pg_database here ON here.datname = pg_catalog.current_database()
 LEFT JOIN LATERAL (
-	SELECT a.* FROM featul_integrations.attempt a
-	WHERE a.workspace_id = e.workspace_id AND a.delivery_id = q.id AND a.state <> 'cancelled'
-	ORDER BY a.at DESC LIMIT 1) l ON true
-UNION ALL
-SELECT a.delivery_id, e.name, a.type, CASE a.state WHEN 'pending' THEN 'cancelled' ELSE a.state END,
-	a.attempts, a.http_status, a.error, a.duration_ms, a.response, e.created_at,
-	CASE WHEN a.state <> 'cancelled' THEN a.at ELSE (
-		SELECT max(b.at) FROM featul_integrations.attempt b
-		WHERE b.workspace_id = a.workspace_id AND b.delivery_id = a.delivery_id AND b.state <> 'cancelled') END,
-	NULL, e.payload::jsonb, a.workspace_id, a.integration_id, 'msg_' || e.webhook_id
-FROM featul_integrations.attempt a
-LEFT JOIN featul_integrations.event e ON e.slot = a.event_slot AND e.id = a.event_id
+	-- of what is queued, or was cancelled: its newest attempt
+	SELECT n.* FROM featul_integrations.attempt n
+	WHERE (d.queued OR d.state = 'cancelled') AND n.delivery_id = d.id AND n.state <> 'cancelled'
+	ORDER BY n.at DESC LIMIT 1) l ON true
 WHERE NOT EXISTS (
 	SELECT FROM featul_integrations.queue q
-	WHERE q.integration_id = a.integration_id AND q.id = a.delivery_id)
+	WHERE NOT d.queued AND q.integration_id = d.integration_id AND q.id = d.id)
 AND NOT EXISTS (
 	SELECT FROM featul_integrations.attempt n
-	WHERE n.workspace_id = a.workspace_id AND n.delivery_id = a.delivery_id AND n.at > a.at);
+	WHERE NOT d.queued AND n.delivery_id = d.id AND n.at > d.at);
 COMMENT ON VIEW featul_integrations.deliveries IS
 'Every delivery that is kept, of all workspaces, with its present state and its newest attempt. Has payloads: for the owner alone.';
+COMMENT ON COLUMN featul_integrations.deliveries.id IS 'The delivery: what integration_redeliver() takes.';
+COMMENT ON COLUMN featul_integrations.deliveries.event IS 'What happened: post.created and so on.';
+COMMENT ON COLUMN featul_integrations.deliveries.type IS 'The kind of integration it goes to.';
+COMMENT ON COLUMN featul_integrations.deliveries.state IS 'pending, delivered, failed or cancelled.';
+COMMENT ON COLUMN featul_integrations.deliveries.attempts IS 'Attempts that counted (429 and 503 with Retry-After do not).';
+COMMENT ON COLUMN featul_integrations.deliveries.http_status IS 'Of the newest attempt; NULL without a response.';
+COMMENT ON COLUMN featul_integrations.deliveries.error IS 'What went wrong with the newest attempt.';
+COMMENT ON COLUMN featul_integrations.deliveries.duration_ms IS 'How long the newest attempt took.';
+COMMENT ON COLUMN featul_integrations.deliveries.response IS 'What the endpoint answered, its first 1,000 characters.';
+COMMENT ON COLUMN featul_integrations.deliveries.created_at IS 'When it happened.';
+COMMENT ON COLUMN featul_integrations.deliveries.last_attempt_at IS 'When its newest attempt ended; NULL before the first.';
+COMMENT ON COLUMN featul_integrations.deliveries.next_attempt_at IS 'Not before this time; NULL: as soon as its turn comes, or settled.';
+COMMENT ON COLUMN featul_integrations.deliveries.payload IS 'What happened, in full, as a webhook gets it.';
+COMMENT ON COLUMN featul_integrations.deliveries.workspace_id IS 'The application''s id of the workspace.';
+COMMENT ON COLUMN featul_integrations.deliveries.integration_id IS 'The integration it goes to.';
+COMMENT ON COLUMN featul_integrations.deliveries.webhook_id IS 'The header webhook-id: the same over all attempts.';
 
 CREATE FUNCTION featul_integrations.worker_slots(OUT pid integer, OUT database oid, OUT slot integer,
 	OUT state text, OUT in_flight integer, OUT connections integer, OUT started_at timestamptz,
@@ -468,6 +491,16 @@ LEFT JOIN pg_catalog.pg_database d ON d.oid = w.database;
 GRANT SELECT ON featul_integrations.stat_worker TO pg_monitor;
 COMMENT ON VIEW featul_integrations.stat_worker IS
 'The delivering processes of the cluster, one row each; none when the library is not preloaded.';
+COMMENT ON COLUMN featul_integrations.stat_worker.pid IS 'Process id, as in pg_stat_activity.';
+COMMENT ON COLUMN featul_integrations.stat_worker.database IS 'The database it delivers for.';
+COMMENT ON COLUMN featul_integrations.stat_worker.slot IS 'Its number among the workers of that database, from 0.';
+COMMENT ON COLUMN featul_integrations.stat_worker.state IS 'What it is doing.';
+COMMENT ON COLUMN featul_integrations.stat_worker.in_flight IS 'Requests under way.';
+COMMENT ON COLUMN featul_integrations.stat_worker.connections IS 'Connections open to endpoints.';
+COMMENT ON COLUMN featul_integrations.stat_worker.started_at IS 'Since when it runs.';
+COMMENT ON COLUMN featul_integrations.stat_worker.config_loaded_at IS 'When it last read the settings.';
+COMMENT ON COLUMN featul_integrations.stat_worker.last_error IS 'What went wrong last, if anything did since it started.';
+COMMENT ON COLUMN featul_integrations.stat_worker.last_error_at IS 'When that was.';
 
 CREATE FUNCTION featul_integrations.capture_counters(OUT captured bigint, OUT skipped bigint,
 	OUT failed bigint, OUT last_error text, OUT last_error_at timestamptz)
@@ -485,6 +518,11 @@ GRANT SELECT ON featul_integrations.stat_capture TO pg_monitor;
 GRANT USAGE ON SCHEMA featul_integrations TO pg_monitor;
 COMMENT ON VIEW featul_integrations.stat_capture IS
 'What capture did in this database since the server started: events captured, rows skipped (capture = off, or a binding that no longer holds) and failures.';
+COMMENT ON COLUMN featul_integrations.stat_capture.captured IS 'Events written.';
+COMMENT ON COLUMN featul_integrations.stat_capture.skipped IS 'Changed rows that were not looked at: capture = off, or a binding that no longer holds.';
+COMMENT ON COLUMN featul_integrations.stat_capture.failed IS 'Times that capture failed on account of the data, and the change was let through.';
+COMMENT ON COLUMN featul_integrations.stat_capture.last_error IS 'The last such failure.';
+COMMENT ON COLUMN featul_integrations.stat_capture.last_error_at IS 'When that was.';
 
 CREATE FUNCTION featul_integrations.latency_bounds() RETURNS integer[]
 LANGUAGE c IMMUTABLE PARALLEL SAFE SET search_path = pg_catalog, pg_temp
@@ -539,6 +577,18 @@ CROSS JOIN LATERAL (
 GRANT SELECT ON featul_integrations.stat_integrations TO pg_monitor;
 COMMENT ON VIEW featul_integrations.stat_integrations IS
 'Each connected integration: what waits, what was counted since it was connected (retried: attempts after which another was due), the last answer, and how long attempts took.';
+COMMENT ON COLUMN featul_integrations.stat_integrations.integration_id IS 'The integration.';
+COMMENT ON COLUMN featul_integrations.stat_integrations.workspace_id IS 'The application''s id of its workspace.';
+COMMENT ON COLUMN featul_integrations.stat_integrations.type IS 'Its kind.';
+COMMENT ON COLUMN featul_integrations.stat_integrations.status IS 'active, failing (its last attempt failed) or inactive.';
+COMMENT ON COLUMN featul_integrations.stat_integrations.pending IS 'Deliveries that wait.';
+COMMENT ON COLUMN featul_integrations.stat_integrations.oldest_pending_at IS 'When the oldest of them happened.';
+COMMENT ON COLUMN featul_integrations.stat_integrations.delivered IS 'Deliveries that succeeded, since it was connected.';
+COMMENT ON COLUMN featul_integrations.stat_integrations.failed IS 'Deliveries that failed for good.';
+COMMENT ON COLUMN featul_integrations.stat_integrations.retried IS 'Attempts after which another was due.';
+COMMENT ON COLUMN featul_integrations.stat_integrations.last_http_status IS 'Of its last answer.';
+COMMENT ON COLUMN featul_integrations.stat_integrations.avg_ms IS 'How long attempts took on average.';
+COMMENT ON COLUMN featul_integrations.stat_integrations.p95_ms IS '95 of 100 attempts took no longer.';
 
 CREATE VIEW featul_integrations.stat_latency AS
 WITH counted AS (
@@ -566,102 +616,269 @@ GROUP BY m.type, histogram.counts, histogram.count;
 GRANT SELECT ON featul_integrations.stat_latency TO pg_monitor;
 COMMENT ON VIEW featul_integrations.stat_latency IS
 'By type, since the extension was created: how long attempts took, as a cumulative histogram (le_ms: upper bounds in ms; count: all), and what came of deliveries. Counters: they never go down.';
+COMMENT ON COLUMN featul_integrations.stat_latency.type IS 'The kind of integration.';
+COMMENT ON COLUMN featul_integrations.stat_latency.le_ms IS 'Upper bounds, in ms.';
+COMMENT ON COLUMN featul_integrations.stat_latency.counts IS 'Attempts that took no longer than these.';
+COMMENT ON COLUMN featul_integrations.stat_latency.sum_ms IS 'What all attempts took together, in ms.';
+COMMENT ON COLUMN featul_integrations.stat_latency.count IS 'All attempts.';
+COMMENT ON COLUMN featul_integrations.stat_latency.delivered IS 'Deliveries that succeeded.';
+COMMENT ON COLUMN featul_integrations.stat_latency.failed IS 'Deliveries that failed for good.';
+COMMENT ON COLUMN featul_integrations.stat_latency.retried IS 'Attempts after which another was due.';
 
--- The terminal dashboard.  Characters beyond ASCII come from chr(), so that the
--- script installs in every database encoding.
-CREATE FUNCTION featul_integrations.report_bar(delivered bigint[], failed bigint[])
-RETURNS text
-LANGUAGE sql STABLE
-SET search_path = pg_catalog, pg_temp
-AS $$
-	SELECT string_agg(
-			CASE
-				WHEN d + f = 0 THEN CASE WHEN utf8 THEN chr(183) ELSE '.' END
-				WHEN f > d THEN CASE WHEN utf8 THEN chr(215) ELSE 'x' END
-				WHEN utf8 THEN chr(9600 + height)
-				ELSE substr('_-=+oO0#', height, 1)
-			END, '' ORDER BY n)
-	FROM (SELECT n, d, f, ceil(8.0 * (d + f) / greatest(max(d + f) OVER (), 1))::integer AS height,
-				getdatabaseencoding() = 'UTF8' AS utf8
-			FROM unnest(delivered, failed) WITH ORDINALITY AS hour (d, f, n)) AS bars
-$$;
-REVOKE ALL ON FUNCTION featul_integrations.report_bar FROM PUBLIC;
-COMMENT ON FUNCTION featul_integrations.report_bar(bigint[], bigint[]) IS
-'One character per element: a dot for none, a cross where most failed, else a block whose height is the number of attempts relative to the fullest element. ASCII in databases that are not UTF8.';
+CREATE FUNCTION featul_integrations.workspaces(ids text[], workspace_slug text DEFAULT NULL)
+RETURNS TABLE (id text, slug text, paid boolean)
+LANGUAGE c STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS 'MODULE_PATHNAME', 'featul_workspaces';
+REVOKE ALL ON FUNCTION featul_integrations.workspaces(text[], text) FROM PUBLIC;
+COMMENT ON FUNCTION featul_integrations.workspaces(text[], text) IS
+'The application''s workspaces with these ids, and the one with this slug; none before the first attach. For report() and diagnose().';
 
-CREATE FUNCTION featul_integrations.report_error(http_status integer, error text)
-RETURNS text
-LANGUAGE sql IMMUTABLE
-SET search_path = pg_catalog, pg_temp
+CREATE FUNCTION featul_integrations.age_text(age interval) RETURNS text
+LANGUAGE sql IMMUTABLE STRICT SET search_path = pg_catalog, pg_temp
 AS $$
 	SELECT CASE
-		WHEN http_status IS NULL THEN coalesce(error, 'no answer')
-		ELSE 'HTTP ' || http_status || ', ' || CASE
-			WHEN http_status < 400 THEN 'redirects are not followed'
-			WHEN http_status IN (401, 403) THEN 'access denied'
-			WHEN http_status = 404 THEN 'no such webhook'
-			WHEN http_status = 410 THEN 'webhook gone for good'
-			WHEN http_status = 413 THEN 'message too large'
-			WHEN http_status = 429 THEN 'asked to slow down'
-			WHEN http_status < 500 THEN 'message refused'
-			WHEN http_status = 503 THEN 'endpoint unavailable'
-			ELSE 'endpoint broken'
-		END
+		WHEN s < 120 THEN round(s) || ' s'
+		WHEN s < 7200 THEN round(s / 60) || ' min'
+		WHEN s < 172800 THEN round(s / 3600) || ' h'
+		ELSE round(s / 86400) || ' d'
 	END
+	FROM (SELECT greatest(extract(epoch FROM age), 0)) AS seconds (s)
 $$;
-REVOKE ALL ON FUNCTION featul_integrations.report_error FROM PUBLIC;
-COMMENT ON FUNCTION featul_integrations.report_error(integer, text) IS
-'What a failed attempt says in words, the same for equal causes (a response''s body is left out): the HTTP status explained, or without one the error itself.';
+REVOKE ALL ON FUNCTION featul_integrations.age_text(interval) FROM PUBLIC;
+COMMENT ON FUNCTION featul_integrations.age_text(interval) IS 'A duration in its largest unit, for people.';
 
-CREATE FUNCTION featul_integrations.report()
+CREATE FUNCTION featul_integrations.worker_status(OUT status text, OUT what text)
+LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
+AS $$
+	SELECT CASE WHEN w.pid IS NOT NULL THEN 'up' ELSE 'down' END,
+		CASE
+			WHEN NOT EXISTS (SELECT FROM pg_settings s WHERE s.name = 'featul_integrations.workers') THEN 'not preloaded'
+			WHEN pg_is_in_recovery() THEN 'a standby: sends nothing'
+			WHEN NOT current_setting('featul_integrations.delivery', true)::boolean THEN 'delivery is off'
+			WHEN w.pid IS NULL THEN 'see the server log'
+			WHEN w.last_error_at > now() - interval '1 hour' THEN w.last_error
+			ELSE 'since ' || to_char(w.started_at, 'YYYY-MM-DD HH24:MI')
+		END
+	FROM pg_database d
+	LEFT JOIN LATERAL (
+		SELECT s.* FROM featul_integrations.worker_slots() s
+		WHERE s.database = d.oid ORDER BY s.started_at LIMIT 1) w ON true
+	WHERE d.datname = current_database()
+$$;
+REVOKE ALL ON FUNCTION featul_integrations.worker_status() FROM PUBLIC;
+COMMENT ON FUNCTION featul_integrations.worker_status() IS
+'Whether this database''s worker is up, since when, and what keeps it from sending; for report().';
+
+-- The terminal dashboard.  Characters beyond ASCII come from chr(), so that the
+-- script installs in every database encoding.  What needs a look at every attempt is
+-- done once for all integrations; the row of zeros stands for all of them together.
+CREATE FUNCTION featul_integrations.report(workspace_slug text DEFAULT NULL, max_rows integer DEFAULT 50)
 RETURNS TABLE (workspace text, type text, status text, last_24_hours text, attempts bigint,
-	success text, p95 text, backlog text, worst_errors text)
-LANGUAGE sql STABLE SECURITY DEFINER
+	success text, p95 text, pending text, next text, worst_error text)
+LANGUAGE plpgsql STABLE SECURITY DEFINER
+SET search_path = pg_catalog, pg_temp SET jit = off SET work_mem = '32MB'
+AS $$
+DECLARE
+	utf8 CONSTANT boolean := getdatabaseencoding() = 'UTF8';
+	more CONSTANT text := CASE WHEN utf8 THEN chr(8230) ELSE '~' END;
+	every CONSTANT uuid := '00000000-0000-0000-0000-000000000000';
+	slugs jsonb;
+	only_id text;
+BEGIN
+	BEGIN
+		SELECT jsonb_object_agg(w.id, w.slug), max(w.id) FILTER (WHERE w.slug = workspace_slug)
+		INTO slugs, only_id
+		FROM featul_integrations.workspaces(
+			ARRAY(SELECT DISTINCT i.workspace_id FROM featul_integrations.integration i), workspace_slug) w;
+	EXCEPTION WHEN object_not_in_prerequisite_state OR undefined_table OR undefined_column THEN
+		NULL;		-- the binding does not hold: ids stand for slugs
+	END;
+	IF workspace_slug IS NOT NULL AND only_id IS NULL THEN
+		RAISE EXCEPTION 'Workspace not found' USING ERRCODE = 'PT404',
+			HINT = 'Give the slug of a workspace that exists.';
+	END IF;
+
+	RETURN QUERY
+	WITH chosen AS MATERIALIZED (
+		SELECT s.*, h.hold_until, i.inactive_reason
+		FROM featul_integrations.stat_integrations s
+		JOIN featul_integrations.integration i ON i.id = s.integration_id
+		LEFT JOIN featul_integrations.health h ON h.integration_id = s.integration_id
+		WHERE only_id IS NULL OR s.workspace_id = only_id
+	), recent AS MATERIALIZED (
+		SELECT a.integration_id, 11 - floor(date_part('epoch', now() - a.at) / 7200)::integer AS slot,
+			a.state = 'delivered' AS good, a.http_status, a.error, a.duration_ms
+		FROM featul_integrations.attempt a
+		JOIN chosen c ON c.integration_id = a.integration_id
+		WHERE a.at > now() - interval '24 hours' AND a.at <= now() AND a.state <> 'cancelled'
+	), counted AS (
+		SELECT coalesce(r.integration_id, every) AS id, r.slot,
+			count(*) FILTER (WHERE r.good) AS delivered, count(*) FILTER (WHERE NOT r.good) AS failed
+		FROM recent r
+		GROUP BY GROUPING SETS ((r.integration_id, r.slot), (r.slot))
+	), peak AS (
+		SELECT c.id, max(c.delivered + c.failed) AS n FROM counted c GROUP BY c.id
+	), day AS (
+		SELECT p.id, sum(c.delivered)::bigint AS delivered, sum(c.failed)::bigint AS failed,
+			string_agg(CASE
+				WHEN c.id IS NULL THEN CASE WHEN utf8 THEN chr(183) ELSE '.' END
+				WHEN c.failed > c.delivered THEN CASE WHEN utf8 THEN chr(215) ELSE 'x' END
+				WHEN utf8 THEN chr(9600 + ceil(8.0 * (c.delivered + c.failed) / p.n)::integer)
+				ELSE substr('_-=+oO0#', ceil(8.0 * (c.delivered + c.failed) / p.n)::integer, 1)
+			END, '' ORDER BY slot.n) AS bar
+		FROM peak p
+		CROSS JOIN generate_series(0, 11) AS slot (n)
+		LEFT JOIN counted c ON c.id = p.id AND c.slot = slot.n
+		GROUP BY p.id
+	), slow AS (
+		SELECT r.integration_id AS id, percentile_disc(0.95) WITHIN GROUP (ORDER BY r.duration_ms) || ' ms' AS p95
+		FROM recent r
+		GROUP BY r.integration_id
+	), error AS (
+		SELECT DISTINCT ON (g.id) g.id, g.n || ' x ' || CASE
+				WHEN g.http_status IS NULL THEN coalesce(g.error, 'no answer')
+				ELSE 'HTTP ' || g.http_status || CASE
+					WHEN g.http_status < 400 THEN ', a redirect'
+					WHEN g.http_status IN (401, 403) THEN ', access denied'
+					WHEN g.http_status = 404 THEN ', no such webhook'
+					WHEN g.http_status = 410 THEN ', gone for good'
+					WHEN g.http_status = 413 THEN ', too large'
+					WHEN g.http_status = 429 THEN ', slow down'
+					WHEN g.http_status < 500 THEN ', refused'
+					ELSE '' END
+				END AS what
+		FROM (SELECT r.integration_id AS id, r.http_status,
+				CASE WHEN r.http_status IS NULL THEN r.error END AS error, count(*) AS n
+			FROM recent r WHERE NOT r.good GROUP BY 1, 2, 3) AS g
+		ORDER BY g.id, g.n DESC, what
+	), due AS (
+		SELECT q.integration_id AS id, min(q.next_attempt_at) AS at
+		FROM featul_integrations.queue q
+		JOIN chosen c ON c.integration_id = q.integration_id
+		WHERE c.status <> 'inactive'
+		GROUP BY q.integration_id
+	), line AS (
+		SELECT every AS id, 0 AS rank, '(worker)' AS workspace, NULL::text AS type, w.status, sum(c.pending)::bigint AS pending,
+			min(c.oldest_pending_at) AS since, NULL::timestamptz AS next, w.what
+		FROM (SELECT s.status, s.what FROM featul_integrations.worker_status() s) AS w
+		LEFT JOIN chosen c ON true
+		GROUP BY w.status, w.what
+		UNION ALL
+		SELECT c.integration_id, 1, coalesce(slugs ->> c.workspace_id, c.workspace_id), c.type, c.status, c.pending,
+			c.oldest_pending_at, CASE WHEN c.status <> 'inactive' AND c.pending > 0 THEN greatest(d.at, c.hold_until) END,
+			CASE WHEN c.status = 'inactive' THEN coalesce(c.inactive_reason, e.what) ELSE e.what END
+		FROM chosen c
+		LEFT JOIN due d ON d.id = c.integration_id
+		LEFT JOIN error e ON e.id = c.integration_id
+	)
+	SELECT CASE WHEN length(l.workspace) > 14 THEN left(l.workspace, 13) || more ELSE l.workspace END, l.type, l.status,
+		coalesce(d.bar, repeat(CASE WHEN utf8 THEN chr(183) ELSE '.' END, 12)), coalesce(d.delivered + d.failed, 0),
+		coalesce(round(100.0 * d.delivered / nullif(d.delivered + d.failed, 0), 1) || ' %', ''), coalesce(s.p95, ''),
+		coalesce(l.pending, 0) || coalesce(', ' || featul_integrations.age_text(now() - l.since), ''),
+		CASE WHEN l.next > now() THEN featul_integrations.age_text(l.next - now()) ELSE '' END,
+		coalesce(CASE WHEN length(l.what) > 28 THEN left(l.what, 27) || more ELSE l.what END, '')
+	FROM line l
+	LEFT JOIN day d ON d.id = l.id
+	LEFT JOIN slow s ON s.id = l.id
+	ORDER BY l.rank, coalesce(d.failed, 0) DESC, l.pending DESC, l.workspace, l.type
+	LIMIT greatest(max_rows, 0)::bigint + 1;
+END
+$$;
+REVOKE ALL ON FUNCTION featul_integrations.report(text, integer) FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION featul_integrations.report(text, integer) TO pg_monitor;
+COMMENT ON FUNCTION featul_integrations.report(text, integer) IS
+'The last 24 hours of every integration (of this workspace, if given) on one screen of psql: attempts by two hours as bars (a cross: most failed), success rate, 95th percentile of durations, what waits and since when, in how long the next attempt goes out where that is later than now, the most frequent error. A line about the worker and all of them together, then the worst.';
+
+CREATE FUNCTION featul_integrations.diagnose(workspace_slug text DEFAULT NULL)
+RETURNS TABLE ("check" text, ok boolean, what_to_do text)
+LANGUAGE plpgsql STABLE SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp
 AS $$
-	WITH recent AS MATERIALIZED (
-		SELECT integration_id, 23 - trunc(extract(epoch FROM now() - at) / 3600)::integer AS hour,
-			state, http_status, error, duration_ms
-		FROM featul_integrations.attempt
-		WHERE at > now() - interval '24 hours' AND at <= now() AND state <> 'cancelled'
-	), hours AS (
-		SELECT i.id, slot.hour, count(*) FILTER (WHERE r.state = 'delivered') AS delivered,
-			count(*) FILTER (WHERE r.state <> 'delivered') AS failed
-		FROM featul_integrations.integration i
-		CROSS JOIN generate_series(0, 23) AS slot (hour)
-		LEFT JOIN recent r ON r.integration_id = i.id AND r.hour = slot.hour
-		GROUP BY i.id, slot.hour
-	), days AS (
-		SELECT id, featul_integrations.report_bar(array_agg(delivered ORDER BY hour), array_agg(failed ORDER BY hour)) AS bar,
-			sum(delivered)::bigint AS delivered, sum(delivered + failed)::bigint AS attempts
-		FROM hours
-		GROUP BY id
-	), errors AS (
-		SELECT integration_id, string_agg(n || ' x ' || what, '; ' ORDER BY n DESC, what) AS worst
-		FROM (SELECT integration_id, featul_integrations.report_error(http_status, error) AS what, count(*) AS n,
-					row_number() OVER (PARTITION BY integration_id ORDER BY count(*) DESC) AS rank
-				FROM recent
-				WHERE state <> 'delivered'
-				GROUP BY 1, 2) AS counted
-		WHERE rank <= 3
-		GROUP BY integration_id
-	)
-	SELECT i.workspace_id, i.type, s.status, d.bar, d.attempts,
-		round(100.0 * d.delivered / nullif(d.attempts, 0), 1) || ' %',
-		(SELECT round(percentile_cont(0.95) WITHIN GROUP (ORDER BY r.duration_ms)) || ' ms'
-			FROM recent r WHERE r.integration_id = i.id),
-		s.pending || coalesce(' since ' || to_char(s.oldest_pending_at, 'YYYY-MM-DD HH24:MI'), ''),
-		coalesce(e.worst, '')
+DECLARE
+	here CONSTANT oid := (SELECT d.oid FROM pg_database d WHERE d.datname = current_database());
+	broken text;
+	the_id text;
+	is_paid boolean;
+BEGIN
+	BEGIN
+		SELECT w.id, w.paid INTO the_id, is_paid FROM featul_integrations.workspaces('{}', workspace_slug) w;
+	EXCEPTION WHEN object_not_in_prerequisite_state OR undefined_table OR undefined_column THEN
+		broken := SQLERRM;
+	END;
+
+	RETURN QUERY SELECT v.name, v.ok, CASE WHEN NOT v.ok THEN v.todo END
+	FROM (VALUES
+		('the library is preloaded',
+			EXISTS (SELECT FROM pg_settings s WHERE s.name = 'featul_integrations.workers'),
+			'Add featul_integrations to shared_preload_libraries and restart the server.'),
+		('this server is no standby', NOT pg_is_in_recovery(),
+			'A standby sends nothing: look at the primary, or promote this one.'),
+		('delivery is on', current_setting('featul_integrations.delivery', true)::boolean,
+			'Set featul_integrations.delivery = on and reload, unless this is a copy for testing.'),
+		('a worker runs for this database',
+			EXISTS (SELECT FROM featul_integrations.worker_slots() s WHERE s.database = here AND s.pid IS NOT NULL),
+			'See the server log; max_worker_processes must leave room for it.'),
+		('the worker met no error in the last hour',
+			NOT EXISTS (SELECT FROM featul_integrations.worker_slots() s
+				WHERE s.database = here AND s.last_error_at > now() - interval '1 hour'),
+			(SELECT 'It says: ' || s.last_error FROM featul_integrations.worker_slots() s
+				WHERE s.database = here ORDER BY s.last_error_at DESC NULLS LAST LIMIT 1)),
+		('tables are attached', EXISTS (SELECT FROM featul_integrations.binding),
+			'Run integration_attach().'),
+		('the bindings hold', broken IS NULL, 'Run integration_attach() again: ' || broken),
+		('the triggers are there and enabled',
+			NOT EXISTS (SELECT FROM featul_integrations.binding b
+				WHERE b.source IN ('post', 'comment', 'vote', 'mention', 'reaction') AND NOT EXISTS (
+					SELECT FROM pg_trigger t
+					JOIN pg_proc p ON p.oid = t.tgfoid AND p.pronamespace = 'featul_integrations'::regnamespace
+					WHERE t.tgrelid = b.relation AND t.tgenabled <> 'D')),
+			'Run integration_attach() again, or ALTER TABLE ... ENABLE TRIGGER.'),
+		('capture is on in this session', current_setting('featul_integrations.capture', true)::boolean,
+			'Look at ALTER DATABASE and ALTER ROLE ... SET featul_integrations.capture.'),
+		('capture met nothing it could not handle',
+			NOT EXISTS (SELECT FROM featul_integrations.capture_counters() c WHERE c.failed > 0),
+			(SELECT 'Since the server started ' || c.failed || ' times; last: ' || c.last_error
+				FROM featul_integrations.capture_counters() c)),
+		('no integration came with a copy of another database',
+			NOT EXISTS (SELECT FROM featul_integrations.integration i
+				LEFT JOIN featul_integrations.health h ON h.integration_id = i.id
+				WHERE i.is_active AND h.database IS DISTINCT FROM here),
+			'If this database is to send: SELECT featul_integrations.activate_restored().'),
+		('the workspace is there', workspace_slug IS NULL OR the_id IS NOT NULL,
+			'Give the slug of a workspace that exists.'),
+		('its plan has integrations', coalesce(is_paid, false),
+			'It needs the plan starter or professional.'),
+		('an integration is connected',
+			EXISTS (SELECT FROM featul_integrations.integration i
+				WHERE workspace_slug IS NULL OR i.workspace_id = the_id),
+			'Connect one with integration_connect().')
+	) AS v (name, ok, todo)
+	WHERE workspace_slug IS NOT NULL OR v.name NOT IN ('the workspace is there', 'its plan has integrations');
+
+	RETURN QUERY SELECT i.type || ' of ' || coalesce(workspace_slug, i.workspace_id) || v.name, v.ok,
+		CASE WHEN NOT v.ok THEN v.todo END
 	FROM featul_integrations.integration i
-	JOIN featul_integrations.stat_integrations s ON s.integration_id = i.id
-	JOIN days d ON d.id = i.id
-	LEFT JOIN errors e ON e.integration_id = i.id
-	ORDER BY d.attempts - d.delivered DESC, i.workspace_id, i.type
+	LEFT JOIN featul_integrations.health h ON h.integration_id = i.id
+	CROSS JOIN LATERAL (VALUES
+		(' is active', i.is_active,
+			'Connect it again with integration_connect(): ' || coalesce(i.inactive_reason, 'inactive')),
+		(' answers', coalesce(h.failures, 0) = 0,
+			CASE WHEN h.failures >= 10 THEN 'Only probes go out until one succeeds. ' ELSE '' END
+			|| 'Try integration_test(). Last: ' || coalesce(h.last_error, 'HTTP ' || h.last_http_status)),
+		(' asks for no pause', coalesce(h.hold_until <= now(), true),
+			'It is sent nothing for ' || featul_integrations.age_text(h.hold_until - now()) || ', as it asked.')
+	) AS v (name, ok, todo)
+	-- of all workspaces only what is wrong, and not more than one can read
+	WHERE CASE WHEN workspace_slug IS NULL THEN NOT v.ok ELSE i.workspace_id = the_id END
+		AND (i.is_active OR v.name = ' is active')
+	ORDER BY i.workspace_id, i.type, v.name
+	LIMIT 100;
+END
 $$;
-REVOKE ALL ON FUNCTION featul_integrations.report() FROM PUBLIC;
-GRANT EXECUTE ON FUNCTION featul_integrations.report() TO pg_monitor;
-COMMENT ON FUNCTION featul_integrations.report() IS
-'The last 24 hours of every integration on one screen of psql: attempts per hour as bars (a cross: most failed), success rate, 95th percentile of durations, what waits, the most frequent errors. The worst come first.';
+REVOKE ALL ON FUNCTION featul_integrations.diagnose(text) FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION featul_integrations.diagnose(text) TO pg_monitor;
+COMMENT ON FUNCTION featul_integrations.diagnose(text) IS
+'Nothing is sent? Each thing that must hold, in general and for this workspace, whether it does (ok), and what to do where it does not. Looks only, and changes nothing.';
 
 -- The library is loaded by now; this setting exists only where it was preloaded.
 DO $$

@@ -33,6 +33,12 @@ FROM member
 WHERE obj_description(objid, classid::regclass::name) IS NULL AND classid <> 'pg_type'::regclass
 ORDER BY 1;
 
+SELECT a.attrelid::regclass AS view, a.attname AS uncommented
+FROM member_relation c
+JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped
+WHERE c.relkind = 'v' AND col_description(c.oid, a.attnum) IS NULL
+ORDER BY 1, 2;
+
 -- anything that PUBLIC may do
 SELECT oid::regprocedure AS public_may_execute
 FROM member_function

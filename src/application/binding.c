@@ -384,7 +384,8 @@ compile_columns(BoundRelation *bound, Relation relation)
 		bound->context,
 		quote_qualified_identifier(get_namespace_name(RelationGetNamespace(relation)),
 								   RelationGetRelationName(relation)));
-	bound->alias = quote_identifier(source_definitions[bound->source].name);
+	bound->alias = MemoryContextStrdup(
+		bound->context, quote_identifier(source_definitions[bound->source].name));
 	for (int i = 0; definitions[i].name; i++)
 		if (bindings.column[bound->source][i])
 			compile_column(bound, relation, i, bindings.column[bound->source][i]);

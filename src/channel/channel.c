@@ -180,6 +180,7 @@ channel_request(const Endpoint *endpoint, const Event *event, HttpRequest *reque
 	request->body = body.data;
 	request->body_length = body.len;
 	request->timeout_ms = setting_request_timeout;
+	request->http2 = endpoint->channel->fixed_hosts;
 	request->tag = NULL;
 	request->headers =
 		list_make2(pstrdup("Content-Type: application/json"),

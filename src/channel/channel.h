@@ -58,7 +58,8 @@ typedef struct Channel
 	const char *user_agent;
 	int			pace_ms; /* least pause between two requests to one endpoint, 0: none */
 	bool		signs;	 /* has a secret */
-	bool		merges;	 /* several waiting events may become one message (Event.count) */
+	bool		fixed_hosts; /* URLs lead to the service's own hosts: HTTP/2 is offered */
+	bool		merges; /* several waiting events may become one message (Event.count) */
 
 	/* ereport(ERROR, PT400) with message and hint unless the URL will do */
 	void (*check_url)(const char *url);

@@ -405,6 +405,7 @@ const Channel discord_channel = { .type = "discord",
 								  .user_agent =
 									  "DiscordBot (https://featul.com, " FEATUL_VERSION
 									  ")",
+								  .fixed_hosts = true,
 								  .merges = true,
 								  .check_url = check_url,
 								  .render = render,

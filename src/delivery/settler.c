@@ -15,6 +15,7 @@
 #include "base/compat.h"
 #include "delivery/lane_health.h"
 #include "delivery/lane_roster.h"
+#include "delivery/listener.h"
 #include "delivery/outcome.h"
 #include "delivery/settler.h"
 #include "delivery/statement.h"
@@ -216,6 +217,16 @@ record_results(void *settlements)
 	table_commit();
 }
 
+/* Records a list of results, and tells those who listen. */
+static bool
+record_and_tell(Settler *settler, List *settlements)
+{
+	if (!recovery_run(settler->recovery, record_results, settlements))
+		return false;
+	listener_tell(settlements);
+	return true;
+}
+
 /* Forgets the first results, which have been recorded or given up. */
 static void
 drop_results(Settler *settler, int count)
@@ -235,12 +246,12 @@ record_one(Settler *settler, Settlement *settlement)
 {
 	List *one = list_make1(settlement);
 
-	if (recovery_run(settler->recovery, record_results, one))
+	if (record_and_tell(settler, one))
 		return true;
 	if (settlement->response == NULL)
 		return false;
 	settlement->response = NULL;
-	return recovery_run(settler->recovery, record_results, one);
+	return record_and_tell(settler, one);
 }
 
 /*
@@ -282,7 +293,7 @@ settler_record(Settler *settler)
 {
 	if (settler->failures >= PATIENCE)
 		record_one_by_one(settler);
-	else if (recovery_run(settler->recovery, record_results, settler->unsettled))
+	else if (record_and_tell(settler, settler->unsettled))
 		drop_results(settler, list_length(settler->unsettled));
 	settler->failures = settler->unsettled == NIL ? 0 : settler->failures + 1;
 	return settler->unsettled == NIL;

@@ -1,11 +1,11 @@
 /*
  * http.h
- *		HTTPS requests through one libcurl multi handle.
+ *		HTTPS requests through libcurl.
  *
- * Knows no tables.  A client is a set of running transfers behind one epoll
- * descriptor that a WaitEventSet can wait on beside a latch.  Nothing here
- * calls ereport or palloc from inside libcurl's callbacks; memory of running
- * transfers and results is malloc'd, so that an error elsewhere leaks nothing
+ * Knows no tables and no channels.  A client is a set of running requests behind
+ * one epoll descriptor that a WaitEventSet can wait on beside a latch.  Nothing
+ * here calls ereport or palloc from inside libcurl's callbacks; memory of running
+ * requests and results is malloc'd, so that an error elsewhere leaks nothing
  * that http_destroy() would not free.
  */
 #ifndef FEATUL_HTTP_H
@@ -23,7 +23,8 @@ typedef struct HttpRequest
 	const char *body;		 /* UTF-8 */
 	size_t		body_length; /* bytes */
 	int			timeout_ms;	 /* the whole request */
-	void	   *tag;		 /* comes back in the result */
+	bool		http2; /* may be offered: the host is one that can be trusted so far */
+	void	   *tag;   /* comes back in the result */
 } HttpRequest;
 
 typedef enum HttpOutcome
@@ -40,6 +41,7 @@ typedef struct HttpResult
 	HttpOutcome outcome;
 	int			status;		/* 0 unless HTTP_RESPONSE */
 	char		error[256]; /* in words a user understands; "" with HTTP_RESPONSE */
+	const char *hint;		/* what to do about it, or NULL */
 	char	   *body;		/* NUL-terminated raw bytes, decompressed, never NULL */
 	size_t		body_length;
 	char	   *retry_after;		   /* header as received, or NULL */
@@ -48,11 +50,22 @@ typedef struct HttpResult
 	int			duration_ms;
 } HttpResult;
 
+/* Takes over the settings as they are.  Raises an error only without memory. */
 extern HttpClient *http_create(void);
 extern void		   http_destroy(HttpClient *client); /* aborts what runs */
 
-/* The settings have changed: they hold for the requests started from now on. */
+/*
+ * The settings have changed, or files that they name: they hold for the requests
+ * started from now on, and so do new connections.
+ */
 extern void http_reconfigure(HttpClient *client);
+
+/*
+ * Why nothing may be dialled, as a sentence that lives until the next
+ * http_reconfigure(): the CA certificates cannot be had.  NULL if all is well.
+ * Requests that are started all the same fail with it.
+ */
+extern const char *http_problem(HttpClient *client);
 
 /* The epoll descriptor: readable when http_work() has something to do. */
 extern int http_descriptor(HttpClient *client);
@@ -60,7 +73,7 @@ extern int http_descriptor(HttpClient *client);
 /* Milliseconds until http_work() is due in any case; -1: not at all. */
 extern long http_timeout(HttpClient *client);
 
-/* Open connections are used again, and their addresses judged again. */
+/* Open connections are used again, if they can be trusted. */
 extern void http_start(HttpClient *client, const HttpRequest *request);
 extern void http_work(HttpClient *client);
 

@@ -1,0 +1,216 @@
+// The routes, one for each function of the extension: names, arguments and answers in camelCase.
+// Their types are what Hono's client makes its own of (client.ts).
+
+import { Hono, type Context } from 'hono'
+import { bodyLimit } from 'hono/body-limit'
+import { HTTPException } from 'hono/http-exception'
+import { streamSSE } from 'hono/streaming'
+
+import type { Database, Row } from './database.ts'
+import { ApiError, answerTo } from './errors.ts'
+import type { Identify, Identity } from './identity.ts'
+import * as input from './input.ts'
+import { type Live, streamChanges } from './live.ts'
+import type { Limits } from './limits.ts'
+
+const LARGEST_BODY = 64 * 1024
+const DEFAULT_ROWS = 50
+const DAY = 24 * 3_600_000
+const ACTIVITY_ROWS = 10_000 // the most that integration_deliveries() gives
+
+type Done = { success: boolean; message: string }
+
+type IntegrationRow = {
+  id: string
+  type: (typeof input.TYPES)[number]
+  is_active: boolean
+  events: string[] | null
+  boards: string[] | null
+  rule: string | null
+  last_triggered_at: Date | null
+  created_at: Date
+  updated_at: Date
+  status: 'active' | 'failing' | 'inactive'
+  status_reason: string | null
+}
+
+type DeliveryRow = {
+  id: string
+  event: string
+  type: (typeof input.TYPES)[number]
+  state: (typeof input.STATES)[number]
+  attempts: number
+  http_status: number | null
+  error: string | null
+  duration_ms: number | null
+  response: string | null
+  created_at: Date
+  last_attempt_at: Date | null
+  next_attempt_at: Date | null
+  payload: Payload | null
+}
+
+/** A JSON document: further keys may follow in later versions. */
+type Payload = { [key: string]: JsonValue }
+type JsonValue = string | number | boolean | null | JsonValue[] | { [key: string]: JsonValue }
+
+type EventRow = { event: string; label: string; description: string }
+type HourRow = { hour: Date; type: (typeof input.TYPES)[number]; state: (typeof input.STATES)[number]; count: number }
+
+const ACTIVITY = `
+  SELECT date_trunc('hour', at, 'UTC') AS hour, type, state, count(*)::integer AS count, sum(count(*)) OVER ()::integer AS read
+  FROM (SELECT type, state, coalesce(last_attempt_at, created_at) AS at
+    FROM @extschema@.integration_deliveries($1, max_rows => $2)) AS d
+  GROUP BY 1, 2, 3
+  ORDER BY 1, 2, 3`
+
+/** null stays null; PostgreSQL's infinity, which has no ISO form, is null too. */
+const iso = (time: Date | null): string | null =>
+  time instanceof Date && !Number.isNaN(time.getTime()) ? time.toISOString() : null
+
+const integrationOf = (row: IntegrationRow) => ({
+  id: row.id,
+  type: row.type,
+  isActive: row.is_active,
+  events: row.events,
+  boards: row.boards,
+  rule: row.rule,
+  lastTriggeredAt: iso(row.last_triggered_at),
+  createdAt: iso(row.created_at),
+  updatedAt: iso(row.updated_at),
+  status: row.status,
+  statusReason: row.status_reason,
+})
+
+const deliveryOf = (row: DeliveryRow) => ({
+  id: row.id,
+  event: row.event,
+  type: row.type,
+  state: row.state,
+  attempts: row.attempts,
+  httpStatus: row.http_status,
+  error: row.error,
+  durationMs: row.duration_ms,
+  response: row.response,
+  createdAt: iso(row.created_at),
+  lastAttemptAt: iso(row.last_attempt_at),
+  nextAttemptAt: iso(row.next_attempt_at),
+  payload: row.payload,
+})
+
+export type ApiOptions = { database: Database; identify: Identify; limits: Limits; live: Live }
+
+/** The API, to be served or mounted under any path. */
+export function createApi({ database, identify, limits, live }: ApiOptions) {
+  const one = async <T extends Row>(user: string, kind: 'read' | 'write', query: string, parameters: unknown[]): Promise<T> => {
+    const [row] = await database.as<T>(user, kind, query, parameters)
+    if (!row) throw new Error('a function that returns one row returned none')
+    return row
+  }
+
+  const app = new Hono<{ Variables: { identity: Identity } }>()
+    .use(async (c, next) => {
+      c.header('Cache-Control', 'no-store')
+      c.set('identity', await identify(c))
+      await next()
+    })
+    .use(bodyLimit({ maxSize: LARGEST_BODY, onError: () => { throw new ApiError(413, 'The request is too large') } }))
+
+    .get('/integration/list', input.query(input.workspace), async (c) => {
+      const { workspaceSlug } = c.req.valid('query')
+      const rows = await database.as<IntegrationRow>(c.var.identity.user, 'read', 'SELECT * FROM @extschema@.integration_list($1)', [workspaceSlug])
+      return c.json({ integrations: rows.map(integrationOf) })
+    })
+
+    .post('/integration/connect', input.body(input.connection), async (c) => {
+      const { workspaceSlug, type, webhookUrl, events, boards, rule } = c.req.valid('json')
+      return c.json(await one<Done>(c.var.identity.user, 'write', 'SELECT * FROM @extschema@.integration_connect($1, $2, $3, $4, $5, $6)',
+        [workspaceSlug, type, webhookUrl, events, boards, rule]))
+    })
+
+    .post('/integration/disconnect', input.body(input.integration), async (c) => {
+      const { workspaceSlug, type } = c.req.valid('json')
+      return c.json(await one<Done>(c.var.identity.user, 'write', 'SELECT * FROM @extschema@.integration_disconnect($1, $2)', [workspaceSlug, type]))
+    })
+
+    .post('/integration/test', input.body(input.integration), async (c) => {
+      const { workspaceSlug, type } = c.req.valid('json')
+      const { user } = c.var.identity
+      return c.json(await limits.test(user, () =>
+        one<Done>(user, 'write', 'SELECT * FROM @extschema@.integration_test($1, $2)', [workspaceSlug, type])))
+    })
+
+    .get('/integration/deliveries', input.query(input.log), async (c) => {
+      const { workspaceSlug, type, state, maxRows, before } = c.req.valid('query')
+      const rows = await database.as<DeliveryRow>(c.var.identity.user, 'read', 'SELECT * FROM @extschema@.integration_deliveries($1, $2, $3, $4, $5)',
+        [workspaceSlug, type, state, maxRows ?? DEFAULT_ROWS, before])
+      return c.json({ deliveries: rows.map(deliveryOf) })
+    })
+
+    .post('/integration/redeliver', input.body(input.delivery), async (c) => {
+      const { workspaceSlug, deliveryId } = c.req.valid('json')
+      return c.json(await one<Done>(c.var.identity.user, 'write', 'SELECT * FROM @extschema@.integration_redeliver($1, $2)', [workspaceSlug, deliveryId]))
+    })
+
+    .post('/integration/recover', input.body(input.recovery), async (c) => {
+      const { workspaceSlug, type, since } = c.req.valid('json')
+      return c.json(await one<Done>(c.var.identity.user, 'write', 'SELECT * FROM @extschema@.integration_recover($1, $2, $3)', [workspaceSlug, type, since]))
+    })
+
+    .get('/integration/preview', input.query(input.preview), async (c) => {
+      const { workspaceSlug, type, event } = c.req.valid('query')
+      return c.json(await one<{ body: string }>(c.var.identity.user, 'read', 'SELECT @extschema@.integration_preview($1, $2, $3) AS body',
+        [workspaceSlug, type, event]))
+    })
+
+    .get('/integration/secret', input.query(input.workspace), async (c) => {
+      const { workspaceSlug } = c.req.valid('query')
+      return c.json(await one<{ secret: string }>(c.var.identity.user, 'read', 'SELECT @extschema@.integration_secret($1) AS secret', [workspaceSlug]))
+    })
+
+    .post('/integration/rotateSecret', input.body(input.workspace), async (c) => {
+      const { workspaceSlug } = c.req.valid('json')
+      return c.json(await one<{ secret: string }>(c.var.identity.user, 'write', 'SELECT @extschema@.integration_rotate_secret($1) AS secret', [workspaceSlug]))
+    })
+
+    .get('/integration/events', async (c) => {
+      return c.json({ events: await database.asNobody<EventRow>('SELECT event, label, description FROM @extschema@.integration_events()') })
+    })
+
+    // Deliveries by hour, type and state over the last 24 hours; not complete where there are more
+    // than the log gives at once.
+    .get('/integration/activity', input.query(input.workspace), async (c) => {
+      const { workspaceSlug } = c.req.valid('query')
+      const rows = await database.as<HourRow & { read: number }>(c.var.identity.user, 'read', ACTIVITY, [workspaceSlug, ACTIVITY_ROWS])
+      return c.json({
+        hours: rows.filter(({ hour }) => hour.getTime() > Date.now() - DAY).map(({ hour, type, state, count }) => ({ hour: iso(hour), type, state, count })),
+        complete: (rows[0]?.read ?? 0) < ACTIVITY_ROWS,
+      })
+    })
+
+    // Server-sent events: `change` when there is something new in the log or in the list. It says
+    // that, and no more: what is new is read by a call that checks who asks.
+    .get('/integration/changes', input.query(input.workspace), async (c) => {
+      const { workspaceSlug } = c.req.valid('query')
+      const { user, until } = c.var.identity
+      const { body } = await one<{ body: string }>(user, 'read', 'SELECT @extschema@.integration_preview($1, $2, $3) AS body',
+        [workspaceSlug, 'webhook', 'integration.test']) // who may not view is refused here; names the workspace's id
+      const { workspace } = JSON.parse(body) as { workspace: { id: string } }
+      const place = limits.stream(user)
+      return streamSSE(c, (stream) => streamChanges(stream, live, workspace.id, until).finally(place.leave))
+    })
+
+  app.notFound((c) => answer(c, new ApiError(404, 'There is no such call')))
+  app.onError((error, c) =>
+    answer(c, error instanceof HTTPException ? new ApiError(400, 'The request is not JSON that can be read') : answerTo(error)))
+  return app
+}
+
+export type Api = ReturnType<typeof createApi>
+
+/** What an error looks like to the caller. */
+export function answer(c: Context, { status, message, hint, detail, retryAfter }: ApiError) {
+  if (retryAfter !== undefined) c.header('Retry-After', String(retryAfter))
+  if (status === 401) c.header('WWW-Authenticate', 'Bearer')
+  return c.json({ success: false, message, hint, detail }, status)
+}

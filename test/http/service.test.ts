@@ -1,0 +1,143 @@
+// The service as a process: what it does when something of its surroundings is amiss.
+
+import assert from 'node:assert/strict'
+import { createServer } from 'node:http'
+import type { AddressInfo } from 'node:net'
+import { before, test } from 'node:test'
+
+import { exportJWK, generateKeyPair, SignJWT } from 'jose'
+
+import { cluster, eventually, script, SECRET, Service, setUp, sql, token, URLS } from './harness.ts'
+
+before(setUp)
+
+async function list(service: Service, user = 'olivia', bearer?: string) {
+  const response = await fetch(`${service.api}/integration/list?workspaceSlug=acme`, {
+    headers: { Authorization: `Bearer ${bearer ?? (await token(user))}` },
+  })
+  return { status: response.status, retryAfter: response.headers.get('Retry-After'), ...((await response.json()) as { message: string }) }
+}
+
+const ready = async (service: Service) => (await fetch(`${service.url}/readyz`)).status
+
+test('settings that cannot be understood stop the start, and are not shown', async () => {
+  for (const [environment, says] of [
+    [{ JWT_SECRET: 'tooshort' }, /JWT_SECRET: at least 32 bytes/],
+    [{ JWKS_URL: 'https://keys.example.com/jwks', JWT_SECRET: SECRET }, /one of JWT_SECRET and JWKS_URL/],
+    [{ JWKS_URL: 'file:///etc/passwd' }, /JWKS_URL/],
+    [{ POOL_SIZE: 'many' }, /POOL_SIZE/],
+    [{ PORT: '99999' }, /PORT/],
+  ] as const) {
+    const service = new Service({ ...environment } as Record<string, string>)
+    assert.notEqual(await service.exited, 0)
+    assert.match(service.output, says)
+    assert.doesNotMatch(service.output, /tooshort|passwd/)
+  }
+})
+
+test('keys from a JWKS', async () => {
+  const { publicKey, privateKey } = await generateKeyPair('ES256')
+  const keys = { keys: [{ ...(await exportJWK(publicKey)), kid: 'k1', alg: 'ES256' }] }
+  let answering = false
+  const jwks = createServer((_, response) => (answering ? response.end(JSON.stringify(keys)) : response.writeHead(500).end())).listen(0, '127.0.0.1')
+  await new Promise((resolve) => jwks.once('listening', resolve))
+  const service = await Service.start({
+    JWKS_URL: `http://127.0.0.1:${String((jwks.address() as AddressInfo).port)}/`, JWT_ISSUER: 'featul', JWT_AUDIENCE: 'integrations' })
+  const signed = (issuer: string, audience: string) =>
+    new SignJWT({ sub: 'olivia' }).setProtectedHeader({ alg: 'ES256', kid: 'k1' }).setExpirationTime('1h').setIssuer(issuer).setAudience(audience).sign(privateKey)
+
+  const away = await list(service, '', await signed('featul', 'integrations'))
+  assert.equal(away.status, 503)
+  assert.ok(Number(away.retryAfter) > 0)
+  answering = true
+  assert.equal((await list(service, '', await signed('featul', 'integrations'))).status, 200)
+  assert.equal((await list(service, '', await signed('else', 'integrations'))).status, 401)
+  assert.equal((await list(service, '', await signed('featul', 'else'))).status, 401)
+  // the public key, which anybody has, is no HMAC secret
+  const forged = await new SignJWT({ sub: 'olivia' }).setProtectedHeader({ alg: 'HS256', kid: 'k1' }).setExpirationTime('1h')
+    .setIssuer('featul').setAudience('integrations').sign(new TextEncoder().encode(JSON.stringify(keys.keys[0])))
+  assert.equal((await list(service, '', forged)).status, 401)
+  await service.stop()
+  jwks.close()
+})
+
+test('the database away, and back', async () => {
+  const service = await Service.start()
+  assert.equal((await list(service)).status, 200)
+  assert.equal(await ready(service), 200)
+  cluster('-m', 'fast', 'stop')
+  const away = await list(service)
+  assert.equal(away.status, 503)
+  assert.ok(Number(away.retryAfter) > 0)
+  assert.doesNotMatch(away.message, /socket|ECONN|PGSQL/)
+  await eventually('not ready', async () => (await ready(service)) === 503)
+  assert.equal((await fetch(`${service.url}/healthz`)).status, 200)
+  await service.logged('The database cannot be reached')
+  cluster('start')
+  await eventually('ready', async () => (await ready(service)) === 200)
+  assert.equal((await list(service)).status, 200)
+  await service.stop()
+})
+
+test('the extension not attached, not there, not granted: the operator reads why, the caller does not', async () => {
+  const service = await Service.start()
+  for (const [broken, says] of [
+    [`DROP EXTENSION featul_integrations; CREATE EXTENSION featul_integrations;
+      GRANT EXECUTE ON FUNCTION integration_list TO integrations_http`, /not attached.*integration_attach/],
+    ['REVOKE EXECUTE ON FUNCTION integration_list FROM integrations_http', /grant it EXECUTE/],
+    ['DROP EXTENSION featul_integrations', /create the extension/],
+  ] as const) {
+    await sql(broken)
+    const { status, message, retryAfter } = await list(service)
+    assert.equal(status, 503, broken)
+    assert.ok(Number(retryAfter) > 0)
+    assert.equal(message, 'Integrations are not available right now')
+    assert.match(String(service.log.findLast(({ level }) => level === 'error')?.message), says)
+  }
+  await service.stop()
+  await setUp()
+})
+
+test('tests of dead endpoints leave connections to others', async () => {
+  const service = await Service.start({ POOL_SIZE: '2', TESTS_PER_MINUTE: '100' })
+  script({ 'hook.example.com/': [{ rude: 'silence' }] })
+  const headers = { Authorization: `Bearer ${await token('olivia')}`, 'Content-Type': 'application/json' }
+  const send = (call: string, body: object) =>
+    fetch(`${service.api}/integration/${call}`, { method: 'POST', headers, body: JSON.stringify({ workspaceSlug: 'acme', type: 'webhook', ...body }) })
+  await send('connect', { webhookUrl: URLS.webhook })
+  const hanging = send('test', {})
+  await eventually('the test to wait', async () =>
+    (await sql(`SELECT FROM pg_stat_activity WHERE usename = 'integrations_http' AND state = 'active'`)).length === 1)
+  assert.equal((await send('test', {})).status, 503)
+  assert.equal((await list(service)).status, 200)
+
+  // asked to stop meanwhile: the call is answered first
+  service.kill('SIGTERM')
+  const { status } = await hanging
+  assert.equal(status, 500)
+  assert.equal(await service.exited, 0)
+  script({})
+})
+
+test('a stream ends with the service, and is told again when listening broke', async () => {
+  const service = await Service.start()
+  const response = await fetch(`${service.api}/integration/changes?workspaceSlug=acme`, { headers: { Authorization: `Bearer ${await token('olivia')}` } })
+  const reader = response.body!.pipeThrough(new TextDecoderStream()).getReader()
+  let received = ''
+  const changes = () => (received.match(/event: change/g) ?? []).length
+  const ended = (async () => {
+    for (;;) {
+      const { value, done } = await reader.read()
+      if (done) return
+      received += value
+    }
+  })()
+  const listening = () => sql(`SELECT pid FROM pg_stat_activity WHERE application_name = 'featul_integrations http, listening'`)
+  await eventually('the service to listen', async () => (await listening()).length === 1 && changes() >= 2)
+  const before = changes()
+  await sql(`SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'featul_integrations http, listening'`)
+  await eventually('the stream to be told again', () => changes() > before)
+  await service.stop()
+  await ended
+  assert.equal((await listening()).length, 0)
+})
