@@ -177,6 +177,13 @@ next_post(Lane *lane, bool probe)
 	return dlist_head_element(Post, node, &lane->runnable);
 }
 
+/* See dispatch.h. */
+bool
+dispatch_ready(const Dispatch *dispatch)
+{
+	return setting_delivery && capacity_peek(dispatch);
+}
+
 /* The lane's next delivery is in flight from now on. */
 static Delivery *
 start_next(Lane *lane)

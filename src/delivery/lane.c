@@ -260,32 +260,39 @@ capacity_free(const Dispatch *dispatch, Tier tier, Load load)
 
 /* The lane of this load whose turn it is: the tiers take turns. */
 static Lane *
-capacity_next_of(Dispatch *dispatch, Load load)
+next_of_load(const Dispatch *dispatch, Load load)
 {
 	for (int i = 0; i < TIERS; i++)
 	{
 		int			tier = (dispatch->next_tier[load] + i) % TIERS;
-		dlist_head *list = &dispatch->ready[tier][load];
+		dlist_head *list = (dlist_head *) &dispatch->ready[tier][load];
 
-		if (dlist_is_empty(list) || !capacity_free(dispatch, tier, load))
-			continue;
-		dispatch->next_tier[load] = (tier + 1) % TIERS;
-		return dlist_head_element(Lane, ready_node, list);
+		if (!dlist_is_empty(list) && capacity_free(dispatch, tier, load))
+			return dlist_head_element(Lane, ready_node, list);
 	}
 	return NULL;
 }
 
 /* See lane.h. */
 Lane *
-capacity_next(Dispatch *dispatch)
+capacity_peek(const Dispatch *dispatch)
 {
 	Load  first = dispatch->turn == 0 ? LOAD_BACKLOG : LOAD_LIGHT;
-	Lane *lane = capacity_next_of(dispatch, first);
+	Lane *lane = next_of_load(dispatch, first);
+
+	return lane ? lane : next_of_load(dispatch, LOADS - 1 - first);
+}
+
+/* See lane.h. */
+Lane *
+capacity_next(Dispatch *dispatch)
+{
+	Lane *lane = capacity_peek(dispatch);
 
 	if (lane == NULL)
-		lane = capacity_next_of(dispatch, LOADS - 1 - first);
-	if (lane)
-		dispatch->turn = (dispatch->turn + 1) % BACKLOG_TURN;
+		return NULL;
+	dispatch->next_tier[lane->ready_load] = (lane->ready_tier + 1) % TIERS;
+	dispatch->turn = (dispatch->turn + 1) % BACKLOG_TURN;
 	return lane;
 }
 

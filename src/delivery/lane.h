@@ -310,7 +310,8 @@ extern void capacity_hold_channel(Dispatch *dispatch, const Channel *channel, in
 /* Notes how long an answer took: what is to be expected of the lane. */
 extern void lane_expect(Lane *lane, int64 ms);
 
-/* The lane whose turn it is to send, or NULL. */
+/* The lane whose turn it is to send, or NULL; the second takes the turn. */
+extern Lane *capacity_peek(const Dispatch *dispatch);
 extern Lane *capacity_next(Dispatch *dispatch);
 
 /* Requests that have been in flight for long move their lanes to where they belong. */
