@@ -181,7 +181,7 @@ next_post(Lane *lane, bool probe)
 bool
 dispatch_ready(const Dispatch *dispatch)
 {
-	return setting_delivery && capacity_peek(dispatch);
+	return settings_may_deliver() && capacity_peek(dispatch);
 }
 
 /* The lane's next delivery is in flight from now on. */
@@ -212,7 +212,7 @@ start_next(Lane *lane)
 bool
 dispatch_next(Dispatch *dispatch, Outgoing *outgoing)
 {
-	Lane	 *lane = setting_delivery ? capacity_next(dispatch) : NULL;
+	Lane	 *lane = settings_may_deliver() ? capacity_next(dispatch) : NULL;
 	Delivery *delivery;
 
 	if (lane == NULL)

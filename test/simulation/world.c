@@ -16,11 +16,16 @@
 #define READ_BATCH 16
 
 /* The settings, as they are by default, and the channel: what is simulated knows no more. */
-bool setting_delivery = true;
-int	 setting_max_attempts = 3;
-int	 setting_retry_delay = 10000;
-int	 setting_max_in_flight = 256;
-int	 setting_max_in_flight_per_integration = 8;
+int setting_max_attempts = 3;
+int setting_retry_delay = 10000;
+int setting_max_in_flight = 256;
+int setting_max_in_flight_per_integration = 8;
+
+bool
+settings_may_deliver(void)
+{
+	return true;
+}
 
 static const Channel channels[] = { { .type = "webhook" }, { .type = "discord" } };
 

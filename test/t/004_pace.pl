@@ -8,7 +8,6 @@ use lib "$FindBin::RealBin/../lib";
 use Featul;
 use PostgreSQL::Test::Utils;
 use Test::More;
-use Time::HiRes qw(time);
 
 my $featul = Featul->new(connect => [qw(slack discord)], conf => "featul_integrations.retry_delay = '20ms'");
 my $node = $featul->node;
