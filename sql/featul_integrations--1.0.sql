@@ -615,7 +615,7 @@ COMMENT ON FUNCTION featul_integrations.publication(text) IS
 -- On a node: a subscription writes to one of the bound tables at least.
 CREATE FUNCTION featul_integrations.replication_problems(OUT relation regclass, OUT problem text, OUT remedy text)
 RETURNS SETOF record
-LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
+LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp SET jit = off
 AS $$
 	WITH member AS (
 		SELECT b.source, b.relation, b.columns, p.relid
@@ -719,6 +719,7 @@ LEFT JOIN pg_catalog.pg_stat_subscription_stats c ON c.subid = s.oid;
 GRANT SELECT ON featul_integrations.stat_subscription TO pg_monitor;
 COMMENT ON VIEW featul_integrations.stat_subscription IS
 'The subscriptions of this database, where it is a delivery node: none elsewhere.';
+COMMENT ON COLUMN featul_integrations.stat_subscription.subscription IS 'Its name; that of its slot on the publisher too, by default.';
 COMMENT ON COLUMN featul_integrations.stat_subscription.state IS
 'streaming; copying: tables are being copied, and nothing is announced; disabled; stopped: there is no apply worker now, as last_error may explain.';
 COMMENT ON COLUMN featul_integrations.stat_subscription.copying IS 'The tables that are not ready yet; NULL: none.';
@@ -729,6 +730,7 @@ COMMENT ON COLUMN featul_integrations.stat_subscription.lag_seconds IS
 'How far behind the publisher it is: between a commit there and here, or for how long a change has been waiting; without an apply worker, since the last change that came.';
 COMMENT ON COLUMN featul_integrations.stat_subscription.errors IS 'Errors while applying or copying, since the statistics were reset.';
 COMMENT ON COLUMN featul_integrations.stat_subscription.last_error IS 'Why a worker of this subscription ended, since the server started; it may be over.';
+COMMENT ON COLUMN featul_integrations.stat_subscription.last_error_at IS 'When.';
 
 CREATE FUNCTION featul_integrations.latency_bounds() RETURNS integer[]
 LANGUAGE c IMMUTABLE PARALLEL SAFE SET search_path = pg_catalog, pg_temp
