@@ -12,12 +12,14 @@
 
 #include "application/user_context.h"
 #include "api/query.h"
+#include "base/version.h"
 
 /* See query.h. */
 void
 query_begin(OwnQuery *query)
 {
 	own_query_begin(query);
+	version_check();
 	MemoryContextSwitchTo(query->memory);
 }
 

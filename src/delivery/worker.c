@@ -30,6 +30,7 @@
 
 #include "base/compat.h"
 #include "base/settings.h"
+#include "base/version.h"
 #include "delivery/dispatch.h"
 #include "delivery/lane_roster.h"
 #include "delivery/lane_window.h"
@@ -124,6 +125,7 @@ read_integrations(void *argument)
 	table_begin("reading integrations");
 	if (!health_has_extension())
 		recovery_leave(OUTCOME_NO_EXTENSION);
+	version_check();
 	integrations = health_read_integrations();
 	report_foreign(worker, &integrations);
 	table_commit();
