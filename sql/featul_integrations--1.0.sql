@@ -355,12 +355,18 @@ COMMENT ON FUNCTION featul_integrations.integration_changed() IS
 'Trigger: sessions and workers read the integrations again once the transaction has committed, whoever changed them.';
 
 CREATE TRIGGER integration_changed
-AFTER INSERT OR UPDATE OR DELETE OR TRUNCATE ON featul_integrations.integration
+AFTER INSERT OR UPDATE OR DELETE ON featul_integrations.integration
+FOR EACH ROW EXECUTE FUNCTION featul_integrations.integration_changed();
+CREATE TRIGGER integration_truncated
+AFTER TRUNCATE ON featul_integrations.integration
 FOR EACH STATEMENT EXECUTE FUNCTION featul_integrations.integration_changed();
 -- whatever changes the rows (session_replication_role = replica too), sessions and workers must know
 ALTER TABLE featul_integrations.integration ENABLE ALWAYS TRIGGER integration_changed;
+ALTER TABLE featul_integrations.integration ENABLE ALWAYS TRIGGER integration_truncated;
 COMMENT ON TRIGGER integration_changed ON featul_integrations.integration IS
-'A change of integrations takes effect at commit.';
+'A change of integrations takes effect at commit: workers read again what changed.';
+COMMENT ON TRIGGER integration_truncated ON featul_integrations.integration IS
+'Likewise for TRUNCATE: workers read all of them again.';
 
 CREATE FUNCTION featul_integrations.queue_inserted() RETURNS trigger
 LANGUAGE c SET search_path = pg_catalog, pg_temp
@@ -402,8 +408,8 @@ BEGIN
 	ON CONFLICT (integration_id) DO UPDATE SET database = here, failures = 0, failing_since = NULL,
 		held_since = NULL, hold_until = NULL, last_error = NULL;
 
-	-- no row changes, but the trigger on the table makes this known at commit
-	UPDATE featul_integrations.integration SET id = id WHERE false;
+	-- nothing changes, but the trigger on the table makes this known at commit
+	UPDATE featul_integrations.integration i SET id = i.id WHERE i.id = ANY (foreign_ids);
 
 	RETURN (SELECT count(*) FROM featul_integrations.integration i
 		WHERE i.id = ANY (foreign_ids) AND i.is_active);

@@ -24,7 +24,6 @@
 #include "base/compat.h"
 #include "application/user_context.h"
 #include "api/query.h"
-#include "process/wakeup.h"
 #include "base/errors.h"
 
 /* A row of the older table. */
@@ -236,6 +235,5 @@ featul_integration_import(PG_FUNCTION_ARGS)
 		tuplestore_putvalues(result->setResult, result->setDesc, values, nulls);
 	}
 	query_end(&query);
-	wakeup_reload_at_commit();
 	return (Datum) 0;
 }

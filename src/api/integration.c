@@ -24,7 +24,6 @@
 #include "application/binding.h"
 #include "base/compat.h"
 #include "base/event_kind.h"
-#include "process/wakeup.h"
 
 /* ------------------------------------------------------------------------
  * integration_list
@@ -234,7 +233,6 @@ featul_integration_connect(PG_FUNCTION_ARGS)
 	resolve_connection(&connection, workspace);
 	api_claim_integration(store_connection(&connection, workspace, &inserted));
 	query_end(&query);
-	wakeup_reload_at_commit();
 	error_context_stack = hiding.previous;
 	return api_success(fcinfo, psprintf("%s integration %s", connection.channel->label,
 										inserted ? "connected" : "updated"));
@@ -262,7 +260,6 @@ featul_integration_disconnect(PG_FUNCTION_ARGS)
 								 " WHERE workspace_id = $1 AND type = $2") == 0)
 		api_integration_not_found(channel);
 	query_end(&query);
-	wakeup_reload_at_commit();
 	return api_success(fcinfo, psprintf("%s integration disconnected", channel->label));
 }
 
@@ -314,6 +311,5 @@ featul_integration_rotate_secret(PG_FUNCTION_ARGS)
 			" WHERE workspace_id = $1 AND type = 'webhook'") == 0)
 		api_integration_not_found(&webhook_channel);
 	query_end(&query);
-	wakeup_reload_at_commit();
 	PG_RETURN_TEXT_P(cstring_to_text(secret));
 }

@@ -71,7 +71,8 @@ note_success(const char *id)
 		" JOIN featul_integrations.health h ON h.integration_id = i.id AND h.database = $2"
 		" WHERE i.id = $1::uuid AND NOT i.is_active FOR UPDATE OF i SKIP LOCKED)");
 	if (changed > 0)
-		wakeup_reload_at_commit();
+		wakeup_integration_at_commit(
+			DatumGetUUIDP(DirectFunctionCall1(uuid_in, CStringGetDatum(id))));
 }
 
 /* A webhook-id: msg_ and a random UUID. */

@@ -14,6 +14,9 @@
 /* A moment on the monotonic clock, in microseconds; 0 stands for never or none. */
 typedef int64 Moment;
 
+/* A moment that has passed: for what is due at once. */
+#define MOMENT_PAST INT64CONST(1)
+
 /* Now. */
 extern Moment clock_now(void);
 

@@ -16,6 +16,7 @@
 #include "utils/guc.h"
 
 #include "base/address.h"
+#include "base/fault.h"
 #include "base/settings.h"
 
 /* Longest element of connect_to; http.c's buffer has room for it. */
@@ -358,5 +359,6 @@ settings_define(void)
 	define_session_settings();
 	define_delivery_settings();
 	define_network_settings();
+	fault_define_setting();
 	MarkGUCPrefixReserved("featul_integrations");
 }

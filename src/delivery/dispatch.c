@@ -148,21 +148,26 @@ dispatch_advance(Dispatch *dispatch, TimestampTz now)
  * What goes out
  * ------------------------------------------------------------------------ */
 
-/* The lane whose turn it is, or NULL. */
-static Lane *
-next_lane(Dispatch *dispatch)
+/* The list whose turn it is, or NOT_READY. */
+static ReadyList
+next_list(const Dispatch *dispatch)
 {
-	for (int i = 0; i < READY_LISTS; i++)
+	for (int i = 0; setting_delivery && i < READY_LISTS; i++)
 	{
 		int list = (dispatch->next_list + i) % READY_LISTS;
 
-		if (!dlist_is_empty(&dispatch->ready[list]) && capacity_free(dispatch, list))
-		{
-			dispatch->next_list = (list + 1) % READY_LISTS;
-			return dlist_head_element(Lane, ready_node, &dispatch->ready[list]);
-		}
+		if (!dlist_is_empty((dlist_head *) &dispatch->ready[list]) &&
+			capacity_free(dispatch, list))
+			return list;
 	}
-	return NULL;
+	return NOT_READY;
+}
+
+/* See dispatch.h. */
+bool
+dispatch_ready(const Dispatch *dispatch)
+{
+	return next_list(dispatch) != NOT_READY;
 }
 
 /* The lane's next delivery is in flight from now on. */
@@ -202,13 +207,15 @@ lane_start(Lane *lane)
 bool
 dispatch_next(Dispatch *dispatch, TimestampTz now, Outgoing *outgoing)
 {
+	ReadyList list = next_list(dispatch);
 	Lane	 *lane;
 	Delivery *delivery;
 
 	dispatch->now = now;
-	lane = setting_delivery ? next_lane(dispatch) : NULL;
-	if (lane == NULL)
+	if (list == NOT_READY)
 		return false;
+	dispatch->next_list = (list + 1) % READY_LISTS;
+	lane = dlist_head_element(Lane, ready_node, &dispatch->ready[list]);
 	delivery = lane_start(lane);
 	*outgoing = (Outgoing){
 		.delivery = delivery,
@@ -231,8 +238,8 @@ int
 dispatch_mergeable(const Outgoing *outgoing, EventKey *keys, int limit)
 {
 	Post	  *post = outgoing->delivery->post;
-	int			count = 0;
-	dlist_iter	iter;
+	int		   count = 0;
+	dlist_iter iter;
 
 	Assert(outgoing->mergeable && outgoing->delivery->n_merged == 0);
 	keys[0] = outgoing->event;

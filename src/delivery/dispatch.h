@@ -42,6 +42,9 @@ typedef struct Outgoing
 	bool	  mergeable;
 } Outgoing;
 
+/* True if there is one to send now. */
+extern bool dispatch_ready(const Dispatch *dispatch);
+
 /* The next delivery to send, which counts as in flight from then on; false if none. */
 extern bool dispatch_next(Dispatch *dispatch, TimestampTz now, Outgoing *outgoing);
 

@@ -257,6 +257,13 @@ lane_save_soon(Lane *lane)
 }
 
 /* See lane_health.h. */
+bool
+lane_health_is_due(const Dispatch *dispatch)
+{
+	return !dlist_is_empty((dlist_head *) &dispatch->dirty);
+}
+
+/* See lane_health.h. */
 HealthChange *
 lane_health_due(Dispatch *dispatch, int limit, int *count)
 {

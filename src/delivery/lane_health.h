@@ -13,6 +13,9 @@
  * For the worker
  * ------------------------------------------------------------------------ */
 
+/* True if there are changes of health to be saved. */
+extern bool lane_health_is_due(const Dispatch *dispatch);
+
 /*
  * Changes of health that are due to be saved (palloc'd): at most limit.
  * lane_health_saved() takes them back, saved or not.

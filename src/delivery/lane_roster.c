@@ -199,6 +199,41 @@ lane_configure(Lane *lane, const Integration *row, bool is_new)
 		lane_update(lane);
 }
 
+/* Takes over an integration that there is. */
+static void
+take_integration(Dispatch *dispatch, const Integration *row)
+{
+	Lane *lane = roster_lane(dispatch, &row->id);
+
+	lane->seen = true;
+	lane_configure(lane, row, lane->workspace_id == NULL);
+}
+
+/* The integration of a lane is not there any more. */
+static void
+lane_gone(Lane *lane)
+{
+	if (lane->exists)
+	{
+		lane->exists = false;
+		lane_close(lane, "the integration was disconnected");
+	}
+	else
+		roster_forget(lane);
+}
+
+/* See lane_roster.h. */
+void
+roster_take_gone(Dispatch *dispatch, const pg_uuid_t *id)
+{
+	Lane *lane = roster_lane(dispatch, id);
+
+	if (lane->exists)
+		lane_gone(lane);
+	else
+		roster_close_again(lane);
+}
+
 /* See lane_roster.h. */
 void
 roster_take(Dispatch *dispatch, const Integrations *integrations)
@@ -210,26 +245,29 @@ roster_take(Dispatch *dispatch, const Integrations *integrations)
 	while ((lane = hash_seq_search(&sequence)) != NULL)
 		lane->seen = false;
 	for (int i = 0; i < integrations->count; i++)
-	{
-		const Integration *row = &integrations->rows[i];
-		bool			   is_new;
-
-		lane = roster_lane(dispatch, &row->id);
-		is_new = lane->workspace_id == NULL;
-		lane->seen = true;
-		lane_configure(lane, row, is_new);
-	}
+		take_integration(dispatch, &integrations->rows[i]);
 	hash_seq_init(&sequence, dispatch->lanes);
 	while ((lane = hash_seq_search(&sequence)) != NULL)
+		if (!lane->seen)
+			lane_gone(lane);
+}
+
+/* See lane_roster.h. */
+void
+roster_take_changed(Dispatch *dispatch, const Integrations *integrations,
+					const pg_uuid_t *ids, int count)
+{
+	Lane *lane;
+
+	for (int i = 0; i < count; i++)
+		if ((lane = hash_search(dispatch->lanes, &ids[i], HASH_FIND, NULL)) != NULL)
+			lane->seen = false;
+	for (int i = 0; i < integrations->count; i++)
+		take_integration(dispatch, &integrations->rows[i]);
+	for (int i = 0; i < count; i++)
 	{
-		if (lane->seen)
-			continue;
-		if (lane->exists)
-		{
-			lane->exists = false;
-			lane_close(lane, "the integration was disconnected");
-		}
-		else
-			roster_forget(lane);
+		lane = hash_search(dispatch->lanes, &ids[i], HASH_FIND, NULL);
+		if (lane == NULL || !lane->seen)
+			roster_take_gone(dispatch, &ids[i]);
 	}
 }

@@ -18,6 +18,16 @@
  */
 extern void roster_take(Dispatch *dispatch, const Integrations *integrations);
 
+/* Likewise for those of these ids alone; one that is not among the rows is gone. */
+extern void roster_take_changed(Dispatch *dispatch, const Integrations *integrations,
+								const pg_uuid_t *ids, int count);
+
+/*
+ * An integration that is gone, of which there may have been no lane: what it has
+ * left is removed.
+ */
+extern void roster_take_gone(Dispatch *dispatch, const pg_uuid_t *id);
+
 /* Takes one that is in flight and must be aborted; NULL if there is none. */
 extern Delivery *roster_next_abort(Dispatch *dispatch);
 

@@ -3,7 +3,8 @@
  *		Errors in the worker: a step that fails is tried again, with growing pauses.
  *
  * Each step that needs the database is a transaction of its own and changes the
- * state in memory only once it has committed.
+ * state in memory only once it has committed.  An error after that leaves half a
+ * state, which nobody can go on with: the worker starts over, from the tables.
  */
 #include "postgres.h"
 
@@ -73,15 +74,15 @@ recovery_take_error(MemoryContext context)
 void
 recovery_after_error(Recovery *recovery)
 {
-	TimestampTz now = GetCurrentTimestamp();
-	ErrorData  *error = recovery_take_error(recovery->context);
+	Moment	   now = clock_now();
+	ErrorData *error = recovery_take_error(recovery->context);
 
 	/* an error of statements whose tables have just been dropped is none */
 	recovery_check_extension(recovery);
 
 	stats_report_error(error->message);
 	if (error->sqlerrcode != recovery->logged_code ||
-		now - recovery->logged_at > LOG_PERIOD * INT64CONST(1000))
+		now > clock_after_ms(recovery->logged_at, LOG_PERIOD))
 	{
 		ereport(
 			WARNING,
@@ -95,7 +96,7 @@ recovery_after_error(Recovery *recovery)
 		recovery->logged_at = now;
 	}
 	recovery->pause_ms = Min(MAX_PAUSE, Max(MIN_PAUSE, 2 * recovery->pause_ms));
-	recovery->not_before = TimestampTzPlusMilliseconds(now, recovery->pause_ms);
+	recovery->not_before = clock_after_ms(now, recovery->pause_ms);
 }
 
 /* See recovery.h. */
@@ -111,6 +112,8 @@ recovery_run(Recovery *recovery, void (*step)(void *), void *argument)
 	}
 	PG_CATCH();
 	{
+		if (!IsTransactionState())
+			PG_RE_THROW();
 		recovery_after_error(recovery);
 	}
 	PG_END_TRY();

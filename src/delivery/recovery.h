@@ -7,8 +7,8 @@
 
 #include "utils/elog.h"
 #include "utils/palloc.h"
-#include "utils/timestamp.h"
 
+#include "base/clock.h"
 #include "base/compat.h"
 #include "process/slots.h"
 
@@ -16,9 +16,9 @@ typedef struct Recovery
 {
 	MemoryContext context;	  /* current between steps, and reset now and then */
 	int			  pause_ms;	  /* the latest pause; 0: the latest turn went well */
-	TimestampTz	  not_before; /* nothing that needs the database is tried until then */
+	Moment		  not_before; /* nothing that needs the database is tried until then */
 	int			  logged_code;
-	TimestampTz	  logged_at;
+	Moment		  logged_at;
 } Recovery;
 
 /* Ends this process; the launcher knows what to make of the outcome. */
@@ -27,7 +27,11 @@ pg_noreturn extern void recovery_leave(WorkerOutcome outcome);
 /* Likewise unless the extension is (still) there; never raises an error. */
 extern void recovery_check_extension(const Recovery *recovery);
 
-/* Runs a step that needs the database; false if it failed. */
+/*
+ * Runs a step that needs the database; false if it failed.  What fails once the
+ * step's transaction has ended has left half a state in memory: that error is
+ * passed on, for the worker to start over.
+ */
 extern bool recovery_run(Recovery *recovery, void (*step)(void *), void *argument);
 
 /*

@@ -319,8 +319,14 @@ take_event(int index, const Event *event, void *argument)
 {
 	Batch *batch = argument;
 
-	if (batch->index[index] >= 0)
-		start_delivery(batch, batch->index[index], event);
+	int outgoing = batch->index[index];
+
+	if (outgoing >= 0)
+	{
+		/* were an event there twice, it would be sent once */
+		if (batch->outgoing[outgoing].delivery)
+			start_delivery(batch, outgoing, event);
+	}
 	else
 		cache_put(batch->sender->cache, batch->ids[index], batch->keys[index], event,
 				  batch->now);
@@ -398,14 +404,22 @@ try_batch(Batch *batch, bool *failed)
 }
 
 /* See sender.h. */
-bool
-sender_send(Sender *sender, TimestampTz now)
+Moment
+sender_due(const Sender *sender)
 {
-	Batch *batch;
-	bool   failed;
+	return dispatch_ready(sender->dispatch) && !settler_stuck(sender->settler)
+			   ? MOMENT_PAST
+			   : 0;
+}
 
-	if (settler_full(sender->settler))
-		return false;
+/* See sender.h. */
+bool
+sender_send(Sender *sender)
+{
+	TimestampTz now = GetCurrentTimestamp();
+	Batch	   *batch;
+	bool		failed;
+
 	batch = palloc0(sizeof(Batch));
 	batch->sender = sender;
 	batch->now = now;
@@ -413,8 +427,6 @@ sender_send(Sender *sender, TimestampTz now)
 	while (batch->count < START_BATCH &&
 		   dispatch_next(sender->dispatch, now, &batch->outgoing[batch->count]))
 		batch->count++;
-	if (batch->count == 0)
-		return false;
 	while (!try_batch(batch, &failed))
 		;
 	for (int i = 0; i < batch->count; i++)

@@ -23,7 +23,10 @@ extern void sender_init(Sender *sender, Recovery *recovery, Settler *settler);
 /* Begins anew with nothing being sent. */
 extern void sender_reset(Sender *sender, Dispatch *dispatch, HttpClient *http);
 
-/* Starts requests; true if there may be more to start. */
-extern bool sender_send(Sender *sender, TimestampTz now);
+/* When requests can be started; 0: not before something changes. */
+extern Moment sender_due(const Sender *sender);
+
+/* Starts some; false after an error. */
+extern bool sender_send(Sender *sender);
 
 #endif /* FEATUL_SENDER_H */

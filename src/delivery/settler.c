@@ -13,8 +13,10 @@
 #include "utils/memutils.h"
 
 #include "base/compat.h"
+#include "base/fault.h"
 #include "delivery/lane_health.h"
 #include "delivery/lane_roster.h"
+#include "delivery/listener.h"
 #include "delivery/outcome.h"
 #include "delivery/settler.h"
 #include "delivery/statement.h"
@@ -68,7 +70,7 @@ new_settlements(Settler *settler, int count)
 
 	Assert(CurrentMemoryContext == settler->context);
 	if (settler->unsettled == NIL)
-		settler->since = GetCurrentTimestamp();
+		settler->since = clock_now();
 	for (int i = 0; i < count; i++)
 		settlements[i] = palloc0(sizeof(Settlement));
 	return settlements;
@@ -87,7 +89,10 @@ take_attempt(Settler *settler, Delivery *delivery, const Attempt *attempt)
 	pfree(settlements);
 }
 
-/* A response being judged: an error meanwhile is on its account. */
+/*
+ * A response being judged: an error meanwhile is on its account.  One in taking over the
+ * judgement is not: that leaves half a state, and the worker starts over.
+ */
 typedef struct Judgement
 {
 	Settler	   *settler;
@@ -113,6 +118,8 @@ judge_results(Judgement *judgement)
 		attempt.verdict = channel_judge(outcome_channel(delivery), result);
 		if (result->body_length > 0)
 			attempt.response = channel_response_excerpt(result, RESPONSE_CHARACTERS);
+		judgement->result = NULL;
+		fault("taking a result");
 		take_attempt(settler, delivery, &attempt);
 		http_release(settler->http, result);
 		MemoryContextSwitchTo(old_context);
@@ -177,41 +184,45 @@ settler_fail(Settler *settler, Delivery *delivery, const char *error)
 
 /* See settler.h. */
 bool
-settler_full(const Settler *settler)
+settler_stuck(const Settler *settler)
 {
-	return list_length(settler->unsettled) >= MAX_UNSETTLED;
+	return settler->failures > 0 || list_length(settler->unsettled) >= MAX_UNSETTLED;
 }
 
 /* See settler.h. */
-TimestampTz
-settler_due_at(const Settler *settler)
+Moment
+settler_results_due(const Settler *settler)
 {
 	if (settler->unsettled == NIL)
 		return 0;
-	return TimestampTzPlusMilliseconds(settler->since, SETTLE_MS);
-}
-
-/* See settler.h. */
-bool
-settler_due(const Settler *settler, TimestampTz now)
-{
-	ClosingLane closing;
-
-	if (settler->unsettled == NIL)
-		return false;
 	/* what could be sent has been: with nothing in flight there is nothing to wait for */
-	return list_length(settler->unsettled) >= SETTLE_BATCH ||
-		   dispatch_in_flight(settler->dispatch) == 0 || now >= settler_due_at(settler) ||
-		   roster_next_closing(settler->dispatch, &closing);
+	if (list_length(settler->unsettled) >= SETTLE_BATCH ||
+		dispatch_in_flight(settler->dispatch) == 0 || settler_closing_due(settler) != 0)
+		return MOMENT_PAST;
+	return clock_after_ms(settler->since, SETTLE_MS);
 }
 
-/* Step: records a list of results. */
+/*
+ * Step: records a list of results.  Flushed before anybody sees them: what was seen as
+ * delivered is not sent again after a crash.  A standby is not waited for.
+ */
 static void
 record_results(void *settlements)
 {
 	table_begin("recording results");
+	table_flush_at_commit();
 	attempt_record(settlements);
 	table_commit();
+}
+
+/* Records a list of results, and tells those who listen. */
+static bool
+record_and_tell(Settler *settler, List *settlements)
+{
+	if (!recovery_run(settler->recovery, record_results, settlements))
+		return false;
+	listener_tell(settlements);
+	return true;
 }
 
 /* Forgets the first results, which have been recorded or given up. */
@@ -222,7 +233,7 @@ drop_results(Settler *settler, int count)
 	for (int i = 0; i < count; i++)
 		outcome_settled(list_nth(settler->unsettled, i));
 	settler->unsettled = list_delete_first_n(settler->unsettled, count);
-	settler->since = GetCurrentTimestamp();
+	settler->since = clock_now();
 	if (settler->unsettled == NIL)
 		MemoryContextReset(settler->context);
 }
@@ -233,12 +244,12 @@ record_one(Settler *settler, Settlement *settlement)
 {
 	List *one = list_make1(settlement);
 
-	if (recovery_run(settler->recovery, record_results, one))
+	if (record_and_tell(settler, one))
 		return true;
 	if (settlement->response == NULL)
 		return false;
 	settlement->response = NULL;
-	return recovery_run(settler->recovery, record_results, one);
+	return record_and_tell(settler, one);
 }
 
 /*
@@ -280,7 +291,7 @@ settler_record(Settler *settler)
 {
 	if (settler->failures >= PATIENCE)
 		record_one_by_one(settler);
-	else if (recovery_run(settler->recovery, record_results, settler->unsettled))
+	else if (record_and_tell(settler, settler->unsettled))
 		drop_results(settler, list_length(settler->unsettled));
 	settler->failures = settler->unsettled == NIL ? 0 : settler->failures + 1;
 	return settler->unsettled == NIL;
@@ -304,6 +315,13 @@ save_health(void *argument)
 	health_save(changes, count);
 	table_commit();
 	lane_health_saved(settler->dispatch, changes, count, GetCurrentTimestamp());
+}
+
+/* See settler.h. */
+Moment
+settler_health_due(const Settler *settler)
+{
+	return lane_health_is_due(settler->dispatch) ? MOMENT_PAST : 0;
 }
 
 /* See settler.h. */
@@ -332,6 +350,15 @@ deactivate(void *argument)
 }
 
 /* See settler.h. */
+Moment
+settler_gone_due(const Settler *settler)
+{
+	GoneLane gone;
+
+	return lane_next_gone(settler->dispatch, &gone) ? MOMENT_PAST : 0;
+}
+
+/* See settler.h. */
 bool
 settler_deactivate(Settler *settler)
 {
@@ -354,11 +381,20 @@ cancel(void *argument)
 }
 
 /* See settler.h. */
-bool
-settler_cancel(Settler *settler, bool *cancelled)
+Moment
+settler_closing_due(const Settler *settler)
 {
 	ClosingLane closing;
 
-	*cancelled = roster_next_closing(settler->dispatch, &closing);
-	return !*cancelled || recovery_run(settler->recovery, cancel, &closing);
+	return roster_next_closing(settler->dispatch, &closing) ? MOMENT_PAST : 0;
+}
+
+/* See settler.h. */
+bool
+settler_cancel(Settler *settler)
+{
+	ClosingLane closing;
+
+	return !roster_next_closing(settler->dispatch, &closing) ||
+		   recovery_run(settler->recovery, cancel, &closing);
 }

@@ -6,6 +6,7 @@
 #ifndef FEATUL_SETTLER_H
 #define FEATUL_SETTLER_H
 
+#include "base/clock.h"
 #include "delivery/dispatch.h"
 #include "delivery/recovery.h"
 
@@ -16,7 +17,7 @@ typedef struct Settler
 	HttpClient	 *http;
 	MemoryContext context;	 /* of what is unsettled and what it points to */
 	List		 *unsettled; /* of Settlement *, to be recorded, oldest first */
-	TimestampTz	  since;	 /* when the oldest came in */
+	Moment		  since;	 /* when the oldest came in */
 	int			  failures;	 /* of recording, in a row */
 } Settler;
 
@@ -32,31 +33,28 @@ extern void settler_take_results(Settler *settler);
 /* Settles a delivery that cannot even be sent; the error is copied. */
 extern void settler_fail(Settler *settler, Delivery *delivery, const char *error);
 
-/* True if so much is unsettled that nothing new must be started. */
-extern bool settler_full(const Settler *settler);
-
 /*
- * True if results should be recorded now: in any case before the rest of an
- * integration's deliveries is cancelled, or these would be taken for pending.
+ * True if nothing new must be started: results cannot be recorded, or too many
+ * are not yet.
  */
-extern bool settler_due(const Settler *settler, TimestampTz now);
+extern bool settler_stuck(const Settler *settler);
 
-/* When they should be in any case; 0: nothing is to be recorded. */
-extern TimestampTz settler_due_at(const Settler *settler);
+/* Each of these says when it is due (0: not at all), and is false after an error. */
 
-/* Records the results; false if some are left. */
-extern bool settler_record(Settler *settler);
+/* Records the results. */
+extern Moment settler_results_due(const Settler *settler);
+extern bool	  settler_record(Settler *settler);
 
-/* Writes down how integrations fare; false after an error. */
-extern bool settler_save_health(Settler *settler);
+/* Writes down how integrations fare. */
+extern Moment settler_health_due(const Settler *settler);
+extern bool	  settler_save_health(Settler *settler);
 
-/* Makes integrations inactive whose endpoint is gone; false after an error. */
-extern bool settler_deactivate(Settler *settler);
+/* Makes integrations inactive whose endpoint is gone. */
+extern Moment settler_gone_due(const Settler *settler);
+extern bool	  settler_deactivate(Settler *settler);
 
-/*
- * Cancels a batch of what is pending for an integration that is gone; false after
- * an error.  Sets *cancelled if there was one.
- */
-extern bool settler_cancel(Settler *settler, bool *cancelled);
+/* Cancels a batch of what is pending for an integration that is gone. */
+extern Moment settler_closing_due(const Settler *settler);
+extern bool	  settler_cancel(Settler *settler);
 
 #endif /* FEATUL_SETTLER_H */

@@ -38,11 +38,12 @@ table_init_session(void)
 		{ "lock_timeout", "1s" },
 		{ "statement_timeout", "0" },
 		{ "idle_in_transaction_session_timeout", "0" },
+		{ "transaction_timeout", "0" }, /* since 17 */
 		{ "default_transaction_isolation", "read committed" },
 		{ "default_transaction_read_only", "off" },
 		{ "session_replication_role", "origin" },
 		{ "row_security", "on" },
-		/* a lost settlement only means that something is sent again */
+		/* what matters is flushed: table_flush_at_commit() */
 		{ "synchronous_commit", "off" },
 		/* few rows through an index, whatever the statistics of the moment */
 		{ "plan_cache_mode", "force_generic_plan" },
@@ -55,7 +56,8 @@ table_init_session(void)
 	};
 
 	for (int i = 0; i < lengthof(settings); i++)
-		SetConfigOption(settings[i][0], settings[i][1], PGC_SUSET, PGC_S_OVERRIDE);
+		if (GetConfigOption(settings[i][0], true, false) != NULL)
+			SetConfigOption(settings[i][0], settings[i][1], PGC_SUSET, PGC_S_OVERRIDE);
 }
 
 /* See statement.h. */
@@ -81,6 +83,14 @@ table_commit(void)
 	CommitTransactionCommand();
 	MemoryContextSwitchTo(result_context);
 	pgstat_report_stat(false);
+}
+
+/* See statement.h. */
+void
+table_flush_at_commit(void)
+{
+	(void) set_config_option("synchronous_commit", "local", PGC_USERSET, PGC_S_SESSION,
+							 GUC_ACTION_LOCAL, true, 0, false);
 }
 
 /* See statement.h. */

@@ -37,6 +37,9 @@ extern void			 table_begin(const char *activity);
 extern void			 table_commit(void);
 extern MemoryContext table_context(void);
 
+/* This transaction is flushed, here if nowhere else, before it becomes visible. */
+extern void table_flush_at_commit(void);
+
 /* Runs a statement; its result must be the expected one (SPI_OK_...). */
 extern void statement_run(Statement *statement, Datum *values, const char *nulls,
 						  int expected, long limit);

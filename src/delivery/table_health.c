@@ -28,24 +28,20 @@ health_has_extension(void)
 	return OidIsValid(get_extension_oid("featul_integrations", true));
 }
 
-/* See table_health.h. */
-Integrations
-health_read_integrations(void)
+#define SELECT_INTEGRATIONS                                                              \
+	"SELECT i.id, i.workspace_id, i.type, i.webhook_url, i.secret, i.previous_secret,"   \
+	" i.previous_secret_until, i.is_active, coalesce(h.database = $1, false),"           \
+	" i.inactive_reason, i.updated_at, coalesce(h.failures, 0), h.failing_since,"        \
+	" h.held_since, h.hold_until"                                                        \
+	" FROM featul_integrations.integration i"                                            \
+	" LEFT JOIN featul_integrations.health h ON h.integration_id = i.id"
+
+/* The last result, which has these columns, and frees it. */
+static Integrations
+take_integrations(void)
 {
-	static Statement select = {
-		"SELECT i.id, i.workspace_id, i.type, i.webhook_url, i.secret, i.previous_secret,"
-		" i.previous_secret_until, i.is_active, coalesce(h.database = $1, false),"
-		" i.inactive_reason, i.updated_at, coalesce(h.failures, 0), h.failing_since, h.held_since,"
-		" h.hold_until"
-		" FROM featul_integrations.integration i"
-		" LEFT JOIN featul_integrations.health h ON h.integration_id = i.id",
-		1,
-		{ OIDOID }
-	};
-	Datum		 values[1] = { ObjectIdGetDatum(MyDatabaseId) };
 	Integrations result;
 
-	statement_run(&select, values, NULL, SPI_OK_SELECT, 0);
 	result.count = SPI_processed;
 	result.rows = MemoryContextAllocHuge(table_context(),
 										 (SPI_processed + 1) * sizeof(Integration));
@@ -71,6 +67,53 @@ health_read_integrations(void)
 	}
 	SPI_freetuptable(SPI_tuptable);
 	return result;
+}
+
+/* See table_health.h. */
+Integrations
+health_read_integrations(void)
+{
+	static Statement select = { SELECT_INTEGRATIONS, 1, { OIDOID } };
+	Datum			 values[1] = { ObjectIdGetDatum(MyDatabaseId) };
+
+	statement_run(&select, values, NULL, SPI_OK_SELECT, 0);
+	return take_integrations();
+}
+
+/* See table_health.h. */
+Integrations
+health_read_changed(pg_uuid_t *ids, int count)
+{
+	static Statement select = { SELECT_INTEGRATIONS " WHERE i.id = ANY ($2)",
+								2,
+								{ OIDOID, UUIDARRAYOID } };
+	Datum			*elements = palloc(count * sizeof(Datum));
+	Datum			 values[2] = { ObjectIdGetDatum(MyDatabaseId) };
+
+	for (int i = 0; i < count; i++)
+		elements[i] = UUIDPGetDatum(&ids[i]);
+	values[1] = array_of(elements, NULL, count, UUIDOID);
+	statement_run(&select, values, NULL, SPI_OK_SELECT, 0);
+	return take_integrations();
+}
+
+/* See table_health.h. */
+pg_uuid_t *
+health_read_orphans(int *count)
+{
+	static Statement select = {
+		"SELECT h.integration_id FROM featul_integrations.health h WHERE NOT EXISTS"
+		" (SELECT FROM featul_integrations.integration i WHERE i.id = h.integration_id)"
+	};
+	pg_uuid_t *ids;
+
+	statement_run(&select, NULL, NULL, SPI_OK_SELECT, 0);
+	*count = SPI_processed;
+	ids = MemoryContextAllocHuge(table_context(), (*count + 1) * sizeof(pg_uuid_t));
+	for (int i = 0; i < *count; i++)
+		ids[i] = result_uuid(i, 1);
+	SPI_freetuptable(SPI_tuptable);
+	return ids;
 }
 
 /* See table_health.h. */

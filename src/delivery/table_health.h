@@ -67,8 +67,12 @@ typedef struct HealthChange
 /* True if this database has the extension. */
 extern bool health_has_extension(void);
 
-/* All integrations, active or not. */
+/* All integrations, active or not; those of these ids that there are. */
 extern Integrations health_read_integrations(void);
+extern Integrations health_read_changed(pg_uuid_t *ids, int count);
+
+/* Ids of integrations that are gone and have left their health (palloc'd). */
+extern pg_uuid_t *health_read_orphans(int *count);
 
 /* Saves what it can without waiting for a lock; sets saved. */
 extern void health_save(HealthChange *changes, int count);

@@ -88,6 +88,7 @@ take_rows(QueueRows *rows)
 		row->id = DatumGetInt64(result_datum(i, 2, NULL));
 		row->xid =
 			U64FromFullTransactionId(DatumGetFullTransactionId(result_datum(i, 3, NULL)));
+		durable_note(&rows->notes, row->xid);
 		row->event.partition = DatumGetInt16(result_datum(i, 4, NULL));
 		row->event.id = DatumGetInt64(result_datum(i, 5, NULL));
 		row->post = hash_bytes_extended((unsigned char *) VARDATA_ANY(post),

@@ -11,6 +11,7 @@
 #include "utils/uuid.h"
 
 #include "channel/channel.h"
+#include "delivery/durable.h"
 
 /* Where an event is. */
 typedef struct EventKey
@@ -31,10 +32,12 @@ typedef struct QueueRow
 	TimestampTz next_attempt_at; /* 0: at once */
 } QueueRow;
 
+/* Rows, and what is to be flushed before they may be told (durable.h). */
 typedef struct QueueRows
 {
-	int		  count;
-	QueueRow *rows;
+	int			 count;
+	QueueRow	*rows;
+	DurableNotes notes;
 } QueueRows;
 
 /* An integration with unread rows from this id on. */

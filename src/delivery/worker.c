@@ -2,21 +2,20 @@
  * worker.c
  *		The delivering process of one database.
  *
- * One loop: take signals, move the network along, judge results, read what is
- * new, record what is settled, start requests, then wait in one place for all
- * of it.  Here the rooms meet: dispatch.c and those around it decide, sender.c
- * and settler.c do, recovery.c deals with what goes wrong.
+ * One loop: take signals, move the network along, judge results, then whatever else
+ * is due (reader.c, sender.c, settler.c, rotation), and wait in one place for all of
+ * it.  Each task tells from the state itself when it is due, and that alone decides both
+ * whether it is done in a turn and how long the worker may sleep: nothing that is
+ * left for later can be slept over.
  *
- * After an error that no step has caught the worker forgets all it has in memory
- * and starts from the tables.
+ * A task whose transaction fails is tried again after a pause (recovery.c).  After
+ * any other error the worker forgets all it has in memory and starts from the tables.
  */
 #include "postgres.h"
 
 #include <sys/resource.h>
 
 #include "access/xact.h"
-#include "commands/dbcommands.h"
-#include "common/hashfn.h"
 #include "miscadmin.h"
 #include "pgstat.h"
 #include "postmaster/bgworker.h"
@@ -30,10 +29,8 @@
 
 #include "base/compat.h"
 #include "base/settings.h"
-#include "base/version.h"
 #include "delivery/dispatch.h"
-#include "delivery/lane_roster.h"
-#include "delivery/lane_window.h"
+#include "delivery/reader.h"
 #include "delivery/recovery.h"
 #include "delivery/sender.h"
 #include "delivery/settler.h"
@@ -44,195 +41,64 @@
 #include "process/slots.h"
 #include "process/stats.h"
 
-/* New rows taken in one by one; of more only the integrations are noted. */
-#define MAX_NEW_ROWS 32768
-
-/*
- * After reading what is new, the worker looks again by itself (ms), so that many
- * small commits wake it no more often than that.
- */
-#define NAP_MS 1
-
-/* Lanes read before the network gets its turn again. */
-#define READ_BATCH 16
-
 /* Until a partition that is in use is tried again (ms). */
 #define ROTATION_RETRY_MS 5000
+
+/* A time of day that rotation waits for is looked at again so often at least (ms). */
+#define ROTATION_CHECK_MS (INT64CONST(3600) * 1000)
+
+/* Likewise for the timers of lanes. */
+#define TIMER_CHECK_MS (INT64CONST(60) * 1000)
 
 typedef struct Worker
 {
 	int			  number;  /* of those of this database, from 0 */
 	MemoryContext context; /* one per turn of the loop */
 	Recovery	  recovery;
-	Settler		  settler;
+	Reader		  reader;
 	Sender		  sender;
-	QueueReader	 *reader;
+	Settler		  settler;
 	Dispatch	 *dispatch;
 	HttpClient	 *http;
 	WaitEventSet *wait_events;
-
-	/* what has to be done at the next occasion */
-	bool		must_configure;	 /* read integrations */
-	bool		must_read;		 /* read what is new */
-	bool		must_start_over; /* nothing has been read yet */
-	TimestampTz nap_until;		 /* what is new is not read before */
-
-	TimestampTz rotate_at;
-	bool		anything_new; /* since rotation was found to have nothing to do */
-	int			foreign;	  /* integrations that were reported as restored or copied */
+	Moment		  rotate_at; /* 0: when something has come in */
 } Worker;
-
-/* ------------------------------------------------------------------------
- * Reading
- * ------------------------------------------------------------------------ */
-
-/* With several workers, each integration belongs to one of them. */
-static bool
-is_mine(const Worker *worker, const pg_uuid_t *integration_id)
-{
-	return setting_workers == 1 ||
-		   hash_bytes(integration_id->data, UUID_LEN) % setting_workers == worker->number;
-}
-
-/* Once, and again if it changes, what a DBA should know; in a transaction. */
-static void
-report_foreign(Worker *worker, const Integrations *integrations)
-{
-	int count = 0;
-
-	for (int i = 0; i < integrations->count; i++)
-		count += !integrations->rows[i].is_ours;
-	if (count > worker->foreign && worker->number == 0)
-		ereport(
-			WARNING,
-			(errmsg(
-				 "%d integrations of database \"%s\" are inactive because they came with a restored or copied database",
-				 count, get_database_name(MyDatabaseId)),
-			 errhint(
-				 "To let them deliver from here, call featul_integrations.activate_restored().")));
-	worker->foreign = count;
-}
-
-/* Step: takes over the integrations as they are now. */
-static void
-read_integrations(void *argument)
-{
-	Worker		*worker = argument;
-	Integrations integrations;
-	Delivery	*delivery;
-	int			 n = 0;
-
-	table_begin("reading integrations");
-	if (!health_has_extension())
-		recovery_leave(OUTCOME_NO_EXTENSION);
-	version_check();
-	integrations = health_read_integrations();
-	report_foreign(worker, &integrations);
-	table_commit();
-
-	for (int i = 0; i < integrations.count; i++)
-		if (is_mine(worker, &integrations.rows[i].id))
-			integrations.rows[n++] = integrations.rows[i];
-	integrations.count = n;
-	roster_take(worker->dispatch, &integrations);
-	while ((delivery = roster_next_abort(worker->dispatch)) != NULL)
-		http_abort(worker->http, delivery);
-	stats_report_config_loaded();
-	worker->must_configure = false;
-}
-
-/* Takes over where there are unread rows. */
-static void
-take_marks(Worker *worker, const QueueMarks *marks)
-{
-	for (int i = 0; i < marks->count; i++)
-		if (is_mine(worker, &marks->marks[i].integration_id))
-			window_unread(worker->dispatch, &marks->marks[i].integration_id,
-						  marks->marks[i].id);
-}
-
-/* Step: finds out which integrations have something pending. */
-static void
-read_pending(void *argument)
-{
-	Worker	  *worker = argument;
-	QueueMarks marks;
-
-	table_begin("looking for pending deliveries");
-	marks = queue_read_pending(worker->reader);
-	table_commit();
-	queue_reader_advance(worker->reader);
-	take_marks(worker, &marks);
-	worker->must_start_over = worker->must_read = false;
-}
-
-/* Step: takes in what has been committed since the last time. */
-static void
-read_new(void *argument)
-{
-	Worker	  *worker = argument;
-	QueueMarks marks;
-	QueueRows  rows;
-
-	table_begin("reading new deliveries");
-	rows = queue_read_new(worker->reader, MAX_NEW_ROWS, &marks);
-	table_commit();
-	queue_reader_advance(worker->reader);
-	for (int i = 0; i < rows.count; i++)
-		if (is_mine(worker, &rows.rows[i].integration_id))
-			window_new(worker->dispatch, &rows.rows[i]);
-	take_marks(worker, &marks);
-	if (rows.count > 0 || marks.count > 0)
-		worker->anything_new = true;
-	worker->must_read = false;
-	worker->nap_until = TimestampTzPlusMilliseconds(GetCurrentTimestamp(), NAP_MS);
-}
-
-/* Step: reads on in the lanes that have run low. */
-static void
-read_lanes(void *argument)
-{
-	Worker	  *worker = argument;
-	RowsWanted wanted;
-
-	for (int i = 0; i < READ_BATCH; i++)
-	{
-		QueueRows rows;
-
-		if (!window_next_wanted(worker->dispatch, &wanted))
-			break;
-		table_begin("reading pending deliveries");
-		rows = queue_read_lane(&wanted.integration_id, wanted.after, wanted.limit);
-		table_commit();
-		window_take_rows(&wanted, &rows);
-		pfree(rows.rows);
-	}
-}
 
 /* ------------------------------------------------------------------------
  * Rotation
  * ------------------------------------------------------------------------ */
 
+/* When it is time; the first worker does it for all. */
+static Moment
+rotation_due(const Worker *worker)
+{
+	if (worker->number != 0)
+		return 0;
+	if (worker->rotate_at != 0)
+		return worker->rotate_at;
+	return worker->reader.found ? MOMENT_PAST : 0;
+}
+
 /* Rotates the append-only tables. */
 static void
 rotate(Worker *worker)
 {
+	TimestampTz again;
+
 	table_begin("rotating");
-	worker->rotate_at = rotation_advance();
+	again = rotation_advance();
 	table_commit();
-	worker->anything_new = false;
+	worker->rotate_at = clock_of_timestamp(again, clock_now(), ROTATION_CHECK_MS);
+	worker->reader.found = false;
 }
 
 /*
  * Rotation concerns nobody else: a lock that is not to be had is no error, and
  * a later time will do.
  */
-static void
-rotate_if_due(Worker *worker, TimestampTz now)
+static bool
+rotate_or_wait(Worker *worker)
 {
-	if (worker->number != 0 || now < worker->rotate_at ||
-		(worker->rotate_at == 0 && !worker->anything_new))
-		return;
 	PG_TRY();
 	{
 		rotate(worker);
@@ -244,147 +110,213 @@ rotate_if_due(Worker *worker, TimestampTz now)
 			(void) recovery_take_error(worker->context);
 		else
 			recovery_after_error(&worker->recovery);
-		worker->rotate_at = TimestampTzPlusMilliseconds(now, ROTATION_RETRY_MS);
+		worker->rotate_at = clock_after_ms(clock_now(), ROTATION_RETRY_MS);
 	}
 	PG_END_TRY();
 	MemoryContextSwitchTo(worker->context);
+	return true;
 }
 
 /* ------------------------------------------------------------------------
- * A turn of the loop
+ * What there is to do
  * ------------------------------------------------------------------------ */
 
-/* What other processes want. */
-static void
-take_signals(Worker *worker)
+/*
+ * Something that needs the database: when it is due, read off the state (0: not
+ * at all), and the doing of it, which is false after an error.
+ */
+typedef struct Task
 {
-	uint32 signals = slots_take_signals();
+	Moment (*due)(const Worker *worker);
+	bool (*run)(Worker *worker);
+} Task;
 
-	if (signals & SIGNAL_STOP)
-	{
-		/* what is known now need not be sent again */
-		settler_take_results(&worker->settler);
-		if (settler_due_at(&worker->settler) != 0)
-			(void) settler_record(&worker->settler);
-		recovery_leave(OUTCOME_STOPPED);
-	}
-	if (signals & SIGNAL_RELOAD)
-		worker->must_configure = true;
-	if (signals & SIGNAL_WAKE)
-		worker->must_read = worker->anything_new = true;
+static Moment
+integrations_due(const Worker *worker)
+{
+	return reader_integrations_due(&worker->reader);
 }
 
-/* True if what is new is not read yet; whatever the clock does, not for long. */
 static bool
-is_napping(const Worker *worker, TimestampTz now)
+read_integrations(Worker *worker)
 {
-	return !setting_delivery || (now < worker->nap_until &&
-								 worker->nap_until - now <= NAP_MS * INT64CONST(1000));
+	return reader_read_integrations(&worker->reader);
 }
 
-/* Takes in what is new and what lanes need; false after an error. */
-static bool
-read_tables(Worker *worker, TimestampTz now)
+static Moment
+pending_due(const Worker *worker)
 {
-	Recovery *recovery = &worker->recovery;
-
-	if (worker->must_configure && !recovery_run(recovery, read_integrations, worker))
-		return false;
-	if (worker->must_start_over && !recovery_run(recovery, read_pending, worker))
-		return false;
-	if (worker->must_read && !is_napping(worker, now) &&
-		!recovery_run(recovery, read_new, worker))
-		return false;
-	return recovery_run(recovery, read_lanes, worker);
+	return reader_pending_due(&worker->reader);
 }
 
-/* Records what has come of it all; false after an error. */
 static bool
-write_tables(Worker *worker, TimestampTz now)
+read_pending(Worker *worker)
 {
-	Settler *settler = &worker->settler;
-	bool	 cancelled;
+	return reader_read_pending(&worker->reader);
+}
 
-	/* health first: who sees a delivery settled sees what it did to the status */
-	if (settler_due(settler, now) &&
-		(!settler_save_health(settler) || !settler_record(settler)))
-		return false;
-	if (!settler_deactivate(settler) || !settler_save_health(settler) ||
-		!settler_cancel(settler, &cancelled))
-		return false;
-	worker->anything_new |= cancelled;
-	rotate_if_due(worker, now);
-	return true;
+static Moment
+recent_due(const Worker *worker)
+{
+	return reader_recent_due(&worker->reader);
+}
+
+static bool
+read_recent(Worker *worker)
+{
+	return reader_read_recent(&worker->reader);
+}
+
+static Moment
+lanes_due(const Worker *worker)
+{
+	return reader_lanes_due(&worker->reader);
+}
+
+static bool
+read_lanes(Worker *worker)
+{
+	return reader_read_lanes(&worker->reader);
+}
+
+static Moment
+sending_due(const Worker *worker)
+{
+	return sender_due(&worker->sender);
+}
+
+/* Starts requests; the endpoints work on them while results are recorded. */
+static bool
+send_some(Worker *worker)
+{
+	bool sent = sender_send(&worker->sender);
+
+	http_work(worker->http);
+	return sent;
+}
+
+static Moment
+health_due(const Worker *worker)
+{
+	return settler_health_due(&worker->settler);
+}
+
+static bool
+save_health(Worker *worker)
+{
+	return settler_save_health(&worker->settler);
+}
+
+static Moment
+results_due(const Worker *worker)
+{
+	return settler_results_due(&worker->settler);
+}
+
+static bool
+record_results(Worker *worker)
+{
+	return settler_record(&worker->settler);
+}
+
+static Moment
+gone_due(const Worker *worker)
+{
+	return settler_gone_due(&worker->settler);
+}
+
+static bool
+deactivate(Worker *worker)
+{
+	return settler_deactivate(&worker->settler);
+}
+
+static Moment
+closing_due(const Worker *worker)
+{
+	return settler_closing_due(&worker->settler);
+}
+
+static bool
+cancel(Worker *worker)
+{
+	worker->reader.found = true; /* in the log */
+	return settler_cancel(&worker->settler);
 }
 
 /*
- * All that needs the database.  Sending comes first, so that the endpoints work
- * while results are recorded.  False if it has to wait after an error; *again is
- * set if there is more to do at once.
+ * In the order of a turn.  Health comes before results: who sees a delivery settled
+ * sees what it did to the status.  Results come before the rest of an integration's
+ * deliveries is cancelled, or they would be taken for pending.
  */
-static bool
-work_on_tables(Worker *worker, TimestampTz now, bool *again)
+static const Task tasks[] = {
+	{ integrations_due, read_integrations },
+	{ pending_due, read_pending },
+	{ recent_due, read_recent },
+	{ lanes_due, read_lanes },
+	{ sending_due, send_some },
+	{ health_due, save_health },
+	{ results_due, record_results },
+	{ gone_due, deactivate },
+	{ closing_due, cancel },
+	{ rotation_due, rotate_or_wait },
+};
+
+/* Does what is due; after an error the rest waits until the pause is over. */
+static void
+run_tasks(Worker *worker)
 {
-	if (now < worker->recovery.not_before || !read_tables(worker, now))
-		return false;
-	if (sender_send(&worker->sender, now))
-		*again = true;
+	Moment now = clock_now();
+
 	if (now < worker->recovery.not_before)
-		return false;
-	http_work(worker->http);
-	if (!write_tables(worker, now))
-		return false;
+		return;
+	for (int i = 0; i < lengthof(tasks); i++)
+	{
+		Moment due = tasks[i].due(worker);
+
+		if (due != 0 && due <= now && !tasks[i].run(worker))
+			return;
+	}
+	if (worker->recovery.not_before <= now)
+		worker->recovery.pause_ms = 0;
 	slots_report_ready();
-	worker->recovery.pause_ms = 0;
-	return true;
+}
+
+/* When there will be something to do; 0: not before somebody says so. */
+static Moment
+next_due(const Worker *worker, Moment now)
+{
+	Moment due = 0;
+
+	for (int i = 0; i < lengthof(tasks); i++)
+		due = clock_earlier(due, tasks[i].due(worker));
+	if (due != 0)
+		due = Max(due, worker->recovery.not_before);
+	due = clock_earlier(
+		due, clock_of_timestamp(dispatch_due(worker->dispatch), now, TIMER_CHECK_MS));
+	if (setting_delivery && reader_naps(&worker->reader, now))
+		due = clock_earlier(due, worker->reader.nap_until);
+	if (http_has_result(worker->http) || ConfigReloadPending || InterruptPending)
+		due = MOMENT_PAST;
+	return due;
 }
 
 /* ------------------------------------------------------------------------
  * Waiting
  * ------------------------------------------------------------------------ */
 
-/* Whether there is more to do than waiting. */
-static bool
-more_to_do(const Worker *worker)
-{
-	RowsWanted	wanted;
-	ClosingLane closing;
-
-	return window_next_wanted(worker->dispatch, &wanted) ||
-		   roster_next_closing(worker->dispatch, &closing);
-}
-
-/* The earlier of two times, 0 meaning never. */
-static TimestampTz
-earlier(TimestampTz a, TimestampTz b)
-{
-	return a == 0 ? b : b == 0 ? a : Min(a, b);
-}
-
 /* Milliseconds to wait at most; -1: for ever. */
 static long
-time_to_wait(const Worker *worker, bool again, bool paused)
+time_to_wait(const Worker *worker)
 {
-	TimestampTz now = GetCurrentTimestamp();
-	TimestampTz until = 0;
-	long		network = http_timeout(worker->http);
-	long		wait;
+	Moment now = clock_now();
+	Moment due = next_due(worker, now);
+	long   network = http_timeout(worker->http);
+	long   wait;
 
-	if (paused)
-		until = worker->recovery.not_before;
-	else if (again)
-		return 0;
-	else
-	{
-		until = earlier(dispatch_due(worker->dispatch), settler_due_at(&worker->settler));
-		if (setting_delivery && is_napping(worker, now))
-			until = earlier(until, worker->nap_until);
-		if (worker->number == 0)
-			until = earlier(until, worker->rotate_at);
-	}
-	if (until == 0)
+	if (due == 0)
 		return network;
-	wait = until <= now ? 0 : (until - now + 999) / 1000;
+	wait = due <= now ? 0 : (due - now + 999) / 1000;
 	return network < 0 ? wait : Min(wait, network);
 }
 
@@ -418,19 +350,20 @@ reload(Worker *worker)
 	dispatch_configure(worker->dispatch);
 	stats_report_config_loaded();
 	worker->rotate_at = 0;
-	worker->anything_new = true;
+	worker->reader.found = true;
 }
 
 /* Waits for signals, the network and time. */
 static void
-wait_for_something(Worker *worker, long timeout)
+wait_for_something(Worker *worker)
 {
+	long	  timeout = time_to_wait(worker);
 	WaitEvent events[3];
 	int		  n;
 
 	/* whatever the endpoints do, they hold up neither vacuum nor anybody's lock */
 	Assert(!IsTransactionState());
-	if (is_napping(worker, GetCurrentTimestamp()))
+	if (reader_naps(&worker->reader, clock_now()))
 		(void) slots_nap(true);
 	else if (slots_nap(false))
 		timeout = 0;
@@ -449,24 +382,35 @@ wait_for_something(Worker *worker, long timeout)
  * The process
  * ------------------------------------------------------------------------ */
 
+/* What other processes want. */
+static void
+take_signals(Worker *worker)
+{
+	uint32 signals = slots_take_signals();
+
+	if (signals & SIGNAL_STOP)
+	{
+		/* what is known now need not be sent again */
+		settler_take_results(&worker->settler);
+		if (settler_results_due(&worker->settler) != 0)
+			(void) settler_record(&worker->settler);
+		recovery_leave(OUTCOME_STOPPED);
+	}
+	reader_note(&worker->reader, signals);
+}
+
 /* One turn of the loop. */
 static void
 turn(Worker *worker)
 {
-	TimestampTz now;
-	bool		again = false;
-	bool		paused;
-
 	MemoryContextSwitchTo(worker->context);
 	MemoryContextReset(worker->context);
 	take_signals(worker);
 	http_work(worker->http);
 	settler_take_results(&worker->settler);
-
-	now = GetCurrentTimestamp();
-	dispatch_advance(worker->dispatch, now);
-	paused = !work_on_tables(worker, now, &again);
-	wait_for_something(worker, time_to_wait(worker, again || more_to_do(worker), paused));
+	dispatch_advance(worker->dispatch, GetCurrentTimestamp());
+	run_tasks(worker);
+	wait_for_something(worker);
 }
 
 /* Begins with nothing in memory. */
@@ -483,9 +427,9 @@ start_over(Worker *worker)
 					  NULL);
 	AddWaitEventToSet(worker->wait_events, WL_SOCKET_READABLE,
 					  http_descriptor(worker->http), NULL, NULL);
+	reader_reset(&worker->reader, worker->dispatch, worker->http);
 	settler_reset(&worker->settler, worker->dispatch, worker->http);
 	sender_reset(&worker->sender, worker->dispatch, worker->http);
-	worker->must_start_over = worker->must_configure = true;
 }
 
 /* Aborts what is in flight. */
@@ -540,14 +484,13 @@ make_worker(int number)
 	Worker *worker = MemoryContextAllocZero(TopMemoryContext, sizeof(Worker));
 
 	worker->number = number;
-	worker->anything_new = true;
 	worker->context = AllocSetContextCreate(TopMemoryContext, "featul_integrations cycle",
 											ALLOCSET_DEFAULT_SIZES);
 	worker->recovery.context = worker->context;
 	settler_init(&worker->settler, &worker->recovery);
 	sender_init(&worker->sender, &worker->recovery, &worker->settler);
 	MemoryContextSwitchTo(TopMemoryContext);
-	worker->reader = queue_reader_create();
+	reader_init(&worker->reader, &worker->recovery, number);
 	MemoryContextSwitchTo(worker->context);
 	return worker;
 }

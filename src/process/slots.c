@@ -24,6 +24,7 @@
 #include "storage/lwlock.h"
 #include "storage/proc.h"
 #include "storage/shmem.h"
+#include "storage/spin.h"
 #include "utils/hsearch.h"
 
 #include "base/compat.h"
@@ -46,7 +47,10 @@ typedef struct WorkerSlot
 	PGPROC			*proc;	 /* RUNNING only */
 	int				 pid;	 /* RUNNING only */
 	pg_atomic_uint32 signals;
-	pg_atomic_uint32 naps; /* looks for SIGNAL_WAKE by itself: leave its latch alone */
+	pg_atomic_uint32 naps;	/* looks for SIGNAL_WAKE by itself: leave its latch alone */
+	slock_t			 mutex; /* for the two below */
+	int				 n_changed;
+	pg_uuid_t		 changed[SLOTS_MAX_CHANGED]; /* integrations */
 	WorkerOutcome	 outcome;
 	bool			 was_ready;
 } WorkerSlot;
@@ -116,6 +120,7 @@ start_shared_memory(void)
 		{
 			pg_atomic_init_u32(&shared->slots[i].signals, 0);
 			pg_atomic_init_u32(&shared->slots[i].naps, 0);
+			SpinLockInit(&shared->slots[i].mutex);
 		}
 	}
 	databases = ShmemInitHash("featul_integrations databases", MAX_DATABASES,
@@ -191,6 +196,44 @@ slots_signal_workers(Oid database, uint32 signals)
 		return;
 	LWLockAcquire(shared->lock, LW_SHARED);
 	signal_workers(database, signals);
+	LWLockRelease(shared->lock);
+}
+
+/* Adds to what a worker is to read anew; false if there is no room. */
+static bool
+add_changed(WorkerSlot *slot, const pg_uuid_t *ids, int count)
+{
+	bool fits;
+
+	SpinLockAcquire(&slot->mutex);
+	fits = slot->n_changed + count <= SLOTS_MAX_CHANGED;
+	if (fits)
+	{
+		memcpy(slot->changed + slot->n_changed, ids, count * sizeof(pg_uuid_t));
+		slot->n_changed += count;
+	}
+	SpinLockRelease(&slot->mutex);
+	return fits;
+}
+
+/* See slots.h. */
+void
+slots_tell_changed(Oid database, const pg_uuid_t *ids, int count)
+{
+	if (shared == NULL)
+		return;
+	LWLockAcquire(shared->lock, LW_SHARED);
+	for (int i = 0; i < shared->n_slots; i++)
+	{
+		WorkerSlot *slot = &shared->slots[i];
+
+		if (slot->database != database || slot->state != SLOT_RUNNING)
+			continue;
+		pg_atomic_fetch_or_u32(&slot->signals, add_changed(slot, ids, count)
+												   ? SIGNAL_CHANGED
+												   : SIGNAL_RELOAD);
+		SetLatch(&slot->proc->procLatch);
+	}
 	LWLockRelease(shared->lock);
 }
 
@@ -533,6 +576,7 @@ slots_attach_worker(uint64 key, Oid *database, int *number)
 		entry = hash_search(databases, &slot->database, HASH_FIND, NULL);
 		pg_atomic_write_u32(&slot->signals, entry && entry->blocks > 0 ? SIGNAL_STOP : 0);
 		pg_atomic_write_u32(&slot->naps, 0);
+		slot->n_changed = 0;
 	}
 	LWLockRelease(shared->lock);
 	if (attached)
@@ -550,6 +594,20 @@ slots_take_signals(void)
 	if (pg_atomic_read_u32(&my_slot->signals) == 0)
 		return 0;
 	return pg_atomic_exchange_u32(&my_slot->signals, 0);
+}
+
+/* See slots.h. */
+int
+slots_take_changed(pg_uuid_t *ids)
+{
+	int count;
+
+	SpinLockAcquire(&my_slot->mutex);
+	count = my_slot->n_changed;
+	memcpy(ids, my_slot->changed, count * sizeof(pg_uuid_t));
+	my_slot->n_changed = 0;
+	SpinLockRelease(&my_slot->mutex);
+	return count;
 }
 
 /* See slots.h. */

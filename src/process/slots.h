@@ -8,6 +8,8 @@
 #ifndef FEATUL_SLOTS_H
 #define FEATUL_SLOTS_H
 
+#include "utils/uuid.h"
+
 /* Databases that can have the extension; what is said of more is not kept. */
 #define MAX_DATABASES 1024
 
@@ -19,12 +21,19 @@ extern void slots_init(void);
  * ------------------------------------------------------------------------ */
 
 /* What a worker is told through its latch. */
-#define SIGNAL_WAKE 0x01   /* something was queued */
-#define SIGNAL_RELOAD 0x02 /* integrations changed */
-#define SIGNAL_STOP 0x04   /* leave this database */
+#define SIGNAL_WAKE 0x01	/* something was queued */
+#define SIGNAL_RELOAD 0x02	/* integrations changed, nobody knows which */
+#define SIGNAL_STOP 0x04	/* leave this database */
+#define SIGNAL_CHANGED 0x08 /* integrations changed: slots_take_changed() says which */
 
 /* Signals the running workers of a database. */
 extern void slots_signal_workers(Oid database, uint32 signals);
+
+/* So many changed integrations are kept for a worker; of more it reads all. */
+#define SLOTS_MAX_CHANGED 64
+
+/* These integrations changed: tells the running workers of a database. */
+extern void slots_tell_changed(Oid database, const pg_uuid_t *ids, int count);
 
 /* The launcher is to look at this database, and at the list of databases. */
 extern void slots_tell_launcher(Oid database);
@@ -105,6 +114,9 @@ extern bool slots_attach_worker(uint64 key, Oid *database, int *number);
 
 /* The signals since the last call, which it clears. */
 extern uint32 slots_take_signals(void);
+
+/* Takes the ids of changed integrations (room for SLOTS_MAX_CHANGED); how many. */
+extern int slots_take_changed(pg_uuid_t *ids);
 
 /*
  * Before waiting: whether this worker looks for wake-ups by itself, so that who

@@ -8,22 +8,31 @@
  */
 #include "postgres.h"
 
+#include "access/htup_details.h"
 #include "access/xact.h"
 #include "commands/trigger.h"
 #include "fmgr.h"
 #include "miscadmin.h"
 #include "utils/inval.h"
 #include "utils/rel.h"
+#include "utils/uuid.h"
 
 #include "base/compat.h"
 #include "process/slots.h"
 #include "process/wakeup.h"
+
+/* The column of featul_integrations.integration, as the install script creates it. */
+#define INTEGRATION_ID 1
 
 /* What this transaction has to tell when it commits. */
 typedef struct AtCommit
 {
 	uint32 signals; /* to the workers of this database */
 	bool   launcher;
+
+	/* integrations that changed; -1: more than are kept */
+	int		  n_changed;
+	pg_uuid_t changed[SLOTS_MAX_CHANGED];
 } AtCommit;
 
 static AtCommit at_commit = { 0 };
@@ -44,9 +53,15 @@ at_transaction_end(XactEvent event, void *argument)
 		return;
 	if (committed && at_commit.launcher)
 		slots_tell_launcher(MyDatabaseId);
+	if (committed && at_commit.n_changed > 0)
+		slots_tell_changed(MyDatabaseId, at_commit.changed, at_commit.n_changed);
+	if (committed && at_commit.n_changed < 0)
+		slots_signal_workers(MyDatabaseId, SIGNAL_RELOAD);
 	if (committed && at_commit.signals != 0)
 		slots_signal_workers(MyDatabaseId, at_commit.signals);
-	memset(&at_commit, 0, sizeof(at_commit));
+	at_commit.signals = 0;
+	at_commit.launcher = false;
+	at_commit.n_changed = 0;
 }
 
 /* What this transaction tells so far, to be added to. */
@@ -72,7 +87,24 @@ wakeup_workers_at_commit(void)
 void
 wakeup_reload_at_commit(void)
 {
-	tell_at_commit()->signals |= SIGNAL_RELOAD | SIGNAL_WAKE;
+	tell_at_commit()->n_changed = -1;
+}
+
+/* See wakeup.h. */
+void
+wakeup_integration_at_commit(const pg_uuid_t *id)
+{
+	AtCommit *tell = tell_at_commit();
+
+	if (tell->n_changed < 0)
+		return;
+	for (int i = 0; i < tell->n_changed; i++)
+		if (memcmp(&tell->changed[i], id, sizeof(*id)) == 0)
+			return;
+	if (tell->n_changed < SLOTS_MAX_CHANGED)
+		tell->changed[tell->n_changed++] = *id;
+	else
+		tell->n_changed = -1;
 }
 
 /* See wakeup.h. */
@@ -98,17 +130,37 @@ require_trigger(FunctionCallInfo fcinfo, const char *name)
 						errmsg("function \"%s\" must be called as a trigger", name)));
 }
 
+/* Notes the integration that a row of a trigger's table is about. */
+static void
+note_row(Relation relation, HeapTuple row)
+{
+	bool  null;
+	Datum id = row ? heap_getattr(row, INTEGRATION_ID, RelationGetDescr(relation), &null)
+				   : (Datum) 0;
+
+	if (row && !null)
+		wakeup_integration_at_commit(DatumGetUUIDP(id));
+}
+
 /*
- * Trigger on featul_integrations.integration: sessions drop what they know of
- * integrations (by invalidation), workers read them again.
+ * Trigger on featul_integrations.integration, for each row and for TRUNCATE: sessions
+ * drop what they know of integrations (by invalidation), workers read what
+ * changed again.
  */
 Datum
 featul_integration_changed(PG_FUNCTION_ARGS)
 {
+	TriggerData *trigger = (TriggerData *) fcinfo->context;
+
 	require_trigger(fcinfo, "integration_changed");
-	CacheInvalidateRelcacheByRelid(
-		RelationGetRelid(((TriggerData *) fcinfo->context)->tg_relation));
-	wakeup_reload_at_commit();
+	CacheInvalidateRelcacheByRelid(RelationGetRelid(trigger->tg_relation));
+	if (TRIGGER_FIRED_FOR_STATEMENT(trigger->tg_event))
+		wakeup_reload_at_commit();
+	else
+	{
+		note_row(trigger->tg_relation, trigger->tg_trigtuple);
+		note_row(trigger->tg_relation, trigger->tg_newtuple);
+	}
 	return PointerGetDatum(NULL);
 }
 

@@ -7,6 +7,8 @@
 #ifndef FEATUL_WAKEUP_H
 #define FEATUL_WAKEUP_H
 
+#include "utils/uuid.h"
+
 /*
  * Notes that this transaction queued deliveries: when it commits (or is
  * prepared), the workers of this database are woken.  Nothing happens if it
@@ -15,9 +17,12 @@
 extern void wakeup_workers_at_commit(void);
 
 /*
- * Likewise after a change of integration rows (URL, filters, activity,
- * secrets): the workers read their configuration again.
+ * Likewise for a change of an integration, or of its health: the workers read it
+ * again.  A change of the table integration is noted by its trigger.
  */
+extern void wakeup_integration_at_commit(const pg_uuid_t *id);
+
+/* Likewise where it is not known which changed: they read all of them again. */
 extern void wakeup_reload_at_commit(void);
 
 /*
