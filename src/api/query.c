@@ -9,6 +9,7 @@
 #include "nodes/execnodes.h"
 #include "utils/builtins.h"
 #include "utils/guc.h"
+#include "utils/tuplestore.h"
 
 #include "application/user_context.h"
 #include "api/query.h"

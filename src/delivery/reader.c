@@ -11,6 +11,7 @@
 #include "commands/dbcommands.h"
 #include "common/hashfn.h"
 #include "miscadmin.h"
+#include "utils/lsyscache.h"
 #include "utils/memutils.h"
 
 #include "base/fault.h"
