@@ -60,6 +60,7 @@ INSERT INTO call (call) VALUES
 	('integration_rotate_secret(''acme'')'),
 	('left(integration_preview(''acme'', ''webhook'', ''integration.test''), 10)'),
 	('integration_deliveries(''acme'')'),
+	('integration_message(''acme'', 1)'),
 	('integration_redeliver(''acme'', 1)'),
 	('integration_recover(''acme'', ''discord'', ''2020-01-01Z'')'),
 	('integration_disconnect(''acme'', ''discord'')');
@@ -76,6 +77,14 @@ ORDER BY n, m;
 SELECT who, pg_temp.said_as(who, 'integration_list(''acme'')')
 FROM unnest('{"",sam,mina,vera,ida,adam,ada,olivia}'::text[]) who;
 SELECT replace(split_part(call, '(', 1), 'left', 'integration_preview') AS call, pg_temp.said_as('ada', call) FROM call WHERE call !~ 'connect' ORDER BY n;
+
+-- member.can_manage decides in place of the role, where it is bound; NULL is no, and is_active counts as well
+SELECT count(*) FROM integration_attach(bindings => '{"member": {"columns": {"can_manage": "(permissions ->> ''canManageWorkspace'')::boolean"}}}');
+UPDATE workspace_member SET permissions = '{"canManageWorkspace": true}' WHERE user_id IN ('mina', 'ida');
+UPDATE workspace_member SET permissions = '{}' WHERE user_id = 'ada';
+SELECT who, pg_temp.said_as(who, 'integration_secret(''acme'')')
+FROM unnest('{olivia,adam,ada,ida,mina,vera}'::text[]) who;
+SELECT count(*) FROM integration_attach(bindings => '{"member": null}');
 
 -- the order of the checks: 401, 400, 404 workspace, 403 role, 403 plan, 404 integration
 SELECT pg_temp.said_as('', 'integration_test(NULL, ''x'')');

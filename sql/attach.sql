@@ -28,8 +28,6 @@ CREATE SCHEMA attach_test;
 SET search_path = attach_test, public;
 SELECT pg_temp.said($$integration_attach('no_such_schema')$$);
 SELECT pg_temp.said($$integration_attach('attach_test')$$);
-SELECT pg_temp.said($$integration_attach(NULL)$$);
-SELECT pg_temp.said($$integration_attach('attach_test', NULL)$$);
 \set ECHO none
 \i :tables
 \set ECHO all
@@ -90,7 +88,7 @@ CREATE TABLE attach_plural.workspace_members (workspace_id bigint, user_id bigin
 CREATE TABLE attach_plural.boards (id bigint PRIMARY KEY, workspace_id bigint, name text);
 CREATE TABLE attach_plural.posts (id bigint PRIMARY KEY, board_id bigint, title text, content text);
 CREATE TABLE attach_plural.votes (id bigint, user_id bigint);
-SELECT * FROM integration_attach('attach_plural');
+SELECT * FROM integration_attach('attach_plural', '{"post": null}');
 SELECT * FROM pg_temp.triggers;
 CREATE TABLE attach_plural.post (LIKE attach_plural.posts);
 ALTER TABLE attach_plural.votes ADD post_id bigint;
@@ -116,9 +114,54 @@ SELECT count(*) FROM integration_attach('attach_other', '{
 	"post": {"table": "ideas", "columns": {"board_id": "topic", "title": "headline", "content": "body", "visible": "state <> ''draft''"}}}');
 SELECT columns ->> 'visible' AS visible, columns ->> 'status' AS status FROM featul_integrations.binding WHERE source = 'post';
 
--- another schema replaces the first
-SELECT count(*) FROM integration_attach('attach_test');
+-- another schema replaces the first; what was bound by hand stays until it is taken back
+SELECT pg_temp.said($$integration_attach('attach_test')$$);
+SELECT count(*) FROM integration_attach('attach_test', '{"workspace": null, "member": null, "board": null, "post": null}');
 SELECT * FROM pg_temp.triggers;
+
+-- what is left out stays as it is, and looking changes nothing
+CREATE VIEW pg_temp.by_hand AS
+SELECT source, relation, canonical, expression FROM featul_integrations.bindings WHERE by_hand;
+CREATE TABLE ballots (id text PRIMARY KEY, post_id text, voter text, fingerprint text);
+SELECT count(*) FROM integration_attach(bindings => '{
+	"board": {"columns": {"is_system": "is_system OR NOT is_public"}},
+	"post": {"columns": {"visible": "status = ''published'' AND title <~> shout(title)"}},
+	"vote": {"table": "ballots", "columns": {"user_id": "voter"}}}');
+SELECT * FROM pg_temp.by_hand;
+RESET search_path;
+SELECT count(*) FROM integration_attach();
+SET search_path = attach_test, public;
+SELECT * FROM pg_temp.by_hand;
+SELECT count(*) FROM integration_attach(bindings => '{"post": {"columns": {"title": "upper(title)"}}}');
+SELECT * FROM pg_temp.by_hand;
+SELECT count(*) FROM integration_attach(NULL, '{"post": null}');
+SELECT * FROM pg_temp.by_hand;
+-- a table bound by hand is followed wherever it goes, and so is the schema
+ALTER TABLE ballots SET SCHEMA attach_plural;
+ALTER SCHEMA attach_test RENAME TO attach_renamed;
+SELECT * FROM integration_attach() WHERE source IN ('post', 'vote');
+ALTER SCHEMA attach_renamed RENAME TO attach_test;
+ALTER TABLE attach_plural.ballots SET SCHEMA attach_test;
+SELECT count(*) FROM integration_attach('attach_test');
+-- and what is wrong is said
+SELECT count(*), count(DISTINCT source), bool_and(state = 'ok') FROM featul_integrations.bindings;
+SELECT canonical, expression FROM featul_integrations.bindings WHERE source = 'member';
+ALTER TABLE board RENAME is_public TO public;
+ALTER TABLE ballots DROP COLUMN fingerprint;
+ALTER TABLE comment DISABLE TRIGGER featul_integrations_comment_insert;
+DROP TRIGGER featul_integrations_post_update ON post;
+ALTER TABLE comment_mention RENAME TO mentions;
+SELECT source, relation, state, count(*), min(canonical) FROM featul_integrations.bindings WHERE state <> 'ok' GROUP BY 1, 2, 3 ORDER BY 1;
+SELECT count(*) FROM pg_temp.by_hand;
+ALTER TABLE mentions RENAME TO comment_mention;
+SELECT pg_temp.said($$integration_attach()$$);
+ALTER TABLE board RENAME public TO is_public;
+DROP TABLE ballots;
+SELECT DISTINCT state FROM featul_integrations.bindings WHERE source = 'vote';
+SELECT pg_temp.said($$integration_attach()$$);
+SELECT count(*) FROM integration_attach(bindings => '{"vote": null, "board": null}');
+SELECT source, state FROM featul_integrations.bindings WHERE state <> 'ok' OR by_hand;
+DROP VIEW pg_temp.by_hand;
 
 -- detach removes the triggers and keeps everything else
 SELECT integration_detach();
@@ -153,7 +196,7 @@ ALTER TABLE comment ALTER created_at TYPE timestamptz;
 ALTER TABLE comment_reaction RENAME TO reactions;
 ALTER TABLE reactions SET SCHEMA public;
 DROP TABLE public.reactions, comment_mention, vote;
-SELECT * FROM integration_attach('attach_test');
+SELECT * FROM integration_attach();
 
 -- DROP EXTENSION needs no CASCADE and leaves the tables usable
 BEGIN;
@@ -165,5 +208,6 @@ DELETE FROM workspace;
 ROLLBACK;
 
 SELECT integration_detach();
+TRUNCATE featul_integrations.binding;
 SET client_min_messages = error;
 DROP SCHEMA attach_test, attach_plural, attach_other CASCADE;

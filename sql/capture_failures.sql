@@ -86,7 +86,7 @@ SET client_min_messages = warning;
 INSERT INTO post (id, board_id, title, content, slug) VALUES ('m7', 'b', 'T', 'c', 'm7');
 INSERT INTO post (id, board_id, title, content, slug) VALUES ('m8', 'b', 'T', 'c', 'm8');
 SELECT id FROM post WHERE id IN ('m7', 'm8') ORDER BY 1;
-SELECT count(*) FROM integration_attach('failures_test');
+SELECT count(*) FROM integration_attach('failures_test', '{"post": null}');
 CREATE TEMP TABLE seen (id bigint);
 INSERT INTO seen SELECT max(id) FROM featul_integrations.event;
 CREATE FUNCTION pg_temp.news() RETURNS TABLE (event text, posts text) LANGUAGE plpgsql AS $$
@@ -146,6 +146,7 @@ SELECT * FROM pg_temp.news();
 DELETE FROM featul_integrations.integration WHERE workspace_id = 'fa1';
 DELETE FROM featul_integrations.mark;
 SELECT integration_detach();
+TRUNCATE featul_integrations.binding;
 SET client_min_messages = error;
 DROP SCHEMA failures_test CASCADE;
 DROP ROLE failures_app;

@@ -151,6 +151,7 @@ SELECT * FROM pg_temp.news();
 DELETE FROM featul_integrations.integration WHERE workspace_id = 'se1';
 DELETE FROM featul_integrations.mark;
 SELECT integration_detach();
+TRUNCATE featul_integrations.binding;
 SET client_min_messages = error;
 DROP SCHEMA security_test, mallory CASCADE;
 DROP OWNED BY capture_app, capture_mallory;

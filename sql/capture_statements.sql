@@ -115,7 +115,7 @@ INSERT INTO post (id, board_id, title, content, slug, author_id) VALUES ('t3', '
 RESET TimeZone;
 SELECT post_id, payload #>> '{post,author,name}' AS author FROM featul_integrations.event e, seen WHERE e.id > seen.id ORDER BY e.id;
 SELECT * FROM pg_temp.news();
-SELECT count(*) FROM integration_attach('statements_test');
+SELECT count(*) FROM integration_attach('statements_test', '{"user": null}');
 
 -- a binding over the whole row, in one statement after the other
 SELECT count(*) FROM integration_attach('statements_test', '{"post": {"columns": {"title": "to_jsonb(post) ->> ''title''"}}}');
@@ -123,7 +123,7 @@ INSERT INTO post (id, board_id, title, content, slug) VALUES ('W1', 'b', 'T', 'c
 INSERT INTO post (id, board_id, title, content, slug) SELECT 'W' || n, 'b', 'T', repeat('c', 50 * n), 'W' || n FROM generate_series(2, 200) n;
 INSERT INTO post (id, board_id, title, content, slug) VALUES ('W201', 'b', 'T', 'c', 'W201');
 SELECT event, cardinality(string_to_array(posts, ' ')) FROM pg_temp.news();
-SELECT count(*) FROM integration_attach('statements_test');
+SELECT count(*) FROM integration_attach('statements_test', '{"post": null}');
 
 -- indexes that a DBA adds to our tables
 CREATE INDEX extra_expression ON featul_integrations.queue (upper(post_id));
@@ -354,7 +354,7 @@ INSERT INTO keys_test.workspace VALUES ('00000000-0000-0000-0000-00000000000A', 
 INSERT INTO keys_test.workspace_member VALUES ('00000000-0000-0000-0000-00000000000A', 2, 'admin');
 INSERT INTO keys_test."user" VALUES (1, 'One', 'one@example.com'), (2, 'Two', 'two@example.com');
 INSERT INTO keys_test.board VALUES (7, '00000000-0000-0000-0000-00000000000A', 'Seven');
-SELECT count(*) FROM integration_attach('keys_test');
+SELECT count(*) FROM integration_attach('keys_test', '{"post": null, "board": null}');
 SELECT message FROM integration_connect('keys', 'webhook', 'https://example.com/', boards => NULL);
 INSERT INTO keys_test.post VALUES ('00000000-0000-0000-0000-00000000000B', 7, 'T', 'c', '1');
 INSERT INTO keys_test.post VALUES ('00000000-0000-0000-0000-00000000000C', 99999999999, 'T', 'c', 'x');
@@ -366,5 +366,6 @@ SELECT * FROM pg_temp.news();
 DELETE FROM featul_integrations.integration WHERE workspace_id IN ('st1', '00000000-0000-0000-0000-00000000000a');
 DELETE FROM featul_integrations.mark;
 SELECT integration_detach();
+TRUNCATE featul_integrations.binding;
 SET client_min_messages = error;
 DROP SCHEMA statements_test, partitions_test, generated_test, keys_test CASCADE;

@@ -86,7 +86,6 @@ SELECT col, expression, pg_temp.with_post(col, expression) FROM (VALUES
 	('visible', 'headline'), ('upvotes', 'headline'), ('created_at', 'headline'), ('is_pinned', 'pinned_at')) v (col, expression);
 -- and what does not exist 42703
 SELECT expression, pg_temp.with_post('title', expression) FROM unnest('{nope,"\"Headline\"",nope || headline}'::text[]) expression;
-SELECT pg_temp.said('integration_attach(NULL)'), pg_temp.said('integration_attach(''Contract Attach'', NULL)');
 \a
 -- none of which changed anything
 UPDATE "Post" SET likes = 50;
@@ -99,7 +98,7 @@ SELECT pg_temp.said('integration_list(''odd'')');
 \set ECHO none
 \i :tables
 \set ECHO all
-SELECT count(*) FROM integration_attach('Contract Attach');
+SELECT count(*) FROM integration_attach('Contract Attach', '{"workspace": null, "member": null, "user": null, "board": null, "post": null, "comment": null, "vote": null}');
 INSERT INTO "user" (id, name, email, email_verified) VALUES ('olivia', 'Olivia', 'olivia@example.com', true);
 INSERT INTO workspace (id, name, slug, plan, owner_id, domain) VALUES ('mig', 'Acme', 'mig', 'starter', 'olivia', 'mig.example.com');
 INSERT INTO board (id, workspace_id, name, slug, created_by) VALUES ('ideas', 'mig', 'Ideas', 'ideas', 'olivia');
@@ -143,7 +142,7 @@ ALTER TABLE post_2 DROP gone;
 ALTER TABLE post ATTACH PARTITION post_2 FOR VALUES IN ('2');
 CREATE TABLE post_rest PARTITION OF post DEFAULT PARTITION BY RANGE (id);
 CREATE TABLE post_rest_1 PARTITION OF post_rest FOR VALUES FROM (0) TO (100);
-SELECT count(*) FROM integration_attach('Contract Attach');
+SELECT count(*) FROM integration_attach('Contract Attach', '{"post": null}');
 INSERT INTO post (id, board_id, title, content) VALUES (1, '1', 'a', 'c'), (2, '2', 'b', 'c'), (3, '3', 'c', 'c');
 INSERT INTO post_1 (id, board_id, title, content) VALUES (11, '1', 'a', 'c');
 INSERT INTO post_2 (id, board_id, title, content, status) VALUES (12, '2', 'b', 'c', 'published');
@@ -196,6 +195,7 @@ RESET ROLE;
 
 RESET featul_integrations.user_id;
 SELECT integration_detach();
+TRUNCATE featul_integrations.binding;
 DELETE FROM featul_integrations.integration WHERE workspace_id IN ('mig', '11111111-1111-1111-1111-111111111111');
 SET client_min_messages = error;
 DROP SCHEMA "Contract Attach" CASCADE;

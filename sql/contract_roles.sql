@@ -72,6 +72,7 @@ RESET ROLE;
 
 RESET request.jwt.claims;
 SELECT integration_detach();
+TRUNCATE featul_integrations.binding;
 DELETE FROM featul_integrations.integration WHERE workspace_id = 'ro1';
 SET client_min_messages = error;
 DROP SCHEMA roles_test, roles_functions CASCADE;

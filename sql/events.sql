@@ -190,6 +190,23 @@ INSERT INTO comment_reaction (id, comment_id, user_id, type) VALUES (gen_random_
 ON CONFLICT (comment_id, user_id) DO UPDATE SET type = excluded.type;
 SELECT * FROM pg_temp.news();
 
+-- as the application writes a comment: then its author's own reaction, by user or (a guest's) by fingerprint
+INSERT INTO comment (id, post_id, content, author_id, author_name, is_anonymous, metadata) VALUES
+	('g1', 'p1', 'by a guest', NULL, 'Gus', false, '{"fingerprint": "f1"}'),
+	('g2', 'p1', 'by maya, unnamed', 'maya', NULL, true, '{"fingerprint": "f2"}'),
+	('g3', 'p1', 'by maya', 'maya', NULL, false, '{"fingerprint": "f3"}'),
+	('g4', 'p1', 'by nobody', NULL, NULL, NULL, NULL);
+SELECT count(*) FROM pg_temp.news();
+INSERT INTO comment_reaction (id, comment_id, user_id, fingerprint, type) VALUES
+	('g1 own', 'g1', NULL, 'f1', 'upvote'), ('g2 own', 'g2', NULL, 'f2', 'upvote'),
+	('g1 vic', 'g1', 'vic', NULL, 'upvote'), ('g1 guest', 'g1', NULL, 'f2', 'downvote'), ('g2 maya', 'g2', 'maya', 'f9', 'upvote'),
+	('g3 other', 'g3', NULL, 'f3', 'upvote'), ('g4 other', 'g4', NULL, NULL, 'upvote');
+SELECT e.payload #>> '{comment,content}' AS comment, e.payload #>> '{reaction,author,name}' AS by
+FROM featul_integrations.event e, seen WHERE e.id > seen.id ORDER BY e.id;
+SELECT count(*) FROM pg_temp.news();
+UPDATE comment_reaction SET type = 'downvote' WHERE id LIKE '% own';
+SELECT count(*) FROM pg_temp.news();
+
 -- filters: events, boards, rule; what nobody wants is not written
 INSERT INTO board (id, workspace_id, name, slug, created_by) VALUES ('bugs', 'ev1', 'Bugs', 'bugs', 'olivia');
 SELECT message FROM integration_connect('acme', 'webhook', 'https://example.com/', events => '{post.created}', boards => '{bugs}');

@@ -48,10 +48,16 @@ COMMENT ON COLUMN featul_integrations.integration.is_active IS 'false: made inac
 CREATE TABLE featul_integrations.binding (
 	source text PRIMARY KEY,
 	relation regclass NOT NULL,
-	columns jsonb NOT NULL DEFAULT '{}'
+	columns jsonb NOT NULL DEFAULT '{}',
+	app_schema text NOT NULL DEFAULT 'public',
+	table_by_hand boolean NOT NULL DEFAULT false,
+	columns_by_hand text[] NOT NULL DEFAULT '{}'
 );
 COMMENT ON TABLE featul_integrations.binding IS
-'Which of the application''s tables stands for each source, and the SQL expression for each canonical column. Written by integration_attach().';
+'Which of the application''s tables stands for each source, and the SQL expression for each canonical column. Written by integration_attach(); view bindings shows it.';
+COMMENT ON COLUMN featul_integrations.binding.app_schema IS 'The schema that was attached.';
+COMMENT ON COLUMN featul_integrations.binding.table_by_hand IS 'The table was named in bindings: integration_attach() keeps it until it is told otherwise.';
+COMMENT ON COLUMN featul_integrations.binding.columns_by_hand IS 'The canonical columns given in bindings, which it keeps likewise.';
 
 CREATE TABLE featul_integrations.mark (
 	source text NOT NULL,
@@ -130,13 +136,17 @@ COMMENT ON SEQUENCE featul_integrations.delivery_id_seq IS
 
 -- Append-only tables rotate over these slots; see docs/architecture.md.
 CREATE TABLE featul_integrations.rotation (
-	slot smallint NOT NULL,
-	started_at timestamptz NOT NULL DEFAULT now()
+	slot smallint PRIMARY KEY,
+	started_at timestamptz NOT NULL DEFAULT now(),
+	ended timestamptz[] NOT NULL DEFAULT array_fill(NULL::timestamptz, ARRAY[10])
 );
 CREATE UNIQUE INDEX rotation_one_row ON featul_integrations.rotation ((true));
 INSERT INTO featul_integrations.rotation (slot) VALUES (0);
 COMMENT ON TABLE featul_integrations.rotation IS
-'One row: the partition (slot) of event and attempt that is written now, and since when.';
+'One row: which partition of event and attempt is written now.';
+COMMENT ON COLUMN featul_integrations.rotation.slot IS 'That partition, from 0.';
+COMMENT ON COLUMN featul_integrations.rotation.started_at IS 'Since when.';
+COMMENT ON COLUMN featul_integrations.rotation.ended IS 'When each partition was last written, the first at 1; NULL: never.';
 
 CREATE TABLE featul_integrations.event (
 	slot smallint NOT NULL,
@@ -147,9 +157,9 @@ CREATE TABLE featul_integrations.event (
 	post_id text NOT NULL,
 	payload json NOT NULL,
 	context json,
-	created_at timestamptz NOT NULL DEFAULT now()
+	created_at timestamptz NOT NULL DEFAULT now(),
+	PRIMARY KEY (id, slot)
 ) PARTITION BY LIST (slot);
-CREATE INDEX event_id ON featul_integrations.event (id);
 COMMENT ON TABLE featul_integrations.event IS
 'What happened, append-only: one row per event that at least one integration wants, with the payload as the transaction saw it.';
 COMMENT ON COLUMN featul_integrations.event.webhook_id IS 'Sent as webhook-id, prefixed with msg_.';
@@ -219,18 +229,45 @@ REVOKE ALL ON FUNCTION featul_integrations.capture() FROM PUBLIC;
 COMMENT ON FUNCTION featul_integrations.capture() IS
 'Trigger function on the application''s tables: turns changed rows into events and deliveries. Its argument is the source.';
 
-CREATE FUNCTION @extschema@.integration_attach(app_schema text DEFAULT 'public', bindings jsonb DEFAULT '{}')
+CREATE FUNCTION featul_integrations.capture_row() RETURNS trigger
+LANGUAGE c AS 'MODULE_PATHNAME', 'featul_capture_row';
+REVOKE ALL ON FUNCTION featul_integrations.capture_row() FROM PUBLIC;
+COMMENT ON FUNCTION featul_integrations.capture_row() IS
+'Row trigger function on the application''s tables: does on a delivery node what capture() does elsewhere, for what the workers of a subscription write.';
+
+CREATE FUNCTION @extschema@.integration_attach(app_schema text DEFAULT NULL, bindings jsonb DEFAULT NULL)
 RETURNS TABLE (source text, relation regclass, events text[])
 LANGUAGE c AS 'MODULE_PATHNAME', 'featul_integration_attach';
 REVOKE ALL ON FUNCTION @extschema@.integration_attach(text, jsonb) FROM PUBLIC;
 COMMENT ON FUNCTION @extschema@.integration_attach(text, jsonb) IS
-'Binds the application''s tables in this schema and installs the triggers on them. Run it again after a migration.';
+'Binds the application''s tables in this schema and installs the triggers on them. Run it again after a migration: what is left out stays as it was bound.';
 
 CREATE FUNCTION @extschema@.integration_detach() RETURNS void
 LANGUAGE c AS 'MODULE_PATHNAME', 'featul_integration_detach';
 REVOKE ALL ON FUNCTION @extschema@.integration_detach() FROM PUBLIC;
 COMMENT ON FUNCTION @extschema@.integration_detach() IS
 'Removes the triggers from the application''s tables and keeps everything else.';
+
+CREATE FUNCTION featul_integrations.bindings()
+RETURNS TABLE (source text, relation regclass, canonical text, expression text, by_hand boolean, state text)
+LANGUAGE c SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS 'MODULE_PATHNAME', 'featul_bindings';
+REVOKE ALL ON FUNCTION featul_integrations.bindings() FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION featul_integrations.bindings() TO pg_monitor;
+COMMENT ON FUNCTION featul_integrations.bindings() IS 'What view bindings shows.';
+
+CREATE VIEW featul_integrations.bindings AS
+SELECT b.source, b.relation, b.canonical, b.expression, b.by_hand, b.state
+FROM featul_integrations.bindings() b;
+GRANT SELECT ON featul_integrations.bindings TO pg_monitor;
+COMMENT ON VIEW featul_integrations.bindings IS
+'What is bound to what, and whether it still holds. Looking changes nothing.';
+COMMENT ON COLUMN featul_integrations.bindings.source IS 'What the table stands for: workspace, post, ...';
+COMMENT ON COLUMN featul_integrations.bindings.relation IS 'The application''s table.';
+COMMENT ON COLUMN featul_integrations.bindings.canonical IS 'The column as the extension knows it.';
+COMMENT ON COLUMN featul_integrations.bindings.expression IS 'What it is in the application''s table, as SQL; NULL where the table has nothing for it.';
+COMMENT ON COLUMN featul_integrations.bindings.by_hand IS 'Given to integration_attach() in bindings (the column, or the table), and kept until another call takes it back.';
+COMMENT ON COLUMN featul_integrations.bindings.state IS 'ok, or what is wrong; then integration_attach() is to be run again.';
 
 
 -- ---------------------------------------------------------------------------
@@ -306,6 +343,14 @@ AS 'MODULE_PATHNAME', 'featul_integration_deliveries';
 REVOKE ALL ON FUNCTION @extschema@.integration_deliveries(text, text, text, integer, bigint) FROM PUBLIC;
 COMMENT ON FUNCTION @extschema@.integration_deliveries(text, text, text, integer, bigint) IS
 'The workspace''s delivery log, newest first: at most max_rows (1 to 10000) deliveries, of that type and state (pending, delivered, failed or cancelled) and with ids below before where given (the last id of a page gives the next). http_status is NULL without a response, next_attempt_at once settled. Raises PT401 without an acting user, PT400 for a bad argument, PT404 for an unknown workspace, PT403 without the role of owner or admin.';
+
+CREATE FUNCTION @extschema@.integration_message(workspace_slug text, delivery_id bigint)
+RETURNS text
+LANGUAGE c STABLE PARALLEL RESTRICTED SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS 'MODULE_PATHNAME', 'featul_integration_message';
+REVOKE ALL ON FUNCTION @extschema@.integration_message(text, bigint) FROM PUBLIC;
+COMMENT ON FUNCTION @extschema@.integration_message(text, bigint) IS
+'The body that this delivery sends or sent, as its channel says it (where a chat message stood for many votes or reactions: what it would say of this one). Raises PT401 without an acting user, PT400 for a bad argument, PT404 for an unknown workspace, PT403 without the role of owner or admin, PT404 if the workspace has no such delivery any more.';
 
 CREATE FUNCTION @extschema@.integration_events()
 RETURNS TABLE (event text, label text, description text)
@@ -525,6 +570,135 @@ COMMENT ON COLUMN featul_integrations.stat_capture.skipped IS 'Changed rows that
 COMMENT ON COLUMN featul_integrations.stat_capture.failed IS 'Times that capture failed on account of the data, and the change was let through.';
 COMMENT ON COLUMN featul_integrations.stat_capture.last_error IS 'The last such failure.';
 COMMENT ON COLUMN featul_integrations.stat_capture.last_error_at IS 'When that was.';
+
+-- ---------------------------------------------------------------------------
+-- The delivery node  (replicated.c, apply_status.c)
+-- ---------------------------------------------------------------------------
+
+CREATE FUNCTION featul_integrations.publication(app_schema text DEFAULT NULL) RETURNS text
+LANGUAGE c STABLE SET search_path = pg_catalog, pg_temp
+AS 'MODULE_PATHNAME', 'featul_publication';
+REVOKE ALL ON FUNCTION featul_integrations.publication(text) FROM PUBLIC;
+COMMENT ON FUNCTION featul_integrations.publication(text) IS
+'The statement that publishes these tables, to be run on the application''s database: those that are bound, or featul''s own in that schema.';
+
+-- On a node: a subscription writes to one of the bound tables at least.
+CREATE FUNCTION featul_integrations.replication_problems(OUT relation regclass, OUT problem text, OUT remedy text)
+RETURNS SETOF record
+LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
+AS $$
+	WITH member AS (
+		SELECT b.source, b.relation, b.columns, p.relid
+		FROM featul_integrations.binding b
+		CROSS JOIN LATERAL (
+			SELECT b.relation::oid AS relid
+			UNION SELECT t.relid FROM pg_partition_tree(b.relation) t
+			UNION SELECT a.relid FROM pg_partition_ancestors(b.relation) a) p
+	), bound AS (
+		SELECT m.source, m.relation, m.columns, sum(pg_relation_size(m.relid)) = 0 AS empty,
+			array_agg(s.subname ORDER BY s.subname) FILTER (WHERE s.oid IS NOT NULL) AS subscriptions,
+			bool_and(r.srsubstate = 'r' AND r.srsublsn IS NULL) AS uncopied,
+			bool_and(r.srsubstate <> 'r' AND NOT s.subenabled) AS waits
+		FROM member m
+		LEFT JOIN pg_subscription_rel r ON r.srrelid = m.relid
+		LEFT JOIN pg_subscription s ON s.oid = r.srsubid
+		GROUP BY m.source, m.relation, m.columns
+	), looked_up AS (
+		SELECT b.relation, array_agg(a.attname::text ORDER BY u.n) AS names, array_agg(a.attnum ORDER BY u.n) AS keys
+		FROM bound b
+		CROSS JOIN unnest(CASE b.source WHEN 'member' THEN '{workspace_id,user_id}'
+			WHEN 'vote' THEN '{}' WHEN 'mention' THEN '{}' WHEN 'reaction' THEN '{}'
+			ELSE '{id}' END::text[]) WITH ORDINALITY AS u (canonical, n)
+		JOIN pg_attribute a ON a.attrelid = b.relation AND quote_ident(a.attname) = b.columns ->> u.canonical
+		GROUP BY b.relation
+	)
+	SELECT b.relation, 'is not replicated', 'On the publisher: ALTER PUBLICATION ... ADD TABLE '
+		|| b.relation || '; here: ALTER SUBSCRIPTION ... REFRESH PUBLICATION'
+	FROM bound b
+	WHERE b.subscriptions IS NULL AND EXISTS (SELECT FROM bound o WHERE o.subscriptions IS NOT NULL)
+	UNION ALL
+	SELECT b.relation, 'was never copied, and is empty',
+		'What was there before is unknown here. Copy it: ALTER SUBSCRIPTION '
+		|| quote_ident(b.subscriptions[1]) || CASE WHEN b.waits THEN ' ENABLE'
+			ELSE ' SET PUBLICATION without it, then with it again (copy_data is on by default)' END
+	FROM bound b WHERE b.empty AND (b.uncopied OR b.waits)
+	UNION ALL
+	SELECT b.relation, 'has no primary key',
+		'The publisher''s UPDATE and DELETE are found by it: ALTER TABLE ' || b.relation || ' ADD PRIMARY KEY ('
+		|| coalesce(b.columns ->> 'id', '...') || ')'
+	FROM bound b
+	WHERE b.subscriptions IS NOT NULL AND NOT EXISTS (
+		SELECT FROM pg_index i WHERE i.indrelid = b.relation AND (i.indisprimary OR i.indisreplident) AND i.indisvalid)
+	UNION ALL
+	SELECT b.relation, 'has no index on what is looked up: ' || array_to_string(l.names, ', '),
+		'CREATE INDEX ON ' || b.relation || ' (' || (SELECT string_agg(quote_ident(n), ', ') FROM unnest(l.names) n) || ')'
+	FROM bound b JOIN looked_up l ON l.relation = b.relation
+	WHERE b.subscriptions IS NOT NULL AND NOT EXISTS (
+		SELECT FROM pg_index i WHERE i.indrelid = b.relation AND i.indisvalid AND i.indpred IS NULL
+			AND i.indkey[0] = ANY (l.keys))
+$$;
+REVOKE ALL ON FUNCTION featul_integrations.replication_problems() FROM PUBLIC;
+COMMENT ON FUNCTION featul_integrations.replication_problems() IS
+'On a delivery node: what is missing of the bound tables (replication, a first copy, a primary key, an index on what is looked up), and what to do. integration_attach() warns of the same.';
+
+CREATE FUNCTION featul_integrations.apply_status(OUT subscription oid, OUT applied_at timestamptz,
+	OUT lag_seconds double precision, OUT last_error text, OUT last_error_at timestamptz, OUT missing_columns text)
+RETURNS SETOF record
+LANGUAGE c VOLATILE SET search_path = pg_catalog, pg_temp
+AS 'MODULE_PATHNAME', 'featul_apply_status';
+REVOKE ALL ON FUNCTION featul_integrations.apply_status() FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION featul_integrations.apply_status() TO pg_monitor;
+COMMENT ON FUNCTION featul_integrations.apply_status() IS 'What view stat_subscription shows beyond PostgreSQL''s own statistics.';
+
+CREATE VIEW featul_integrations.stat_subscription AS
+SELECT s.subname AS subscription,
+	CASE WHEN NOT s.subenabled THEN 'disabled' WHEN NOT w.runs THEN 'stopped'
+		WHEN t.copying IS NOT NULL THEN 'copying'
+		-- one that fails at once is started again and again
+		WHEN a.last_error_at > coalesce(a.applied_at, '-infinity') AND w.started_at > clock_timestamp() - interval '10 seconds'
+		THEN 'stopped' ELSE 'streaming' END AS state,
+	t.copying,
+	-- table "x.y" ... column: "z"
+	substring(a.missing_columns FROM '"([^"]*)"') || substring(a.missing_columns FROM ': ".*$') AS missing_columns,
+	w.last_message_at,
+	round(CASE
+		WHEN s.subenabled AND w.runs THEN greatest(
+			-- the age of what was applied last counts while there is more to apply
+			CASE WHEN w.busy_since IS NOT NULL OR a.applied_at > clock_timestamp() - interval '5 seconds'
+				THEN a.lag_seconds ELSE 0 END,
+			extract(epoch FROM clock_timestamp() - w.busy_since),
+			-- silence: an idle publisher answers twice in wal_receiver_timeout
+			CASE WHEN w.last_message_at < clock_timestamp() - interval '60 seconds'
+				THEN extract(epoch FROM clock_timestamp() - w.last_message_at) END)
+		ELSE extract(epoch FROM clock_timestamp() - a.applied_at) END::numeric, 3) AS lag_seconds,
+	c.apply_error_count + c.sync_error_count AS errors, a.last_error, a.last_error_at
+FROM pg_catalog.pg_subscription s
+JOIN pg_catalog.pg_database d ON d.oid = s.subdbid AND d.datname = pg_catalog.current_database()
+CROSS JOIN LATERAL (
+	SELECT count(p.last_msg_receipt_time) > 0 AS runs, max(p.last_msg_receipt_time) AS last_message_at,
+		min(b.backend_start) AS started_at, min(b.xact_start) AS busy_since
+	FROM pg_catalog.pg_stat_subscription p
+	LEFT JOIN pg_catalog.pg_stat_activity b ON b.pid = p.pid
+	WHERE p.subid = s.oid AND p.relid IS NULL) AS w
+CROSS JOIN LATERAL (
+	SELECT array_agg(r.srrelid::regclass::text ORDER BY r.srrelid::regclass::text) AS copying
+	FROM pg_catalog.pg_subscription_rel r
+	WHERE r.srsubid = s.oid AND r.srsubstate <> 'r') AS t
+LEFT JOIN featul_integrations.apply_status() a ON a.subscription = s.oid
+LEFT JOIN pg_catalog.pg_stat_subscription_stats c ON c.subid = s.oid;
+GRANT SELECT ON featul_integrations.stat_subscription TO pg_monitor;
+COMMENT ON VIEW featul_integrations.stat_subscription IS
+'The subscriptions of this database, where it is a delivery node: none elsewhere.';
+COMMENT ON COLUMN featul_integrations.stat_subscription.state IS
+'streaming; copying: tables are being copied, and nothing is announced; disabled; stopped: there is no apply worker now, as last_error may explain.';
+COMMENT ON COLUMN featul_integrations.stat_subscription.copying IS 'The tables that are not ready yet; NULL: none.';
+COMMENT ON COLUMN featul_integrations.stat_subscription.missing_columns IS
+'Columns that the publisher has and the table here lacks, as far as the last error says: nothing more is applied until they are added.';
+COMMENT ON COLUMN featul_integrations.stat_subscription.last_message_at IS 'When the publisher was heard last; NULL while there is no apply worker.';
+COMMENT ON COLUMN featul_integrations.stat_subscription.lag_seconds IS
+'How far behind the publisher it is: between a commit there and here, or for how long a change has been waiting; without an apply worker, since the last change that came.';
+COMMENT ON COLUMN featul_integrations.stat_subscription.errors IS 'Errors while applying or copying, since the statistics were reset.';
+COMMENT ON COLUMN featul_integrations.stat_subscription.last_error IS 'Why a worker of this subscription ended, since the server started; it may be over.';
 
 CREATE FUNCTION featul_integrations.latency_bounds() RETURNS integer[]
 LANGUAGE c IMMUTABLE PARALLEL SAFE SET search_path = pg_catalog, pg_temp

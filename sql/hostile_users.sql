@@ -110,7 +110,7 @@ CREATE FUNCTION own_role(text) RETURNS text LANGUAGE sql IMMUTABLE AS 'SELECT $1
 SELECT count(*) FROM integration_attach('hostile_test', '{"member": {"columns": {"role": "hostile_test.own_role(role)"}}}');
 INSERT INTO post (id, board_id, title, content, slug, author_id) VALUES ('p0', 'b1', 'T', 'c', 'p0', 'v');
 INSERT INTO comment (id, post_id, content, author_id) VALUES ('c0', 'p0', 'c', 'v');
-SELECT count(*) FROM integration_attach('hostile_test');
+SELECT count(*) FROM integration_attach('hostile_test', '{"member": null}');
 
 -- The planner evaluates what the owner of a table hung on it: index expressions,
 -- predicates, constraints.  No query of ours may plan that with our rights.
@@ -149,6 +149,7 @@ SELECT DISTINCT who, trap FROM caught WHERE who NOT IN ('hostile_caller', 'hosti
 SELECT count(*) > 0 AS the_traps_work FROM caught WHERE who = 'hostile_tenant';
 
 SELECT integration_detach();
+TRUNCATE featul_integrations.binding;
 SET client_min_messages = error;
 DROP SCHEMA hostile_test CASCADE;
 DROP OWNED BY hostile_nobody, hostile_caller, hostile_tenant;

@@ -8,6 +8,7 @@
 #include "fmgr.h"
 #include "miscadmin.h"
 
+#include "process/apply_status.h"
 #include "process/utility_hook.h"
 #include "process/launcher.h"
 #include "base/settings.h"
@@ -26,6 +27,7 @@ _PG_init(void)
 		return;
 	slots_init();
 	stats_init();
+	apply_status_init();
 	utility_hook_init();
 	launcher_register();
 }

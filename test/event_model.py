@@ -113,7 +113,8 @@ class History:
             return []
         return ["comment.created"]
 
-    def is_own_vote(self, vote, post):
+    def is_own(self, vote, post):
+        """A vote on one's own post, or a reaction to one's own comment."""
         if vote["user_id"] is not None and vote["user_id"] == post["author_id"]:
             return True
         anonymous = post["author_id"] is None or post["is_anonymous"]
@@ -174,7 +175,7 @@ class History:
             fingerprint = None
         self.votes |= {(post["id"], user), (post["id"], fingerprint)} - {(post["id"], None)}
         row = {"id": self.new_id(), "post_id": post["id"], "user_id": user, "fingerprint": fingerprint, "type": "upvote"}
-        counts = self.visible(post) and self.listens(post) and not self.is_own_vote(row, post)
+        counts = self.visible(post) and self.listens(post) and not self.is_own(row, post)
         return insert("vote", row), [f"post.upvoted {post['id']}"] if counts else []
 
     def new_comment(self):
@@ -185,10 +186,14 @@ class History:
             "status": self.random.choice(["published", "published", "pending", "hidden", None]),
             "is_internal": self.random.choice([True, False, None]),
             "author_id": self.random.choice(USERS + [None]),
+            "is_anonymous": self.random.choice([True, False, None]),
+            "fingerprint": self.random.choice(["f1", "f2", None]),
         }
         self.comments.append(comment)
         events = self.events_of_comment(None, comment)
-        return insert("comment", comment), [f"{event} {comment['post_id']}" for event in events]
+        row = dict(comment)
+        row["metadata"] = json.dumps({"fingerprint": row.pop("fingerprint")})
+        return insert("comment", row), [f"{event} {comment['post_id']}" for event in events]
 
     def change_comments(self):
         changes = self.changes(
@@ -215,14 +220,17 @@ class History:
         row = {
             "id": self.new_id(),
             "comment_id": comment["id"],
-            "user_id": self.random.choice(USERS),
+            "user_id": self.random.choice(USERS + [None]),
+            "fingerprint": None,
             "type": self.random.choice(["upvote", "downvote"]),
         }
-        key = (comment["id"], row["user_id"])
+        who = "user_id" if row["user_id"] else "fingerprint"
+        row[who] = row[who] or self.random.choice(["f1", "f2"])
+        key = (comment["id"], row[who])
         changed = self.reactions.get(key) != row["type"]
         self.reactions[key] = row["type"]
-        counts = changed and self.on_public_comment(comment) and row["user_id"] != comment["author_id"]
-        statement = insert("comment_reaction", row) + " ON CONFLICT (comment_id, user_id) DO UPDATE SET type = excluded.type"
+        counts = changed and self.on_public_comment(comment) and not self.is_own(row, comment)
+        statement = insert("comment_reaction", row) + f" ON CONFLICT (comment_id, {who}) DO UPDATE SET type = excluded.type"
         return statement, [f"comment.reaction {comment['post_id']}"] if counts else []
 
     def switch_plan(self):

@@ -83,9 +83,12 @@ access_authenticate(void)
 				 "Set featul_integrations.user_id, or request.jwt.claims to a JSON object with a \"sub\".")));
 }
 
-/* True if the user is an active admin member.  Needs an SPI connection. */
+/*
+ * True if the user is an active member who may manage: an admin, or where
+ * member.can_manage is bound whoever that says.  Needs an SPI connection.
+ */
 static bool
-is_admin(const char *workspace_id, const char *user_id)
+is_manager(const char *workspace_id, const char *user_id)
 {
 	StringInfoData	sql;
 	QueryParameters parameters = { 0 };
@@ -93,9 +96,12 @@ is_admin(const char *workspace_id, const char *user_id)
 	initStringInfo(&sql);
 	appendStringInfoString(&sql, "SELECT FROM ");
 	binding_append_relation(&sql, SOURCE_MEMBER, "m");
-	appendStringInfoString(&sql,
-						   " WHERE m.workspace_id = $1 AND m.user_id = $2"
-						   " AND m.role = 'admin' AND m.is_active IS NOT FALSE LIMIT 1");
+	appendStringInfo(&sql,
+					 " WHERE m.workspace_id = $1 AND m.user_id = $2"
+					 " AND %s AND m.is_active IS NOT FALSE LIMIT 1",
+					 binding_has_column(SOURCE_MEMBER, MEMBER_CAN_MANAGE)
+						 ? "m.can_manage"
+						 : "m.role = 'admin'");
 	query_add_text(&parameters, workspace_id);
 	query_add_text(&parameters, user_id);
 	return query_read_bound(&parameters, SOURCE_MEMBER, sql.data) > 0;
@@ -111,7 +117,7 @@ require_role(const char *workspace_id, const char *owner_id, Permission permissi
 	char					*user = acting_user();
 
 	if (user &&
-		((owner_id && strcmp(owner_id, user) == 0) || is_admin(workspace_id, user)))
+		((owner_id && strcmp(owner_id, user) == 0) || is_manager(workspace_id, user)))
 		return;
 	ereport(ERROR,
 			(errcode(ERRCODE_FEATUL_FORBIDDEN),

@@ -37,10 +37,13 @@ take_test_result(const HttpResult *result, void *channel)
 		result->outcome == HTTP_RESPONSE ? channel_response_excerpt(result, 200) : "";
 	ereport(ERROR, (errcode(ERRCODE_FEATUL_DELIVERY_FAILED),
 					errmsg("Failed to send webhook notification"),
-					result->outcome != HTTP_RESPONSE ? errdetail("%s", verdict.error)
+					result->outcome != HTTP_RESPONSE || result->status / 100 == 3
+						? errdetail("%s", verdict.error)
 					: *excerpt ? errdetail("HTTP %d: %s", result->status, excerpt)
 							   : errdetail("HTTP %d", result->status),
-					verdict.reason ? errhint("%s", verdict.reason) : 0));
+					verdict.reason ? errhint("%s", verdict.reason)
+					: result->hint ? errhint("%s", result->hint)
+								   : 0));
 }
 
 /*

@@ -5,6 +5,7 @@
  */
 #include "postgres.h"
 
+#include "access/table.h"
 #include "catalog/namespace.h"
 #include "catalog/pg_extension.h"
 #include "catalog/pg_inherits.h"
@@ -21,10 +22,12 @@
 #include "utils/json.h"
 #include "utils/jsonb.h"
 #include "utils/lsyscache.h"
+#include "utils/rel.h"
 #include "utils/tuplestore.h"
 
 #include "application/attach.h"
 #include "application/binding.h"
+#include "application/replicated.h"
 #include "application/resolve.h"
 #include "base/compat.h"
 #include "base/event_kind.h"
@@ -34,22 +37,39 @@
 typedef struct TriggerDefinition
 {
 	Source		source;
-	const char *event;		/* lower case: part of the trigger's name */
-	const char *transition; /* REFERENCING clause, or "" */
+	const char *name;		/* part of the trigger's */
+	const char *event;		/* SQL */
+	const char *transition; /* REFERENCING clause, or ""; NULL: a row trigger */
 } TriggerDefinition;
 
 #define OLD_ROWS "REFERENCING OLD TABLE AS old_rows"
 #define NEW_ROWS "REFERENCING NEW TABLE AS new_rows"
 #define BOTH_ROWS "REFERENCING OLD TABLE AS old_rows NEW TABLE AS new_rows"
+#define EACH_ROW NULL
 
 static const TriggerDefinition trigger_definitions[] = {
-	{ SOURCE_WORKSPACE, "delete", OLD_ROWS }, { SOURCE_WORKSPACE, "truncate", "" },
-	{ SOURCE_BOARD, "update", BOTH_ROWS },	  { SOURCE_BOARD, "delete", "" },
-	{ SOURCE_BOARD, "truncate", "" },		  { SOURCE_POST, "insert", NEW_ROWS },
-	{ SOURCE_POST, "update", BOTH_ROWS },	  { SOURCE_COMMENT, "insert", NEW_ROWS },
-	{ SOURCE_COMMENT, "update", BOTH_ROWS },  { SOURCE_VOTE, "insert", NEW_ROWS },
-	{ SOURCE_MENTION, "insert", NEW_ROWS },	  { SOURCE_REACTION, "insert", NEW_ROWS },
-	{ SOURCE_REACTION, "update", BOTH_ROWS },
+	/* what sessions do */
+	{ SOURCE_WORKSPACE, "delete", "DELETE", OLD_ROWS },
+	{ SOURCE_WORKSPACE, "truncate", "TRUNCATE", "" },
+	{ SOURCE_BOARD, "update", "UPDATE", BOTH_ROWS },
+	{ SOURCE_BOARD, "delete", "DELETE", "" },
+	{ SOURCE_BOARD, "truncate", "TRUNCATE", "" },
+	{ SOURCE_POST, "insert", "INSERT", NEW_ROWS },
+	{ SOURCE_POST, "update", "UPDATE", BOTH_ROWS },
+	{ SOURCE_COMMENT, "insert", "INSERT", NEW_ROWS },
+	{ SOURCE_COMMENT, "update", "UPDATE", BOTH_ROWS },
+	{ SOURCE_VOTE, "insert", "INSERT", NEW_ROWS },
+	{ SOURCE_MENTION, "insert", "INSERT", NEW_ROWS },
+	{ SOURCE_REACTION, "insert", "INSERT", NEW_ROWS },
+	{ SOURCE_REACTION, "update", "UPDATE", BOTH_ROWS },
+	/* what the workers of a subscription do (capture_row.c) */
+	{ SOURCE_WORKSPACE, "row", "DELETE", EACH_ROW },
+	{ SOURCE_BOARD, "row", "UPDATE OR DELETE", EACH_ROW },
+	{ SOURCE_POST, "row", "INSERT OR UPDATE OR DELETE", EACH_ROW },
+	{ SOURCE_COMMENT, "row", "INSERT OR UPDATE OR DELETE", EACH_ROW },
+	{ SOURCE_VOTE, "row", "INSERT OR DELETE", EACH_ROW },
+	{ SOURCE_MENTION, "row", "INSERT OR DELETE", EACH_ROW },
+	{ SOURCE_REACTION, "row", "INSERT OR UPDATE OR DELETE", EACH_ROW },
 };
 
 /* See attach.h. */
@@ -95,6 +115,23 @@ columns_json(const Resolved *resolved, Source source)
 	return json.data;
 }
 
+/* The canonical columns that were given, as SQL of a text[]. */
+static char *
+columns_given(const Given *given, Source source)
+{
+	StringInfoData sql;
+
+	initStringInfo(&sql);
+	appendStringInfoString(&sql, "ARRAY[");
+	for (int i = 0; source_definitions[source].columns[i].name; i++)
+		if (given->column[i])
+			appendStringInfo(
+				&sql, "%s%s", sql.len > strlen("ARRAY[") ? ", " : "",
+				quote_literal_cstr(source_definitions[source].columns[i].name));
+	appendStringInfoString(&sql, "]::pg_catalog.text[]");
+	return sql.data;
+}
+
 /* Replaces the rows of featul_integrations.binding. */
 static void
 write_bindings(const Attachment *attachment)
@@ -103,14 +140,19 @@ write_bindings(const Attachment *attachment)
 	for (Source source = 0; source < SOURCE_COUNT; source++)
 	{
 		const Resolved *resolved = &attachment->resolved[source];
+		const Given	   *given = &attachment->given[source];
 
 		if (OidIsValid(resolved->relid))
 			execute_checked(
 				psprintf(
-					"INSERT INTO featul_integrations.binding (source, relation, columns) "
-					"VALUES (%s, %u::pg_catalog.oid::pg_catalog.regclass, %s)",
+					"INSERT INTO featul_integrations.binding (source, relation, columns,"
+					" app_schema, table_by_hand, columns_by_hand) "
+					"VALUES (%s, %u::pg_catalog.oid::pg_catalog.regclass, %s, %s, %s, %s)",
 					quote_literal_cstr(source_definitions[source].name), resolved->relid,
-					quote_literal_cstr(columns_json(resolved, source))),
+					quote_literal_cstr(columns_json(resolved, source)),
+					quote_literal_cstr(attachment->schema),
+					given->table || OidIsValid(given->relid) ? "true" : "false",
+					columns_given(given, source)),
 				SPI_OK_INSERT);
 	}
 }
@@ -134,7 +176,8 @@ typedef struct WantedTrigger
 
 /*
  * Triggers on the bound tables and on each of their partitions and children: a
- * statement fires only those of the table that it names.
+ * statement fires only those of the table that it names.  Row triggers of a
+ * partitioned table PostgreSQL itself gives to its partitions, also later ones.
  */
 static List *
 wanted_triggers(const Attachment *attachment)
@@ -153,17 +196,59 @@ wanted_triggers(const Attachment *attachment)
 		{
 			WantedTrigger *trigger = palloc0(sizeof(WantedTrigger));
 
-			if (!resolve_takes_triggers(lfirst_oid(cell)))
+			if (!resolve_takes_triggers(lfirst_oid(cell)) ||
+				(definition->transition == EACH_ROW && lfirst_oid(cell) != relid &&
+				 get_rel_relispartition(lfirst_oid(cell))))
 				continue;
 			trigger->definition = definition;
 			trigger->relid = lfirst_oid(cell);
 			trigger->name =
 				psprintf("featul_integrations_%s_%s",
-						 source_definitions[definition->source].name, definition->event);
+						 source_definitions[definition->source].name, definition->name);
 			wanted = lappend(wanted, trigger);
 		}
 	}
 	return wanted;
+}
+
+/* What keeps this trigger from firing; NULL: nothing. */
+static char *
+trigger_problem(const WantedTrigger *trigger)
+{
+	Relation relation = table_open(trigger->relid, AccessShareLock);
+	char	*problem = psprintf("trigger \"%s\" is missing on %s", trigger->name,
+								qualified_relation(trigger->relid));
+
+	for (int i = 0; relation->trigdesc && i < relation->trigdesc->numtriggers; i++)
+	{
+		const Trigger *found = &relation->trigdesc->triggers[i];
+
+		if (strcmp(found->tgname, trigger->name) == 0)
+			problem = found->tgenabled == TRIGGER_DISABLED
+						  ? psprintf("trigger \"%s\" is disabled on %s", trigger->name,
+									 qualified_relation(trigger->relid))
+						  : NULL;
+	}
+	table_close(relation, NoLock);
+	return problem;
+}
+
+/* See attach.h. */
+char *
+attach_trigger_problem(Source source, Oid relid)
+{
+	Attachment attachment = { 0 };
+	ListCell  *cell;
+
+	attachment.resolved[source].relid = relid;
+	foreach (cell, wanted_triggers(&attachment))
+	{
+		char *problem = trigger_problem(lfirst(cell));
+
+		if (problem)
+			return problem;
+	}
+	return NULL;
 }
 
 /* Notes that a trigger exists; false if it is not wanted. */
@@ -183,8 +268,8 @@ keep_trigger(List *wanted, Oid relid, const char *name)
 }
 
 /*
- * Drops every trigger that calls capture(), on whatever table, but those that
- * are wanted and not disabled: dropping locks the table even against readers.
+ * Drops every trigger of ours, on whatever table, but those that are wanted and
+ * fire when they should: dropping locks the table even against readers.
  */
 static void
 drop_other_triggers(List *wanted)
@@ -193,11 +278,14 @@ drop_other_triggers(List *wanted)
 	uint64		   count;
 
 	execute_checked(
-		"SELECT t.tgname, t.tgrelid, t.tgenabled,"
+		"SELECT t.tgname, t.tgrelid, t.tgfoid = r.oid AND t.tgenabled <> 'R'"
+		" OR t.tgenabled = 'D' AS disabled,"
 		" pg_catalog.format('DROP TRIGGER %I ON %s', t.tgname,"
 		" t.tgrelid::pg_catalog.regclass)"
-		" FROM pg_catalog.pg_trigger t"
-		" WHERE t.tgfoid = 'featul_integrations.capture()'::pg_catalog.regprocedure"
+		" FROM pg_catalog.pg_trigger t,"
+		" CAST('featul_integrations.capture()' AS pg_catalog.regprocedure) AS s (oid),"
+		" CAST('featul_integrations.capture_row()' AS pg_catalog.regprocedure) AS r (oid)"
+		" WHERE t.tgfoid IN (s.oid, r.oid) AND t.tgparentid = 0"
 		" ORDER BY t.tgrelid, t.tgname",
 		SPI_OK_SELECT);
 	rows = SPI_tuptable;
@@ -207,10 +295,10 @@ drop_other_triggers(List *wanted)
 		bool isnull;
 		Oid	 relid =
 			DatumGetObjectId(SPI_getbinval(rows->vals[i], rows->tupdesc, 2, &isnull));
-		char state =
-			DatumGetChar(SPI_getbinval(rows->vals[i], rows->tupdesc, 3, &isnull));
+		bool disabled =
+			DatumGetBool(SPI_getbinval(rows->vals[i], rows->tupdesc, 3, &isnull));
 
-		if (state == TRIGGER_DISABLED ||
+		if (disabled ||
 			!keep_trigger(wanted, relid, SPI_getvalue(rows->vals[i], rows->tupdesc, 1)))
 			execute_checked(SPI_getvalue(rows->vals[i], rows->tupdesc, 4),
 							SPI_OK_UTILITY);
@@ -224,12 +312,24 @@ create_trigger(const WantedTrigger *trigger)
 	const TriggerDefinition *definition = trigger->definition;
 	char					*relation = qualified_relation(trigger->relid);
 
-	execute_checked(psprintf("CREATE TRIGGER %s AFTER %s ON %s %s FOR EACH STATEMENT "
-							 "EXECUTE FUNCTION featul_integrations.capture('%s')",
-							 trigger->name, definition->event, relation,
-							 definition->transition,
-							 source_definitions[definition->source].name),
-					SPI_OK_UTILITY);
+	const char *source = source_definitions[definition->source].name;
+
+	if (definition->transition == EACH_ROW)
+	{
+		execute_checked(psprintf("CREATE TRIGGER %s AFTER %s ON %s FOR EACH ROW "
+								 "EXECUTE FUNCTION featul_integrations.capture_row('%s')",
+								 trigger->name, definition->event, relation, source),
+						SPI_OK_UTILITY);
+		execute_checked(
+			psprintf("ALTER TABLE %s ENABLE REPLICA TRIGGER %s", relation, trigger->name),
+			SPI_OK_UTILITY);
+	}
+	else
+		execute_checked(psprintf("CREATE TRIGGER %s AFTER %s ON %s %s FOR EACH STATEMENT "
+								 "EXECUTE FUNCTION featul_integrations.capture('%s')",
+								 trigger->name, definition->event, relation,
+								 definition->transition, source),
+						SPI_OK_UTILITY);
 	execute_checked(
 		psprintf("ALTER TRIGGER %s ON %s DEPENDS ON EXTENSION featul_integrations",
 				 trigger->name, relation),
@@ -256,10 +356,8 @@ set_triggers(List *wanted)
 static void
 lock_bindings(void)
 {
-	SPI_connect();
 	execute_checked("LOCK TABLE featul_integrations.binding IN SHARE ROW EXCLUSIVE MODE",
 					SPI_OK_UTILITY);
-	SPI_finish();
 }
 
 /* ------------------------------------------------------------------------
@@ -309,6 +407,17 @@ return_rows(FunctionCallInfo fcinfo, const Attachment *attachment)
 	}
 }
 
+/* The schema to look in: the one given, else the one attached last, else public. */
+static void
+choose_schema(Attachment *attachment, const char *given)
+{
+	const char *last =
+		OidIsValid(attachment->last) ? get_namespace_name(attachment->last) : "public";
+
+	attachment->schema = given ? given : last;
+	attachment->namespace = get_namespace_oid(attachment->schema, true);
+}
+
 FEATUL_FUNCTION(featul_integration_attach);
 
 /* integration_attach(app_schema text, bindings jsonb) */
@@ -319,23 +428,22 @@ featul_integration_attach(PG_FUNCTION_ARGS)
 	int			nest;
 
 	attach_require_owner();
-	if (PG_ARGISNULL(0) || PG_ARGISNULL(1))
-		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-						errmsg("app_schema and bindings must not be null")));
-	attachment->schema = text_to_cstring(PG_GETARG_TEXT_PP(0));
-	attachment->namespace = get_namespace_oid(attachment->schema, true);
-	resolve_read_bindings(attachment, PG_GETARG_JSONB_P(1));
-	lock_bindings();
-	resolve_all(attachment);
-
+	if (!PG_ARGISNULL(1))
+		resolve_read_bindings(attachment, PG_GETARG_JSONB_P(1));
 	SPI_connect();
+	lock_bindings();
+	resolve_read_kept(attachment);
+	choose_schema(attachment,
+				  PG_ARGISNULL(0) ? NULL : text_to_cstring(PG_GETARG_TEXT_PP(0)));
+	resolve_all(attachment);
 	nest = safe_settings_begin();
 	write_bindings(attachment);
 	set_triggers(wanted_triggers(attachment));
+	replicated_warn();
 	safe_settings_end(nest);
-	SPI_finish();
 	binding_changed();
 	return_rows(fcinfo, attachment);
+	SPI_finish();
 	return (Datum) 0;
 }
 
@@ -348,8 +456,8 @@ featul_integration_detach(PG_FUNCTION_ARGS)
 	int nest;
 
 	attach_require_owner();
-	lock_bindings();
 	SPI_connect();
+	lock_bindings();
 	nest = safe_settings_begin();
 	set_triggers(NIL);
 	safe_settings_end(nest);

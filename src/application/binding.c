@@ -232,6 +232,14 @@ binding_has(Source source)
 }
 
 /* See binding.h. */
+bool
+binding_has_column(Source source, int column)
+{
+	load_bindings();
+	return bindings.column[source][column] != NULL;
+}
+
+/* See binding.h. */
 Oid
 binding_relid(Source source)
 {

@@ -71,6 +71,9 @@ extern void binding_require(void);
 /* Is this source bound? */
 extern bool binding_has(Source source);
 
+/* Does this source's binding say what this canonical column is? */
+extern bool binding_has_column(Source source, int column);
+
 /* The relation that stands for it; InvalidOid when it is not bound. */
 extern Oid binding_relid(Source source);
 

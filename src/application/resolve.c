@@ -12,6 +12,7 @@
 #include "catalog/namespace.h"
 #include "catalog/pg_class.h"
 #include "catalog/pg_type.h"
+#include "executor/spi.h"
 #include "utils/builtins.h"
 #include "utils/lsyscache.h"
 #include "utils/rel.h"
@@ -111,7 +112,6 @@ read_given_source(Source source, JsonbContainer *object, Given *given)
 	JsonbValue	   key;
 	JsonbValue	   value;
 
-	given->present = true;
 	while (next_member(&iterator, &key, &value))
 	{
 		char *member = pnstrdup(key.val.string.val, key.val.string.len);
@@ -143,9 +143,71 @@ resolve_read_bindings(Attachment *attachment, Jsonb *bindings)
 
 		if (source == SOURCE_COUNT)
 			bad_bindings(psprintf("there is no source %s", name));
+		attachment->given[source].present = true;
+		if (value.type == jbvNull)
+			continue; /* back to the default */
 		read_given_source(source, nested_object(&value, name),
 						  &attachment->given[source]);
 	}
+}
+
+/* Takes one row of what was bound by hand: a source, its table, one column or none. */
+static void
+keep_given(Attachment *attachment, HeapTuple row, TupleDesc columns)
+{
+	bool   isnull;
+	char  *name = SPI_getvalue(row, columns, 1);
+	Source source = source_by_name(name, strlen(name));
+	char  *column = SPI_getvalue(row, columns, 4);
+	Given *given;
+	int	   index;
+
+	if (source == SOURCE_COUNT || attachment->given[source].present)
+		return;
+	given = &attachment->given[source];
+	given->kept = true;
+	index = column ? column_by_name(source, column, strlen(column)) : -1;
+	if (DatumGetBool(SPI_getbinval(row, columns, 3, &isnull)))
+		given->relid = DatumGetObjectId(SPI_getbinval(row, columns, 2, &isnull));
+	if (index >= 0)
+		given->column[index] = SPI_getvalue(row, columns, 5);
+}
+
+/* The schema attached last: by its name, else (renamed) where a table by default is. */
+static Oid
+last_schema(HeapTuple row, TupleDesc columns)
+{
+	bool isnull;
+	Oid	 schema = get_namespace_oid(SPI_getvalue(row, columns, 6), true);
+
+	if (!OidIsValid(schema) && !DatumGetBool(SPI_getbinval(row, columns, 3, &isnull)))
+		schema =
+			get_rel_namespace(DatumGetObjectId(SPI_getbinval(row, columns, 2, &isnull)));
+	return schema;
+}
+
+/* See resolve.h. */
+void
+resolve_read_kept(Attachment *attachment)
+{
+	int nest = safe_settings_begin();
+
+	if (SPI_execute("SELECT b.source, b.relation::pg_catalog.oid, b.table_by_hand,"
+					" c.key, c.value, b.app_schema"
+					" FROM featul_integrations.binding b"
+					" LEFT JOIN pg_catalog.jsonb_each_text(b.columns) c"
+					" ON c.key = ANY (b.columns_by_hand)",
+					false, 0) != SPI_OK_SELECT)
+		elog(ERROR, "the bindings could not be read");
+	for (uint64 i = 0; i < SPI_processed; i++)
+	{
+		HeapTuple row = SPI_tuptable->vals[i];
+
+		keep_given(attachment, row, SPI_tuptable->tupdesc);
+		if (!OidIsValid(attachment->last))
+			attachment->last = last_schema(row, SPI_tuptable->tupdesc);
+	}
+	safe_settings_end(nest);
 }
 
 /* ------------------------------------------------------------------------
@@ -205,6 +267,23 @@ find_given_table(const Attachment *attachment, const char *name)
 	return relid;
 }
 
+/*
+ * The table that was named by an earlier call, wherever it has moved; but where
+ * another schema replaces the one it was in, that of its name there.
+ */
+static Oid
+find_kept_table(const Attachment *attachment, Oid relid)
+{
+	char *name = get_rel_name(relid);
+
+	if (name == NULL)
+		return InvalidOid;
+	if (OidIsValid(attachment->namespace) && attachment->namespace != attachment->last &&
+		get_rel_namespace(relid) == attachment->last)
+		return get_relname_relid(name, attachment->namespace);
+	return relid;
+}
+
 /* featul's own table, under the first of its names that exists. */
 static Oid
 find_default_table(const Attachment *attachment, Source source)
@@ -221,6 +300,17 @@ find_default_table(const Attachment *attachment, Source source)
 	return InvalidOid;
 }
 
+/* True if anything is said by hand about the source. */
+static bool
+is_given(const Given *given)
+{
+	bool said = given->table != NULL || OidIsValid(given->relid);
+
+	for (int i = 0; i < MAX_COLUMNS; i++)
+		said |= given->column[i] != NULL;
+	return said;
+}
+
 /* Finds a source's table, or adds it to those that are missing. */
 static void
 resolve_table(Attachment *attachment, Source source)
@@ -229,14 +319,18 @@ resolve_table(Attachment *attachment, Source source)
 	const Given			   *given = &attachment->given[source];
 	Oid						relid;
 
-	relid = given->table ? find_given_table(attachment, given->table)
-						 : find_default_table(attachment, source);
+	if (OidIsValid(given->relid))
+		relid = find_kept_table(attachment, given->relid);
+	else
+		relid = given->table ? find_given_table(attachment, given->table)
+							 : find_default_table(attachment, source);
 	attachment->resolved[source].relid = relid;
-	if (OidIsValid(relid) || (!definition->required && !given->present))
+	if (OidIsValid(relid) || (!definition->required && !is_given(given)))
 		return;
 	append_missing(&attachment->missing_tables,
 				   psprintf("%s (%s)", definition->name,
-							given->table
+							OidIsValid(given->relid) ? "the one bound by hand"
+							: given->table
 								? given->table
 								: quote_qualified_identifier(attachment->schema,
 															 definition->tables[0])));
@@ -299,7 +393,8 @@ default_expression(const Attachment *attachment, Source source, int column)
 		return default_visible(relid, given_is(given, POST_STATUS, "status"));
 	if (source == SOURCE_COMMENT && column == COMMENT_VISIBLE)
 		return default_visible(relid, false);
-	if (source == SOURCE_POST && column == POST_FINGERPRINT)
+	if ((source == SOURCE_POST && column == POST_FINGERPRINT) ||
+		(source == SOURCE_COMMENT && column == COMMENT_FINGERPRINT))
 		return default_fingerprint(relid);
 	if (definition->alias && has_column(relid, definition->alias))
 		return quote_identifier(definition->alias);
@@ -317,23 +412,26 @@ typedef struct Check
 	Source		source;
 	int			column;
 	const char *expression;
-	char	   *sql; /* out */
+	bool		stored; /* it is what an earlier check has left */
+	char	   *sql;	/* out */
 } Check;
 
 /*
- * Step: parses under the caller's search_path; the SQL to store means the same
- * under an empty one.
+ * Step: parses under the caller's search_path, if it is the caller's; the SQL to
+ * store means the same under an empty one.
  */
 static void
 parse_and_deparse(void *argument)
 {
 	Check *check = argument;
 	Node  *bare;
-	int	   nest;
+	int	   nest = check->stored ? safe_settings_begin() : -1;
 
-	(void) expression_parse(check->relation, NULL, check->source, check->column,
-							check->expression, &bare);
-	nest = safe_settings_begin();
+	(void) expression_parse(check->relation,
+							check->stored ? source_definitions[check->source].name : NULL,
+							check->source, check->column, check->expression, &bare);
+	if (!check->stored)
+		nest = safe_settings_begin();
 	check->sql = expression_deparse(bare, check->source, check->relation);
 	safe_settings_end(nest);
 }
@@ -343,9 +441,10 @@ parse_and_deparse(void *argument)
  * other error is 22023 with the parser's reason.
  */
 static char *
-checked_expression(Relation relation, Source source, int column, const char *expression)
+checked_expression(Relation relation, Source source, int column, const char *expression,
+				   bool stored)
 {
-	Check	   check = { relation, source, column, expression };
+	Check	   check = { relation, source, column, expression, stored };
 	ErrorData *error = subtransaction_run(parse_and_deparse, &check);
 
 	if (error == NULL)
@@ -369,14 +468,15 @@ resolve_column(Attachment *attachment, Source source, int column, Relation relat
 	const SourceDefinition *definition = &source_definitions[source];
 	const char			   *given = attachment->given[source].column[column];
 	const char			   *expression = given;
+	bool					stored = given && attachment->given[source].kept;
 	char				   *sql = NULL;
 
 	if (given == NULL)
 		expression = default_expression(attachment, source, column);
-	else if (has_column(RelationGetRelid(relation), given))
+	else if (!stored && has_column(RelationGetRelid(relation), given))
 		expression = quote_identifier(given);
 	if (expression)
-		sql = checked_expression(relation, source, column, expression);
+		sql = checked_expression(relation, source, column, expression, stored);
 	attachment->resolved[source].column[column] = sql;
 	if (sql == NULL && (given || definition->columns[column].required))
 		append_missing(

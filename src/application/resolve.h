@@ -10,11 +10,16 @@
 
 #include "application/source.h"
 
-/* What the caller says about one source: all NULL unless it says something. */
+/*
+ * What is said by hand about one source, by this call or, where it says nothing,
+ * by an earlier one: all NULL unless something is said.
+ */
 typedef struct Given
 {
-	bool  present;
-	char *table;
+	bool  present; /* this call says something: null too */
+	bool  kept;	   /* an earlier call did; columns are SQL as it is stored */
+	Oid	  relid;   /* kept: the table, if that was named */
+	char *table;   /* named by this call */
 	char *column[MAX_COLUMNS];
 } Given;
 
@@ -29,7 +34,8 @@ typedef struct Resolved
 typedef struct Attachment
 {
 	const char *schema;
-	Oid namespace; /* InvalidOid: no such schema */
+	Oid namespace;		 /* InvalidOid: no such schema */
+	Oid			   last; /* the schema attached last; InvalidOid: none, or it is gone */
 	Given		   given[SOURCE_COUNT];
 	Resolved	   resolved[SOURCE_COUNT];
 	StringInfoData missing_tables;
@@ -38,6 +44,12 @@ typedef struct Attachment
 
 /* Reads the argument bindings into ->given; 22023 for anything that means nothing. */
 extern void resolve_read_bindings(Attachment *attachment, Jsonb *bindings);
+
+/*
+ * Fills in ->given from the stored bindings for what the call has left out, and
+ * ->last.  Needs an SPI connection.
+ */
+extern void resolve_read_kept(Attachment *attachment);
 
 /*
  * Finds all tables and columns; ->resolved.  One error (42P01, 42703) for

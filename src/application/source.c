@@ -21,7 +21,8 @@ const SourceDefinition source_definitions[SOURCE_COUNT] = {
 						{ { "workspace_id", COLUMN_TEXT, true },
 						  { "user_id", COLUMN_TEXT, true },
 						  { "role", COLUMN_TEXT, true },
-						  { "is_active", COLUMN_FLAG } } },
+						  { "is_active", COLUMN_FLAG },
+						  { "can_manage", COLUMN_FLAG } } },
 	[SOURCE_USER] = { "user",
 					  { "user", "users" },
 					  false,
@@ -67,6 +68,7 @@ const SourceDefinition source_definitions[SOURCE_COUNT] = {
 						   { "author_id", COLUMN_TEXT },
 						   { "author_name", COLUMN_TEXT },
 						   { "is_anonymous", COLUMN_FLAG },
+						   { "fingerprint", COLUMN_TEXT },
 						   { "is_internal", COLUMN_FLAG },
 						   { "visible", COLUMN_FLAG },
 						   { "created_at", COLUMN_TIME } } },
@@ -90,6 +92,7 @@ const SourceDefinition source_definitions[SOURCE_COUNT] = {
 						  { { "id", COLUMN_TEXT },
 							{ "comment_id", COLUMN_TEXT },
 							{ "user_id", COLUMN_TEXT },
+							{ "fingerprint", COLUMN_TEXT },
 							{ "type", COLUMN_TEXT } } },
 };
 

@@ -1,6 +1,11 @@
 /*
  * settings.c
  *		Definition of the settings; what they mean is in README.md.
+ *
+ * PostgreSQL refuses a bad value when it is set, but one that it finds when the
+ * server starts it drops, with a WARNING, for the default: `delivery = 'disabled'`
+ * would deliver, a proxy mistyped would be gone round.  So what could not be
+ * understood then is remembered, until a value that can be has been assigned.
  */
 #include "postgres.h"
 
@@ -46,6 +51,142 @@ char *setting_proxy = NULL;
 char *setting_post_url = NULL;
 
 /* ------------------------------------------------------------------------
+ * What could not be understood
+ * ------------------------------------------------------------------------ */
+
+/* The settings that delivery depends on; those from ROUTES on decide what is dialled. */
+typedef enum Guarded
+{
+	GUARDED_delivery,
+	GUARDED_request_timeout,
+	GUARDED_max_attempts,
+	GUARDED_retry_delay,
+	GUARDED_max_in_flight,
+	GUARDED_max_in_flight_per_integration,
+	GUARDED_retention,
+	GUARDED_workers,
+	GUARDED_post_url,
+	GUARDED_ROUTES,
+	GUARDED_allowed_networks = GUARDED_ROUTES,
+	GUARDED_connect_to,
+	GUARDED_ca_file,
+	GUARDED_proxy,
+	GUARDED_COUNT
+} Guarded;
+
+static const char *const guarded_names[GUARDED_COUNT] = {
+	"featul_integrations.delivery",
+	"featul_integrations.request_timeout",
+	"featul_integrations.max_attempts",
+	"featul_integrations.retry_delay",
+	"featul_integrations.max_in_flight",
+	"featul_integrations.max_in_flight_per_integration",
+	"featul_integrations.retention",
+	"featul_integrations.workers",
+	"featul_integrations.post_url",
+	"featul_integrations.allowed_networks",
+	"featul_integrations.connect_to",
+	"featul_integrations.ca_file",
+	"featul_integrations.proxy",
+};
+
+/* Set when the server starts, inherited by its processes. */
+static bool misunderstood[GUARDED_COUNT];
+
+/* See settings_hold_delivery(). */
+static bool delivery_held = false;
+
+/* The assign hook of a guarded setting: what is assigned has been understood. */
+#define DEFINE_ASSIGN(name, type)                                                        \
+	static void assign_##name(type newval, void *extra)                                  \
+	{                                                                                    \
+		misunderstood[GUARDED_##name] = false;                                           \
+	}
+
+DEFINE_ASSIGN(delivery, bool)
+DEFINE_ASSIGN(request_timeout, int)
+DEFINE_ASSIGN(max_attempts, int)
+DEFINE_ASSIGN(retry_delay, int)
+DEFINE_ASSIGN(max_in_flight, int)
+DEFINE_ASSIGN(max_in_flight_per_integration, int)
+DEFINE_ASSIGN(retention, int)
+DEFINE_ASSIGN(workers, int)
+DEFINE_ASSIGN(post_url, const char *)
+DEFINE_ASSIGN(connect_to, const char *)
+DEFINE_ASSIGN(ca_file, const char *)
+DEFINE_ASSIGN(proxy, const char *)
+
+/* The values (palloc'd) that are waiting for their settings to be defined; NULL: none. */
+static void
+read_given(const char *given[GUARDED_COUNT])
+{
+	for (int i = 0; i < GUARDED_COUNT; i++)
+	{
+		const char *value = GetConfigOption(guarded_names[i], true, false);
+
+		given[i] = value ? pstrdup(value) : NULL;
+	}
+}
+
+/*
+ * Once they are defined, notes which of those values were dropped.  Such a setting
+ * counts as set from the file to its default, so that taking it out of there is
+ * an assignment too.
+ */
+static void
+note_misunderstood(const char *const given[GUARDED_COUNT])
+{
+	for (int i = 0; i < GUARDED_COUNT; i++)
+	{
+		GucContext context = i == GUARDED_workers ? PGC_POSTMASTER : PGC_SIGHUP;
+		char	  *standard;
+
+		if (given[i] == NULL ||
+			set_config_option(guarded_names[i], given[i], context, PGC_S_FILE,
+							  GUC_ACTION_SET, false, DEBUG5, false) != 0)
+			continue;
+		standard = pstrdup(GetConfigOption(guarded_names[i], false, false));
+		(void) set_config_option(guarded_names[i], standard, context, PGC_S_FILE,
+								 GUC_ACTION_SET, true, DEBUG5, false);
+		misunderstood[i] = true;
+	}
+}
+
+/* See settings.h. */
+const char *
+settings_misunderstood(void)
+{
+	for (int i = 0; i < GUARDED_COUNT; i++)
+		if (misunderstood[i])
+			return guarded_names[i];
+	return NULL;
+}
+
+/* See settings.h. */
+const char *
+settings_misunderstood_route(void)
+{
+	for (int i = GUARDED_ROUTES; i < GUARDED_COUNT; i++)
+		if (misunderstood[i])
+			return guarded_names[i];
+	return NULL;
+}
+
+/* See settings.h. */
+void
+settings_hold_delivery(bool hold)
+{
+	delivery_held = hold;
+}
+
+/* See settings.h. */
+bool
+settings_may_deliver(void)
+{
+	return setting_delivery && !delivery_held && settings_misunderstood() == NULL;
+}
+
+/* ------------------------------------------------------------------------
  * Checks: each returns false, with a DETAIL, for a value that will not do
  * ------------------------------------------------------------------------ */
 
@@ -68,6 +209,7 @@ static void
 assign_allowed_networks(const char *newval, void *extra)
 {
 	(void) address_set_allowed_networks(newval, true, NULL, 0);
+	misunderstood[GUARDED_allowed_networks] = false;
 }
 
 /* Steps over HOST:PORT, both optional, a host with colons in brackets; NULL if malformed. */
@@ -291,38 +433,40 @@ define_delivery_settings(void)
 {
 	DefineCustomBoolVariable("featul_integrations.delivery", "Whether anything is sent.",
 							 "Off on staging copies; events wait.", &setting_delivery,
-							 true, PGC_SIGHUP, 0, NULL, NULL, NULL);
+							 true, PGC_SIGHUP, 0, NULL, assign_delivery, NULL);
 	DefineCustomIntVariable(
 		"featul_integrations.request_timeout",
 		"Time limit of one request, from connecting to the response's end.", NULL,
-		&setting_request_timeout, 10000, 100, 600000, PGC_SIGHUP, GUC_UNIT_MS, NULL, NULL,
-		NULL);
-	DefineCustomIntVariable(
-		"featul_integrations.max_attempts", "Attempts before a delivery has failed.",
-		NULL, &setting_max_attempts, 3, 1, 100, PGC_SIGHUP, 0, NULL, NULL, NULL);
+		&setting_request_timeout, 10000, 100, 600000, PGC_SIGHUP, GUC_UNIT_MS, NULL,
+		assign_request_timeout, NULL);
+	DefineCustomIntVariable("featul_integrations.max_attempts",
+							"Attempts before a delivery has failed.", NULL,
+							&setting_max_attempts, 3, 1, 100, PGC_SIGHUP, 0, NULL,
+							assign_max_attempts, NULL);
 	DefineCustomIntVariable(
 		"featul_integrations.retry_delay",
 		"Pause after the first failed attempt; doubles with each further one.", NULL,
-		&setting_retry_delay, 10000, 1, 86400000, PGC_SIGHUP, GUC_UNIT_MS, NULL, NULL,
-		NULL);
+		&setting_retry_delay, 10000, 1, 86400000, PGC_SIGHUP, GUC_UNIT_MS, NULL,
+		assign_retry_delay, NULL);
 	DefineCustomIntVariable("featul_integrations.max_in_flight",
 							"Requests a worker has under way at once.", NULL,
 							&setting_max_in_flight, 256, 1, SETTING_MAX_IN_FLIGHT_BOUND,
-							PGC_SIGHUP, 0, NULL, NULL, NULL);
+							PGC_SIGHUP, 0, NULL, assign_max_in_flight, NULL);
 	DefineCustomIntVariable("featul_integrations.max_in_flight_per_integration",
 							"Requests to one integration under way at once.", NULL,
 							&setting_max_in_flight_per_integration, 8, 1, 1000,
-							PGC_SIGHUP, 0, NULL, NULL, NULL);
+							PGC_SIGHUP, 0, NULL, assign_max_in_flight_per_integration,
+							NULL);
 	DefineCustomIntVariable("featul_integrations.retention",
 							"How long settled deliveries and their payloads are kept.",
 							NULL, &setting_retention, 7 * 86400, 60, INT_MAX, PGC_SIGHUP,
-							GUC_UNIT_S, NULL, NULL, NULL);
+							GUC_UNIT_S, NULL, assign_retention, NULL);
 
 	/* PGC_POSTMASTER settings cannot be defined later than this */
 	if (process_shared_preload_libraries_in_progress)
 		DefineCustomIntVariable(
 			"featul_integrations.workers", "Delivering processes per database.", NULL,
-			&setting_workers, 1, 1, 16, PGC_POSTMASTER, 0, NULL, NULL, NULL);
+			&setting_workers, 1, 1, 16, PGC_POSTMASTER, 0, NULL, assign_workers, NULL);
 }
 
 /* Where requests go, and what URLs look like */
@@ -337,28 +481,33 @@ define_network_settings(void)
 	DefineCustomStringVariable(
 		"featul_integrations.connect_to",
 		"Comma-separated HOST:PORT:HOST:PORT: where a host is really reached.", NULL,
-		&setting_connect_to, "", PGC_SIGHUP, 0, check_connect_to, NULL, NULL);
+		&setting_connect_to, "", PGC_SIGHUP, 0, check_connect_to, assign_connect_to,
+		NULL);
 	DefineCustomStringVariable(
 		"featul_integrations.ca_file", "CA bundle to trust instead of the system's.",
-		NULL, &setting_ca_file, "", PGC_SIGHUP, 0, check_ca_file, NULL, NULL);
+		NULL, &setting_ca_file, "", PGC_SIGHUP, 0, check_ca_file, assign_ca_file, NULL);
 	DefineCustomStringVariable("featul_integrations.proxy",
 							   "Egress proxy; it is then trusted to filter names.", NULL,
 							   &setting_proxy, "", PGC_SIGHUP, GUC_SUPERUSER_ONLY,
-							   check_proxy, NULL, NULL);
+							   check_proxy, assign_proxy, NULL);
 	DefineCustomStringVariable("featul_integrations.post_url",
 							   "URL of a post; {workspace} and {post} are slugs.", NULL,
 							   &setting_post_url,
 							   "https://{workspace}.featul.com/posts/{post}", PGC_SIGHUP,
-							   0, check_post_url, NULL, NULL);
+							   0, check_post_url, assign_post_url, NULL);
 }
 
 /* See settings.h. */
 void
 settings_define(void)
 {
+	const char *given[GUARDED_COUNT];
+
+	read_given(given);
 	define_session_settings();
 	define_delivery_settings();
 	define_network_settings();
 	fault_define_setting();
+	note_misunderstood(given);
 	MarkGUCPrefixReserved("featul_integrations");
 }

@@ -30,4 +30,19 @@ extern char *setting_post_url;
 /* Defines them all; called once, from _PG_init. */
 extern void settings_define(void);
 
+/*
+ * The name of a setting whose value could not be understood when the server
+ * started, and which nobody has set since: nothing may be delivered.  NULL if
+ * there is none.  Of those that decide what is dialled: nothing may be dialled.
+ */
+extern const char *settings_misunderstood(void);
+extern const char *settings_misunderstood_route(void);
+
+/*
+ * Whether requests may be started: delivery is on, and nothing about the settings
+ * stands in the way; in this process nobody has found more that does.
+ */
+extern bool settings_may_deliver(void);
+extern void settings_hold_delivery(bool hold);
+
 #endif /* FEATUL_SETTINGS_H */

@@ -104,7 +104,7 @@ read_change(Batch *batch)
 	Datum			  key = (Datum) 0;
 	Form_pg_attribute form;
 
-	if (batch->rows->old_rows)
+	if (batch->rows->old_slot)
 	{
 		change.old = row_read(batch->reader, batch->rows->old_slot, interest);
 		change.new = row_read(batch->reader, batch->rows->new_slot, interest);
@@ -292,7 +292,7 @@ batch_process_rows(Transition *transition, Oid function, bool announces)
 	user_context_as_extension(&caller, function);
 	if (transition->bound->unsafe_functions)
 		nest = safe_settings_begin();
-	open_batch(&batch, tuplestore_tuple_count(transition->new_rows));
+	open_batch(&batch, transition_count(transition));
 	while (!transition->done)
 		process_batch(&batch);
 	if (batch.recorder)

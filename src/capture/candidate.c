@@ -140,19 +140,18 @@ on_public_comment(Candidates *candidates, Candidate *candidate)
 {
 	bool	   mention = candidate->event == EVENT_COMMENT_MENTION;
 	const Row *subject = candidate->subject;
-	Text	   author;
 
 	candidate->comment = lookups_get(
 		candidates->lookups, SOURCE_COMMENT,
 		row_text(subject, mention ? MENTION_COMMENT_ID : REACTION_COMMENT_ID));
 	if (candidate->comment == NULL || !event_comment_is_public(candidate->comment))
 		return false;
-	author = row_text(candidate->comment, COMMENT_AUTHOR_ID);
 	if (mention)
-		return !text_equal(row_text(subject, MENTION_USER_ID), author) &&
+		return !text_equal(row_text(subject, MENTION_USER_ID),
+						   row_text(candidate->comment, COMMENT_AUTHOR_ID)) &&
 			   !text_equal(row_text(subject, MENTION_USER_ID),
 						   row_text(subject, MENTION_BY_USER_ID));
-	return !text_equal(row_text(subject, REACTION_USER_ID), author);
+	return !event_is_own_reaction(subject, candidate->comment);
 }
 
 /* Its post exists and can be seen. */

@@ -36,9 +36,15 @@ event_columns(Source source)
 {
 	uint32 all = ~(uint32) 0;
 
-	return source == SOURCE_POST
-			   ? all & ~(COLUMN_BIT(POST_FINGERPRINT) | COLUMN_BIT(POST_IMAGE))
-			   : all;
+	switch (source)
+	{
+		case SOURCE_POST:
+			return all & ~(COLUMN_BIT(POST_FINGERPRINT) | COLUMN_BIT(POST_IMAGE));
+		case SOURCE_COMMENT:
+			return all & ~COLUMN_BIT(COMMENT_FINGERPRINT);
+		default:
+			return all;
+	}
 }
 
 /* See event.h. */
@@ -147,6 +153,19 @@ event_is_own_vote(const Row *vote, const Row *post)
 		return true;
 	return (post->value[POST_AUTHOR_ID].isnull || row_flag(post, POST_IS_ANONYMOUS)) &&
 		   text_equal(row_text(vote, VOTE_FINGERPRINT), row_text(post, POST_FINGERPRINT));
+}
+
+/* See event.h. */
+bool
+event_is_own_reaction(const Row *reaction, const Row *comment)
+{
+	Text author = row_text(comment, COMMENT_AUTHOR_ID);
+
+	if (text_equal(row_text(reaction, REACTION_USER_ID), author))
+		return true;
+	return (author.data == NULL || row_flag(comment, COMMENT_IS_ANONYMOUS)) &&
+		   text_equal(row_text(reaction, REACTION_FINGERPRINT),
+					  row_text(comment, COMMENT_FINGERPRINT));
 }
 
 /* See event.h. */

@@ -42,4 +42,7 @@ extern int event_milestone_reached(const Row *post);
 /* Whether the voter is the post's author: by user, or by an anonymous one's fingerprint. */
 extern bool event_is_own_vote(const Row *vote, const Row *post);
 
+/* Likewise whether who reacts is the comment's author: by user, or by a guest's fingerprint. */
+extern bool event_is_own_reaction(const Row *reaction, const Row *comment);
+
 #endif /* FEATUL_EVENT_H */

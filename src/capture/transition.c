@@ -1,6 +1,6 @@
 /*
  * transition.c
- *		Going through the transition tables of a statement.
+ *		Going through the transition tables of a statement, or a single row.
  *
  * What can be decided from the rows and from memory is decided here, row by row,
  * without a query, a change of rights or a subtransaction.
@@ -28,20 +28,26 @@ next_slot(Transition *transition, Tuplestorestate *rows, TupleTableSlot *slot)
 	return found;
 }
 
-/* True if this attribute differs between the old and the new row. */
+/* True if this attribute differs between two rows of a relation. */
 static bool
-attribute_changed(Transition *transition, AttrNumber attribute)
+attribute_differs(TupleTableSlot *a, TupleTableSlot *b, AttrNumber attribute)
 {
-	Form_pg_attribute form =
-		TupleDescAttr(transition->new_slot->tts_tupleDescriptor, attribute - 1);
-	bool  old_null;
-	bool  new_null;
-	Datum old = slot_getattr(transition->old_slot, attribute, &old_null);
-	Datum new = slot_getattr(transition->new_slot, attribute, &new_null);
+	Form_pg_attribute form = TupleDescAttr(b->tts_tupleDescriptor, attribute - 1);
+	bool			  old_null;
+	bool			  new_null;
+	Datum			  old = slot_getattr(a, attribute, &old_null);
+	Datum new = slot_getattr(b, attribute, &new_null);
 
 	if (old_null || new_null)
 		return old_null != new_null;
 	return !datum_image_eq(old, new, form->attbyval, form->attlen);
+}
+
+/* True if this attribute differs between the old and the new row. */
+static bool
+attribute_changed(Transition *transition, AttrNumber attribute)
+{
+	return attribute_differs(transition->old_slot, transition->new_slot, attribute);
 }
 
 /*
@@ -52,6 +58,8 @@ attribute_changed(Transition *transition, AttrNumber attribute)
 static bool
 next_rows(Transition *transition)
 {
+	if (transition->new_rows == NULL)
+		return transition->n_rows++ == 0;
 	if (!next_slot(transition, transition->new_rows, transition->new_slot))
 		return false;
 	transition->n_rows++;
@@ -87,7 +95,7 @@ may_matter(Transition *transition)
 	Datum			  key;
 	Form_pg_attribute form;
 
-	if (transition->old_rows == NULL)
+	if (transition->old_slot == NULL)
 		return transition->source != SOURCE_POST ||
 			   !transition_board_key(transition, &key, &form) ||
 			   !quiet_board_known(key, form->attbyval, form->attlen);
@@ -145,15 +153,10 @@ open_rows(Tuplestorestate *rows, Relation relation)
 	return MakeSingleTupleTableSlot(RelationGetDescr(relation), &TTSOpsMinimalTuple);
 }
 
-/* See transition.h. */
-void
-transition_open(Transition *transition, Source source, BoundRelation *bound,
-				const TriggerData *trigger)
+/* Gets ready to go through the tables of a statement trigger. */
+static void
+open_tables(Transition *transition, const TriggerData *trigger)
 {
-	memset(transition, 0, sizeof(Transition));
-	transition->source = source;
-	transition->bound = bound;
-	transition->context = CurrentMemoryContext;
 	if (trigger->tg_newtable)
 	{
 		transition->new_rows = trigger->tg_newtable;
@@ -164,12 +167,59 @@ transition_open(Transition *transition, Source source, BoundRelation *bound,
 		transition->old_rows = trigger->tg_oldtable;
 		transition->old_slot = open_rows(transition->old_rows, trigger->tg_relation);
 	}
-	if (!TRIGGER_FIRED_BY_UPDATE(trigger->tg_event))
-		return;
-	transition->by_id = bound->column[0].attribute > 0 &&
+	transition->by_id = TRIGGER_FIRED_BY_UPDATE(trigger->tg_event) &&
+						transition->bound->column[0].attribute > 0 &&
 						tuplestore_tuple_count(transition->old_rows) !=
 							tuplestore_tuple_count(transition->new_rows);
+}
+
+/* The row of a row trigger. */
+static void
+open_row(Transition *transition, const TriggerData *trigger)
+{
+	if (!TRIGGER_FIRED_BY_INSERT(trigger->tg_event))
+		transition->old_slot = trigger->tg_trigslot;
+	if (TRIGGER_FIRED_BY_INSERT(trigger->tg_event))
+		transition->new_slot = trigger->tg_trigslot;
+	else if (TRIGGER_FIRED_BY_UPDATE(trigger->tg_event))
+		transition->new_slot = trigger->tg_newslot;
+}
+
+/* See transition.h. */
+void
+transition_open(Transition *transition, Source source, BoundRelation *bound,
+				const TriggerData *trigger)
+{
+	memset(transition, 0, sizeof(Transition));
+	transition->source = source;
+	transition->bound = bound;
+	transition->context = CurrentMemoryContext;
+	if (TRIGGER_FIRED_FOR_ROW(trigger->tg_event))
+		open_row(transition, trigger);
+	else
+		open_tables(transition, trigger);
+	if (TRIGGER_FIRED_BY_UPDATE(trigger->tg_event))
+		find_attributes_of_interest(transition);
+}
+
+/* See transition.h. */
+int64
+transition_count(const Transition *transition)
+{
+	return transition->new_rows ? tuplestore_tuple_count(transition->new_rows) : 1;
+}
+
+/* See transition.h. */
+bool
+transition_pair(Transition *transition, TupleTableSlot *deleted)
+{
+	AttrNumber id = transition->bound->column[0].attribute;
+
+	if (id <= 0 || attribute_differs(deleted, transition->new_slot, id))
+		return false;
+	transition->old_slot = deleted;
 	find_attributes_of_interest(transition);
+	return true;
 }
 
 /* See transition.h. */
@@ -186,8 +236,8 @@ transition_next_old(Transition *transition)
 void
 transition_close(Transition *transition)
 {
-	if (transition->new_slot)
+	if (transition->new_rows)
 		ExecDropSingleTupleTableSlot(transition->new_slot);
-	if (transition->old_slot)
+	if (transition->old_rows)
 		ExecDropSingleTupleTableSlot(transition->old_slot);
 }

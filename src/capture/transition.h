@@ -1,6 +1,7 @@
 /*
  * transition.h
- *		Going through the transition tables of a statement, row by row.
+ *		Going through the transition tables of a statement, row by row; or the one row
+ *		that a row trigger is called for.
  */
 #ifndef FEATUL_TRANSITION_H
 #define FEATUL_TRANSITION_H
@@ -15,11 +16,11 @@ typedef struct Transition
 	Source			 source;
 	BoundRelation	*bound;
 	MemoryContext	 context;  /* for the call */
-	Tuplestorestate *old_rows; /* NULL: an INSERT */
-	Tuplestorestate *new_rows; /* NULL: a DELETE */
-	TupleTableSlot	*old_slot;
-	TupleTableSlot	*new_slot;
-	bool			 by_id; /* rows do not pair up by position */
+	Tuplestorestate *old_rows; /* both NULL: one row, which the slots hold */
+	Tuplestorestate *new_rows;
+	TupleTableSlot	*old_slot; /* NULL: an INSERT */
+	TupleTableSlot	*new_slot; /* NULL: a DELETE */
+	bool			 by_id;	   /* rows do not pair up by position */
 	bool			 done;
 	uint64			 n_rows; /* that the slots have held */
 
@@ -32,6 +33,15 @@ typedef struct Transition
 extern void transition_open(Transition *transition, Source source, BoundRelation *bound,
 							const TriggerData *trigger);
 extern void transition_close(Transition *transition);
+
+/* The new rows there are. */
+extern int64 transition_count(const Transition *transition);
+
+/*
+ * Makes the UPDATE of a row out of its INSERT: this row was deleted right before.  False,
+ * and nothing happens, if it had another id (or an id that is no plain column).
+ */
+extern bool transition_pair(Transition *transition, TupleTableSlot *deleted);
 
 /*
  * Goes on to the next rows that may matter (those of an INSERT or UPDATE), or to

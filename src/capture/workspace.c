@@ -4,11 +4,15 @@
  */
 #include "postgres.h"
 
+#include "access/xact.h"
 #include "catalog/pg_type.h"
+#include "utils/datum.h"
 #include "utils/inval.h"
 #include "utils/memutils.h"
+#include "utils/snapmgr.h"
 
 #include "application/lookup.h"
+#include "application/replicated.h"
 #include "application/row.h"
 #include "application/user_context.h"
 #include "base/compat.h"
@@ -52,7 +56,7 @@ read_old_ids(void *argument)
 
 /* Deletes the integrations of these workspaces; raises what a DELETE raises. */
 static void
-delete_integrations(const Text *workspace_ids, int count)
+delete_integrations(Datum workspace_ids)
 {
 	static SPIPlanPtr plan = NULL;
 	Oid				  types[] = { TEXTARRAYOID };
@@ -64,7 +68,7 @@ delete_integrations(const Text *workspace_ids, int count)
 		&plan,
 		"DELETE FROM featul_integrations.integration WHERE workspace_id = ANY ($1)", 1,
 		types);
-	arguments[0] = lookups_text_array(workspace_ids, count);
+	arguments[0] = workspace_ids;
 	if (SPI_execute_plan(plan, arguments, NULL, false, 0) != SPI_OK_DELETE)
 		elog(ERROR, "could not delete integrations");
 	own_query_end(&query);
@@ -78,8 +82,8 @@ capture_workspace_delete(Capture *capture)
 	Deletion   *deletion;
 	ErrorData  *error = NULL;
 
-	if (capture_binding(capture) == NULL)
-		return;
+	if (replicated_source(SOURCE_WORKSPACE) || capture_binding(capture) == NULL)
+		return; /* a node's copy is no customer who leaves */
 	deletion = palloc(sizeof(Deletion));
 	transition_open(&deletion->rows, SOURCE_WORKSPACE, capture->bound, capture->trigger);
 	user_context_as_extension(&caller, capture->function);
@@ -95,28 +99,23 @@ capture_workspace_delete(Capture *capture)
 			failure_report(SOURCE_WORKSPACE, error);
 		}
 		else if (deletion->count > 0)
-			delete_integrations(deletion->ids, deletion->count);
+			delete_integrations(lookups_text_array(deletion->ids, deletion->count));
 		MemoryContextReset(deletion->memory);
 	}
 	user_context_restore(&caller);
 	transition_close(&deletion->rows);
 }
 
-/* The workspaces that are left, of those that have integrations; as an array. */
+/* Those of these workspaces that there are, as an array of SPI's. */
 static Datum
-remaining_workspaces(void)
+remaining_workspaces(Datum workspace_ids)
 {
 	Oid			   types[] = { TEXTARRAYOID };
-	Datum		   ids[1];
+	Datum		   ids[] = { workspace_ids };
 	UserContext	   caller;
 	StringInfoData sql;
 	bool		   isnull;
 
-	if (SPI_execute("SELECT coalesce(array_agg(DISTINCT workspace_id), '{}')"
-					" FROM featul_integrations.integration",
-					true, 0) != SPI_OK_SELECT)
-		elog(ERROR, "could not read integrations");
-	ids[0] = SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1, &isnull);
 	initStringInfo(&sql);
 	appendStringInfoString(&sql, "SELECT coalesce(array_agg(w.id), '{}') FROM ");
 	binding_append_relation(&sql, SOURCE_WORKSPACE, "w");
@@ -125,6 +124,19 @@ remaining_workspaces(void)
 	if (SPI_execute_with_args(sql.data, 1, types, ids, NULL, false, 0) != SPI_OK_SELECT)
 		elog(ERROR, "could not read workspaces");
 	user_context_restore(&caller);
+	return SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1, &isnull);
+}
+
+/* The workspaces that have integrations, as an array of SPI's. */
+static Datum
+workspaces_with_integrations(void)
+{
+	bool isnull;
+
+	if (SPI_execute("SELECT coalesce(array_agg(DISTINCT workspace_id), '{}')"
+					" FROM featul_integrations.integration",
+					true, 0) != SPI_OK_SELECT)
+		elog(ERROR, "could not read integrations");
 	return SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1, &isnull);
 }
 
@@ -137,11 +149,11 @@ capture_workspace_truncate(Capture *capture)
 	UserContext caller;
 	OwnQuery	query;
 
-	if (capture_binding(capture) == NULL)
+	if (replicated_source(SOURCE_WORKSPACE) || capture_binding(capture) == NULL)
 		return;
 	user_context_as_extension(&caller, capture->function);
 	own_query_begin(&query);
-	ids[0] = remaining_workspaces();
+	ids[0] = remaining_workspaces(workspaces_with_integrations());
 	if (SPI_execute_with_args("DELETE FROM featul_integrations.integration"
 							  " WHERE workspace_id <> ALL ($1)",
 							  1, types, ids, NULL, false, 0) != SPI_OK_DELETE)
@@ -149,6 +161,145 @@ capture_workspace_truncate(Capture *capture)
 	own_query_end(&query);
 	user_context_restore(&caller);
 }
+
+/* ------------------------------------------------------------------------
+ * Rows of a subscription
+ *
+ * One that is deleted may come back at once: it moves between partitions.  So
+ * they are only noted, and looked for before the transaction commits.
+ * ------------------------------------------------------------------------ */
+
+/* What was deleted in this transaction, in its memory. */
+typedef struct Deleted
+{
+	Oid	  function; /* the trigger function */
+	List *ids;		/* Text * */
+	Datum gone;		/* text[]: those that have not come back */
+} Deleted;
+
+static Deleted *deleted_workspaces = NULL;
+
+/* Step: which of the noted ones have not come back. */
+static void
+find_gone(void *argument)
+{
+	Deleted		 *deleted = argument;
+	Oid			  types[] = { TEXTARRAYOID, TEXTARRAYOID };
+	Datum		  arguments[2];
+	int			  count = 0;
+	Text		 *ids = palloc(list_length(deleted->ids) * sizeof(Text));
+	ListCell	 *cell;
+	OwnQuery	  query;
+	bool		  isnull;
+	MemoryContext inside;
+
+	foreach (cell, deleted->ids)
+		ids[count++] = *(Text *) lfirst(cell);
+	arguments[0] = lookups_text_array(ids, count);
+	own_query_begin(&query);
+	arguments[1] = remaining_workspaces(arguments[0]);
+	if (SPI_execute_with_args("SELECT array_agg(id) FROM unnest($1) AS u (id)"
+							  " WHERE id <> ALL ($2)",
+							  2, types, arguments, NULL, true, 0) != SPI_OK_SELECT)
+		elog(ERROR, "could not compare workspaces");
+	arguments[0] =
+		SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1, &isnull);
+	inside = MemoryContextSwitchTo(query.memory);
+	deleted->gone = isnull ? (Datum) 0 : datumCopy(arguments[0], false, -1);
+	MemoryContextSwitchTo(inside);
+	own_query_end(&query);
+}
+
+/* Removes the integrations of the workspaces that are gone. */
+static void
+remove_noted(Deleted *deleted)
+{
+	MemoryContext context = MemoryContextSwitchTo(TopTransactionContext);
+	UserContext	  caller;
+	ErrorData	 *error;
+
+	PushActiveSnapshot(GetTransactionSnapshot());
+	user_context_as_extension(&caller, deleted->function);
+	error = subtransaction_run(find_gone, deleted);
+	if (error)
+	{
+		failure_raise_unless_data(error);
+		failure_report(SOURCE_WORKSPACE, error);
+	}
+	else if (deleted->gone)
+		delete_integrations(deleted->gone);
+	user_context_restore(&caller);
+	PopActiveSnapshot();
+	MemoryContextSwitchTo(context);
+}
+
+/* Transaction callback */
+static void
+at_transaction_end(XactEvent event, void *unused)
+{
+	Deleted *deleted = deleted_workspaces;
+
+	deleted_workspaces = NULL;
+	if (deleted && (event == XACT_EVENT_PRE_COMMIT || event == XACT_EVENT_PRE_PREPARE))
+		remove_noted(deleted);
+}
+
+/* Gets ready to note workspaces of this transaction. */
+static Deleted *
+begin_noting(Oid function)
+{
+	static bool registered = false;
+
+	if (!registered)
+		RegisterXactCallback(at_transaction_end, NULL);
+	registered = true;
+	if (deleted_workspaces == NULL)
+	{
+		Deleted *deleted = MemoryContextAllocZero(TopTransactionContext, sizeof(Deleted));
+
+		deleted->function = function;
+		deleted_workspaces = deleted;
+	}
+	return deleted_workspaces;
+}
+
+/* Step: notes the workspace in the trigger's slot. */
+static void
+note_workspace(void *argument)
+{
+	Capture		 *capture = argument;
+	Deleted		 *deleted = begin_noting(capture->function);
+	MemoryContext caller = MemoryContextSwitchTo(TopTransactionContext);
+	Row *row = row_read(row_reader(capture->bound), capture->trigger->tg_trigslot,
+						COLUMN_BIT(WORKSPACE_ID));
+
+	if (!row->value[WORKSPACE_ID].isnull)
+		deleted->ids = lappend(deleted->ids, &row->value[WORKSPACE_ID].text);
+	MemoryContextSwitchTo(caller);
+}
+
+/* See workspace.h. */
+void
+capture_workspace_row(Capture *capture)
+{
+	UserContext caller;
+	ErrorData  *error;
+
+	if (capture_binding(capture) == NULL)
+		return;
+	user_context_as_extension(&caller, capture->function);
+	error = subtransaction_run(note_workspace, capture);
+	if (error)
+	{
+		failure_raise_unless_data(error);
+		failure_report(SOURCE_WORKSPACE, error);
+	}
+	user_context_restore(&caller);
+}
+
+/* ------------------------------------------------------------------------
+ * Boards
+ * ------------------------------------------------------------------------ */
 
 /* See workspace.h. */
 void

@@ -11,6 +11,9 @@
 /* DELETE of workspaces */
 extern void capture_workspace_delete(Capture *capture);
 
+/* A workspace that a subscription's worker deletes: if it is still gone at the end. */
+extern void capture_workspace_row(Capture *capture);
+
 /* TRUNCATE of workspaces, or of a part of them */
 extern void capture_workspace_truncate(Capture *capture);
 

@@ -152,7 +152,7 @@ dispatch_advance(Dispatch *dispatch, TimestampTz now)
 static ReadyList
 next_list(const Dispatch *dispatch)
 {
-	for (int i = 0; setting_delivery && i < READY_LISTS; i++)
+	for (int i = 0; settings_may_deliver() && i < READY_LISTS; i++)
 	{
 		int list = (dispatch->next_list + i) % READY_LISTS;
 

@@ -277,7 +277,7 @@ read_recent(void *argument)
 Moment
 reader_recent_due(const Reader *reader)
 {
-	if (!reader->recent || !setting_delivery)
+	if (!reader->recent || !settings_may_deliver())
 		return 0;
 	return Max(reader->nap_until, MOMENT_PAST);
 }
@@ -293,7 +293,7 @@ reader_read_recent(Reader *reader)
 bool
 reader_naps(const Reader *reader, Moment now)
 {
-	return !setting_delivery || now < reader->nap_until;
+	return !settings_may_deliver() || now < reader->nap_until;
 }
 
 /* Step: reads on in the lanes that have run low. */

@@ -7,6 +7,7 @@
 
 #include "catalog/pg_type.h"
 #include "lib/stringinfo.h"
+#include "storage/lmgr.h"
 #include "utils/snapmgr.h"
 
 #include "base/own_table.h"
@@ -25,9 +26,16 @@ anything_kept(void)
 	return result_is_true();
 }
 
+/* The OID of a partition of event or attempt. */
+static Oid
+own_partition(const char *table, int partition)
+{
+	return append_relation(psprintf("%s_%d", table, partition));
+}
+
 /*
- * Empties a partition unless something in it is still pending; true if it is empty
- * then.  May raise an error: a lock that is not to be had at once.
+ * Empties a partition unless something in it is still pending, or somebody reads it;
+ * true if it is empty then.
  */
 static bool
 empty_partition(int partition)
@@ -50,14 +58,12 @@ empty_partition(int partition)
 	if (!result_is_true())
 		return true;
 
-	resetStringInfo(&sql);
-	appendStringInfo(
-		&sql,
-		"LOCK TABLE featul_integrations.event_%d, featul_integrations.attempt_%d"
-		" IN ACCESS EXCLUSIVE MODE NOWAIT",
-		partition, partition);
-	if (SPI_execute(sql.data, false, 0) != SPI_OK_UTILITY)
-		elog(ERROR, "could not lock partition %d", partition);
+	/* whoever reads it is not disturbed */
+	if (!ConditionalLockRelationOid(own_partition("event", partition),
+									AccessExclusiveLock) ||
+		!ConditionalLockRelationOid(own_partition("attempt", partition),
+									AccessExclusiveLock))
+		return false;
 
 	/* whoever still wants to queue something of this partition has read it: we hold the lock */
 	PushActiveSnapshot(GetLatestSnapshot());
@@ -75,42 +81,101 @@ empty_partition(int partition)
 	return true;
 }
 
+/* What is written now. */
+typedef struct Rotation
+{
+	int			partition;
+	TimestampTz started_at;
+} Rotation;
+
+/* Reads it. */
+static Rotation
+read_rotation(void)
+{
+	static Statement select = {
+		"SELECT slot, started_at FROM featul_integrations.rotation"
+	};
+	Rotation rotation;
+
+	statement_run(&select, NULL, NULL, SPI_OK_SELECT, 1);
+	if (SPI_processed != 1)
+		elog(ERROR, "featul_integrations.rotation has no row");
+	rotation.partition = DatumGetInt16(result_datum(0, 1, NULL));
+	rotation.started_at = DatumGetTimestampTz(result_datum(0, 2, NULL));
+	SPI_freetuptable(SPI_tuptable);
+	return rotation;
+}
+
 /*
- * See table_rotation.h.  Of ten partitions one is written and one is being emptied when it
- * is its turn, so that eight periods pass before something is removed.
+ * Finds the partitions that have not been written for longer than retention, the
+ * oldest first; how many.
+ */
+static int
+expired_partitions(int *partitions)
+{
+	static Statement select = {
+		"SELECT n FROM featul_integrations.rotation r,"
+		" LATERAL unnest(r.ended) WITH ORDINALITY u (ended, number),"
+		" LATERAL (SELECT (u.number - 1)::integer AS n) p"
+		" WHERE n <> r.slot"
+		" AND (ended IS NULL OR ended <= now() - $1 * interval '1 second')"
+		" ORDER BY ended NULLS FIRST, (n - r.slot + $2) % $2",
+		2,
+		{ INT4OID, INT4OID }
+	};
+	Datum values[2] = { Int32GetDatum(setting_retention),
+						Int32GetDatum(OWN_TABLE_PARTITIONS) };
+	int	  count;
+
+	statement_run(&select, values, NULL, SPI_OK_SELECT, OWN_TABLE_PARTITIONS);
+	count = SPI_processed;
+	for (int i = 0; i < count; i++)
+		partitions[i] = DatumGetInt32(result_datum(i, 1, NULL));
+	SPI_freetuptable(SPI_tuptable);
+	return count;
+}
+
+/* Goes on to another partition, which is empty. */
+static void
+write_partition(int partition)
+{
+	static Statement update = {
+		"UPDATE featul_integrations.rotation SET slot = $1, started_at = now(),"
+		" ended[slot + 1] = now()",
+		1,
+		{ INT2OID }
+	};
+	Datum values[1] = { Int16GetDatum(partition) };
+
+	statement_run(&update, values, NULL, SPI_OK_UPDATE, 0);
+}
+
+/*
+ * See table_rotation.h.  Of ten partitions one is written and one is being emptied when
+ * it is its turn, so that eight periods pass before something is removed.  One that
+ * something pending still needs, or that somebody reads, is left alone, and the next
+ * oldest is taken: that may have to wait for its time, but for nothing else.
  */
 TimestampTz
 rotation_advance(void)
 {
-	static Statement current = {
-		"SELECT slot, started_at FROM featul_integrations.rotation"
-	};
-	static Statement next = {
-		"UPDATE featul_integrations.rotation SET slot = $1, started_at = now()",
-		1,
-		{ INT2OID }
-	};
 	int64 period =
 		Max((int64) setting_retention * 1000 / (OWN_TABLE_PARTITIONS - 2), 1000);
 	TimestampTz now = GetCurrentTimestamp();
-	TimestampTz due;
-	int			partition;
-	Datum		values[1];
-
-	statement_run(&current, NULL, NULL, SPI_OK_SELECT, 1);
-	if (SPI_processed != 1)
-		elog(ERROR, "featul_integrations.rotation has no row");
-	partition = DatumGetInt16(result_datum(0, 1, NULL));
-	due = TimestampTzPlusMilliseconds(DatumGetTimestampTz(result_datum(0, 2, NULL)),
-									  period);
-	SPI_freetuptable(SPI_tuptable);
+	Rotation	rotation = read_rotation();
+	TimestampTz due = TimestampTzPlusMilliseconds(Min(rotation.started_at, now), period);
+	int			expired[OWN_TABLE_PARTITIONS];
+	int			count;
 
 	if (due > now)
 		return anything_kept() ? due : 0;
-	partition = (partition + 1) % OWN_TABLE_PARTITIONS;
-	if (!empty_partition(partition))
-		return TimestampTzPlusMilliseconds(now, Min(period, 60000));
-	values[0] = Int16GetDatum(partition);
-	statement_run(&next, values, NULL, SPI_OK_UPDATE, 0);
-	return anything_kept() ? TimestampTzPlusMilliseconds(now, period) : 0;
+	count = expired_partitions(expired);
+	for (int i = 0; i < count; i++)
+	{
+		if (!empty_partition(expired[i]))
+			continue;
+		write_partition(expired[i]);
+		return anything_kept() ? TimestampTzPlusMilliseconds(now, period) : 0;
+	}
+	return TimestampTzPlusMilliseconds(now, Min(period, 60000));
 }

@@ -9,8 +9,7 @@
 
 /*
  * Rotates the append-only tables if it is time.  Returns when to call it
- * again; 0 while they are empty.  Between table_begin() and table_commit(); may
- * raise an error for a lock that is not to be had at once.
+ * again; 0 while they are empty.  Between table_begin() and table_commit().
  */
 extern TimestampTz rotation_advance(void);
 

@@ -61,8 +61,45 @@ typedef struct Worker
 	Dispatch	 *dispatch;
 	HttpClient	 *http;
 	WaitEventSet *wait_events;
-	Moment		  rotate_at; /* 0: when something has come in */
+	Moment		  rotate_at;	/* 0: when something has come in */
+	char		  problem[512]; /* that was said about the settings; "" */
 } Worker;
+
+/* ------------------------------------------------------------------------
+ * Settings
+ * ------------------------------------------------------------------------ */
+
+/*
+ * Looks for what is wrong with the settings, after they have been read: then
+ * deliveries wait.  Said once, and again if it changes.
+ */
+static void
+check_settings(Worker *worker)
+{
+	const char *name = settings_misunderstood();
+	const char *problem = http_problem(worker->http);
+	char		now[sizeof(worker->problem)] = "";
+
+	if (name)
+		snprintf(now, sizeof(now), "the value of %s could not be understood", name);
+	else if (problem)
+		strlcpy(now, problem, sizeof(now));
+	if (now[0] && strcmp(now, worker->problem) != 0)
+	{
+		stats_report_error(now);
+		ereport(WARNING,
+				(errcode(ERRCODE_CONFIG_FILE_ERROR),
+				 errmsg("featul_integrations worker: nothing is delivered: %s", now),
+				 errdetail("Deliveries wait; no attempt is used up."),
+				 name
+					 ? errhint("Correct the setting and reload.")
+					 : errhint("Install the system's CA certificates (Debian: "
+							   "ca-certificates) or correct featul_integrations.ca_file, "
+							   "and reload.")));
+	}
+	strlcpy(worker->problem, now, sizeof(worker->problem));
+	settings_hold_delivery(now[0] != '\0');
+}
 
 /* ------------------------------------------------------------------------
  * Rotation
@@ -294,7 +331,7 @@ next_due(const Worker *worker, Moment now)
 		due = Max(due, worker->recovery.not_before);
 	due = clock_earlier(
 		due, clock_of_timestamp(dispatch_due(worker->dispatch), now, TIMER_CHECK_MS));
-	if (setting_delivery && reader_naps(&worker->reader, now))
+	if (settings_may_deliver() && reader_naps(&worker->reader, now))
 		due = clock_earlier(due, worker->reader.nap_until);
 	if (http_has_result(worker->http) || ConfigReloadPending || InterruptPending)
 		due = MOMENT_PAST;
@@ -329,6 +366,8 @@ report_waiting(const Worker *worker, bool idle)
 
 	if (!setting_delivery)
 		strlcpy(activity, "delivery is off", sizeof(activity));
+	else if (!settings_may_deliver())
+		strlcpy(activity, "waiting for valid settings", sizeof(activity));
 	else if (requests > 0)
 		snprintf(activity, sizeof(activity), "%d requests in flight", requests);
 	else
@@ -347,6 +386,7 @@ reload(Worker *worker)
 	ConfigReloadPending = false;
 	ProcessConfigFile(PGC_SIGHUP);
 	http_reconfigure(worker->http);
+	check_settings(worker);
 	dispatch_configure(worker->dispatch);
 	stats_report_config_loaded();
 	worker->rotate_at = 0;
@@ -421,6 +461,7 @@ start_over(Worker *worker)
 	worker->dispatch = NULL;
 	worker->dispatch = dispatch_create(GetCurrentTimestamp());
 	worker->http = http_create();
+	check_settings(worker);
 	worker->wait_events = compat_create_wait_event_set(3);
 	AddWaitEventToSet(worker->wait_events, WL_LATCH_SET, PGINVALID_SOCKET, MyLatch, NULL);
 	AddWaitEventToSet(worker->wait_events, WL_EXIT_ON_PM_DEATH, PGINVALID_SOCKET, NULL,

@@ -68,10 +68,17 @@ http_global_init(void)
 static void
 take_settings(HttpClient *client)
 {
+	const char *misunderstood = settings_misunderstood_route();
+
 	client->problem[0] = '\0';
 	client->context.configuration++;
-	client->context.trust =
-		tls_load_trust(setting_ca_file, client->problem, sizeof(client->problem));
+	client->context.trust = NULL;
+	if (misunderstood)
+		snprintf(client->problem, sizeof(client->problem),
+				 "the value of %s could not be understood", misunderstood);
+	else
+		client->context.trust =
+			tls_load_trust(setting_ca_file, client->problem, sizeof(client->problem));
 }
 
 /* See http.h. */
@@ -91,6 +98,7 @@ http_create(void)
 		ereport(ERROR, (errcode(ERRCODE_OUT_OF_MEMORY),
 						errmsg("could not create an HTTP client: %m")));
 	}
+	client->context.connections = pools_connections(client->context.pools);
 	dlist_init(&client->running);
 	dlist_init(&client->finished);
 	dlist_init(&client->taken);
@@ -313,7 +321,7 @@ http_has_result(HttpClient *client)
 int
 http_connections(HttpClient *client)
 {
-	return pools_connections(client->context.pools);
+	return client->context.connections->count;
 }
 
 /* Waits until the network, the timer or an interrupt has something for us. */

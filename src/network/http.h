@@ -62,7 +62,8 @@ extern void http_reconfigure(HttpClient *client);
 
 /*
  * Why nothing may be dialled, as a sentence that lives until the next
- * http_reconfigure(): the CA certificates cannot be had.  NULL if all is well.
+ * http_reconfigure(): the CA certificates cannot be had, or a setting could not be
+ * understood.  NULL if all is well.
  * Requests that are started all the same fail with it.
  */
 extern const char *http_problem(HttpClient *client);

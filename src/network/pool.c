@@ -1,30 +1,19 @@
 /*
  * pool.c
- *		Connections: which are open, what comes in on them, which are trusted.
+ *		Which requests share connections, and for how long.
  *
- * Knows connections and when they are read, not what is said on them.  A
- * connection may bring in so much for each request that goes on on it and no
- * more: OpenSSL tells of each record, and beyond that the socket is shut down.
- * Together with a small receive buffer that bounds what any peer can make
- * libcurl read, whatever the protocol on top.
+ * Also where libcurl is moved along: by epoll's events and by its timers, a moment
+ * at a time and under the guard.
  */
 #include "postgres.h"
 
-#include <arpa/inet.h>
-#include <netinet/in.h>
 #include <sys/epoll.h>
 #include <unistd.h>
 
 #include "network/guard.h"
 #include "network/pool.h"
 
-/* Bytes that a request may bring in, whatever they are (docs/delivery.md). */
-#define MAX_WIRE_BYTES (256 * 1024)
-
-/* The kernel keeps no more than that for us to read after a cut (bytes; it doubles it). */
-#define RECEIVE_BUFFER 65536
-
-/* How long a pool takes requests: DNS and certificates change (docs/delivery.md). */
+/* How long a pool takes requests: DNS and certificates change (docs/reliability.md). */
 #define MAX_POOL_AGE INT64CONST(300000000)
 
 /* Connections kept open for reuse in a pool, over all hosts. */
@@ -49,11 +38,10 @@ struct Pool
 
 struct Pools
 {
-	int		   epoll;
-	uint32	   last_number;
-	int		   n_open;
-	dlist_head pools;
-	dlist_head connections;
+	int			epoll;
+	uint32		last_number;
+	dlist_head	pools;
+	Connections connections;
 
 	/* taken from epoll: those from next_event on are left for the next turn */
 	struct epoll_event events[EPOLL_BATCH];
@@ -77,190 +65,6 @@ void
 network_restore_signals(const sigset_t *saved)
 {
 	pthread_sigmask(SIG_SETMASK, saved, NULL);
-}
-
-/* ------------------------------------------------------------------------
- * Connections
- * ------------------------------------------------------------------------ */
-
-/* Makes libcurl find a connection at its end.  Safe on one that is closed. */
-static void
-cut(Connection *connection)
-{
-	if (connection->fd >= 0)
-		(void) shutdown(connection->fd, SHUT_RDWR);
-}
-
-/* TlsPeer.on_record: counts, and cuts what brings in too much. */
-static void
-on_record(TlsPeer *peer, size_t bytes)
-{
-	Connection *connection = (Connection *) peer;
-
-	guard_watch(connection->fd);
-	connection->received += bytes;
-	if (connection->received > (size_t) MAX_WIRE_BYTES * Max(connection->n_requests, 1))
-	{
-		connection->overflowed = true;
-		cut(connection);
-	}
-}
-
-/* Notes where an address leads to, as libcurl will name it later. */
-static void
-note_peer(Connection *connection, const struct sockaddr *address)
-{
-	const struct sockaddr_in  *v4 = (const struct sockaddr_in *) address;
-	const struct sockaddr_in6 *v6 = (const struct sockaddr_in6 *) address;
-	const void				  *bytes =
-		   address->sa_family == AF_INET6 ? (const void *) &v6->sin6_addr : &v4->sin_addr;
-
-	connection->peer_port =
-		ntohs(address->sa_family == AF_INET6 ? v6->sin6_port : v4->sin_port);
-	if (inet_ntop(address->sa_family, bytes, connection->peer_address,
-				  sizeof(connection->peer_address)) == NULL)
-		connection->peer_address[0] = '\0';
-}
-
-/* See pool.h. */
-Connection *
-connection_open(Pools *pools, const struct curl_sockaddr *address, const char *host,
-				void *opener)
-{
-	Connection *connection = calloc(1, sizeof(Connection));
-	int			buffer = RECEIVE_BUFFER;
-
-	if (connection == NULL || (connection->host = strdup(host)) == NULL)
-	{
-		free(connection);
-		return NULL;
-	}
-	connection->fd =
-		socket(address->family, address->socktype | SOCK_CLOEXEC, address->protocol);
-	if (connection->fd < 0)
-	{
-		free(connection->host);
-		free(connection);
-		return NULL;
-	}
-	(void) setsockopt(connection->fd, SOL_SOCKET, SO_RCVBUF, &buffer, sizeof(buffer));
-	connection->tls.on_record = on_record;
-	connection->pools = pools;
-	connection->opener = opener;
-	note_peer(connection, &address->addr);
-	dlist_push_head(&pools->connections, &connection->node);
-	pools->n_open++;
-	return connection;
-}
-
-/*
- * See pool.h.  Of a host with several addresses libcurl may have tried some at the
- * same time; it has closed those by now that it does not want.
- */
-Connection *
-connection_opened_by(Pools *pools, void *opener)
-{
-	struct sockaddr_storage address;
-	dlist_iter				iter;
-
-	dlist_foreach (iter, &pools->connections)
-	{
-		Connection *connection = dlist_container(Connection, node, iter.cur);
-		socklen_t	length = sizeof(address);
-
-		if (connection->opener != opener ||
-			getpeername(connection->fd, (struct sockaddr *) &address, &length) != 0)
-			continue;
-		connection->opener = NULL;
-		return connection;
-	}
-	return NULL;
-}
-
-/* Frees a connection if nothing refers to it any more. */
-static void
-connection_free_if_over(Connection *connection)
-{
-	if (connection->fd >= 0 || connection->n_requests > 0)
-		return;
-	free(connection->host);
-	free(connection);
-}
-
-/* See pool.h. */
-int
-connection_on_close(void *pools_pointer, curl_socket_t fd)
-{
-	Pools			  *pools = pools_pointer;
-	dlist_mutable_iter iter;
-
-	guard_forget(fd);
-	dlist_foreach_modify (iter, &pools->connections)
-	{
-		Connection *connection = dlist_container(Connection, node, iter.cur);
-
-		if (connection->fd != fd)
-			continue;
-		dlist_delete(&connection->node);
-		connection->fd = -1;
-		pools->n_open--;
-		connection_free_if_over(connection);
-		break;
-	}
-	return close(fd);
-}
-
-/* The local port of a connected socket; 0 if it is none. */
-static int
-local_port_of(int fd)
-{
-	struct sockaddr_storage address;
-	socklen_t				length = sizeof(address);
-
-	if (getsockname(fd, (struct sockaddr *) &address, &length) != 0)
-		return 0;
-	return ntohs(address.ss_family == AF_INET6
-					 ? ((struct sockaddr_in6 *) &address)->sin6_port
-					 : ((struct sockaddr_in *) &address)->sin_port);
-}
-
-/* See pool.h.  What is used often stays in front. */
-Connection *
-connection_find(Pools *pools, const char *peer_address, int peer_port, int local_port)
-{
-	dlist_iter iter;
-
-	dlist_foreach (iter, &pools->connections)
-	{
-		Connection *connection = dlist_container(Connection, node, iter.cur);
-
-		if (connection->local_port == 0)
-			connection->local_port = local_port_of(connection->fd);
-		if (connection->local_port != local_port || connection->peer_port != peer_port ||
-			strcmp(connection->peer_address, peer_address) != 0)
-			continue;
-		dlist_move_head(&pools->connections, &connection->node);
-		return connection;
-	}
-	return NULL;
-}
-
-/* See pool.h. */
-void
-connection_use(Connection *connection)
-{
-	connection->n_requests++;
-	connection->received = 0;
-}
-
-/* See pool.h. */
-void
-connection_leave(Connection *connection)
-{
-	Assert(connection->n_requests > 0);
-	connection->n_requests--;
-	connection->received = 0;
-	connection_free_if_over(connection);
 }
 
 /* ------------------------------------------------------------------------
@@ -421,21 +225,10 @@ pools_retire(Pools *pools)
 void
 pool_distrust(Pool *pool, const char *host)
 {
-	dlist_iter iter;
-
 	if (pool->host)
-	{
 		pool->retired = true;
-		return;
-	}
-	dlist_foreach (iter, &pool->owner->connections)
-	{
-		Connection *connection = dlist_container(Connection, node, iter.cur);
-
-		if (connection->has_answered && connection->n_requests == 0 &&
-			strcmp(connection->host, host) == 0)
-			cut(connection);
-	}
+	else
+		connections_cut_idle(&pool->owner->connections, host);
 }
 
 /* ------------------------------------------------------------------------
@@ -454,7 +247,7 @@ pools_create(void)
 		return NULL;
 	}
 	dlist_init(&pools->pools);
-	dlist_init(&pools->connections);
+	dlist_init(&pools->connections.list);
 	return pools;
 }
 
@@ -464,7 +257,7 @@ pools_destroy(Pools *pools)
 {
 	pools_retire(pools);
 	sweep(pools);
-	Assert(dlist_is_empty(&pools->pools) && pools->n_open == 0);
+	Assert(dlist_is_empty(&pools->pools) && pools->connections.count == 0);
 	close(pools->epoll);
 	free(pools);
 }
@@ -477,10 +270,10 @@ pools_descriptor(Pools *pools)
 }
 
 /* See pool.h. */
-int
+Connections *
 pools_connections(Pools *pools)
 {
-	return pools->n_open;
+	return &pools->connections;
 }
 
 /* See pool.h. */
@@ -563,22 +356,6 @@ take_finished(Pool *pool, PoolDone done, void *argument)
 	}
 }
 
-/* The guard has cut these sockets: the connections say so. */
-static void
-note_cuts(Pools *pools, const int *cuts, int n_cuts)
-{
-	dlist_iter iter;
-
-	dlist_foreach (iter, &pools->connections)
-	{
-		Connection *connection = dlist_container(Connection, node, iter.cur);
-
-		for (int i = 0; i < n_cuts; i++)
-			if (connection->fd == cuts[i])
-				connection->was_busy = true;
-	}
-}
-
 /*
  * Passes on what epoll has.  That ends after a moment, whatever is left: first the
  * events already taken, then epoll's in their order, so that each has its turn.
@@ -612,7 +389,7 @@ pools_work(Pools *pools, PoolDone done, void *argument)
 	guard_raise();
 	take_events(pools);
 	take_timers(pools);
-	note_cuts(pools, cuts, guard_lower(cuts));
+	connections_note_cuts(&pools->connections, cuts, guard_lower(cuts));
 	dlist_foreach_modify (iter, &pools->pools)
 		take_finished(dlist_container(Pool, node, iter.cur), done, argument);
 	sweep(pools);

@@ -11,7 +11,7 @@
 
 /*
  * A body, as it was sent and decompressed; then the status decides
- * (docs/delivery.md).  Headers and trailers (ours).
+ * (docs/reliability.md).  Headers and trailers (ours).
  */
 #define MAX_BODY_BYTES 65536
 #define MAX_HEADER_BYTES 65536

@@ -50,8 +50,8 @@ on_open_socket(void *transfer_pointer, curlsocktype purpose,
 		transfer->n_refused++;
 		return CURL_SOCKET_BAD;
 	}
-	connection =
-		connection_open(transfer->context->pools, address, transfer->host, transfer);
+	connection = connection_open(transfer->context->connections, address, transfer->host,
+								 transfer);
 	if (connection == NULL)
 		return CURL_SOCKET_BAD;
 	transfer->n_opened++;
@@ -63,7 +63,8 @@ static CURLcode
 on_ssl_context(CURL *easy, void *ssl_context, void *transfer_pointer)
 {
 	Transfer   *transfer = transfer_pointer;
-	Connection *connection = connection_opened_by(transfer->context->pools, transfer);
+	Connection *connection =
+		connection_opened_by(transfer->context->connections, transfer);
 
 	if (connection)
 		use_connection(transfer, connection);
@@ -79,8 +80,8 @@ on_connected(void *transfer_pointer, char *address, char *local, int port, int l
 {
 	Transfer *transfer = transfer_pointer;
 
-	use_connection(transfer,
-				   connection_find(transfer->context->pools, address, port, local_port));
+	use_connection(transfer, connection_find(transfer->context->connections, address,
+											 port, local_port));
 	return CURL_PREREQFUNC_OK;
 }
 
@@ -156,7 +157,7 @@ set_callbacks(Transfer *transfer)
 	curl_easy_setopt(easy, CURLOPT_OPENSOCKETFUNCTION, on_open_socket);
 	curl_easy_setopt(easy, CURLOPT_OPENSOCKETDATA, transfer);
 	curl_easy_setopt(easy, CURLOPT_CLOSESOCKETFUNCTION, connection_on_close);
-	curl_easy_setopt(easy, CURLOPT_CLOSESOCKETDATA, transfer->context->pools);
+	curl_easy_setopt(easy, CURLOPT_CLOSESOCKETDATA, transfer->context->connections);
 	curl_easy_setopt(easy, CURLOPT_SSL_CTX_FUNCTION, on_ssl_context);
 	curl_easy_setopt(easy, CURLOPT_SSL_CTX_DATA, transfer);
 	curl_easy_setopt(easy, CURLOPT_PREREQFUNCTION, on_connected);

@@ -17,9 +17,10 @@
 /* What the requests of a client have in common. */
 typedef struct TransferContext
 {
-	Pools	 *pools;
-	TlsTrust *trust;		 /* NULL: nothing may be dialled */
-	uint64	  configuration; /* counts changes of the settings */
+	Pools		*pools;
+	Connections *connections;	/* of the pools */
+	TlsTrust	*trust;			/* NULL: nothing may be dialled */
+	uint64		 configuration; /* counts changes of the settings */
 } TransferContext;
 
 typedef struct Transfer

@@ -11,10 +11,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from lab import TREE, BenchError, Lab
-from parts import capture, delivery, growth, idle, independence, latency, peers
+from parts import capture, delivery, growth, idle, independence, latency, node, peers
 from stats import HEADINGS, Row
 
-PARTS = {part.NAME: part for part in (capture, delivery, peers, latency, independence, growth, idle)}
+PARTS = {part.NAME: part for part in (capture, delivery, peers, latency, node, independence, growth, idle)}
 
 
 @dataclass
@@ -31,6 +31,8 @@ class Scale:
     peer_rounds: int = 3
     latency_rounds: int = 3
     latency_seconds: int = 20
+    node_rounds: int = 5
+    node_transactions: int = 20_000
     independence_rounds: int = 5
     dead: int = 1_000_000
     silent: int = 100_000
@@ -46,7 +48,8 @@ class Scale:
 
 QUICK = Scale(
     capture_rounds=3, compared_rounds=2, capture_seconds=1, bulk_rounds=3, deliveries=3_000, delivery_rounds=2,
-    peer_deliveries=1_000, peer_rounds=1, latency_rounds=1, latency_seconds=3, independence_rounds=1,
+    peer_deliveries=1_000, peer_rounds=1, latency_rounds=1, latency_seconds=3, node_rounds=2,
+    node_transactions=2_000, independence_rounds=1,
     dead=20_000, silent=2_000, silent_cycles=1, tenants=500, open_seconds=3, idle_settle=1, idle_seconds=5,
     growth_rounds=1, sizes=(1_000, 5_000), worker_counts=(1, 2),
 )

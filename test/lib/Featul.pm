@@ -127,8 +127,23 @@ sub set_up_database
 	my ($self, $dbname) = @_;
 
 	$self->node->safe_psql($dbname, 'CREATE EXTENSION featul_integrations');
-	$self->node->safe_psql($dbname, slurp_file("$test_dir/featul.sql"));
-	$self->node->safe_psql($dbname, <<'END');
+	$self->create_application($self->node, $dbname);
+	$self->node->safe_psql($dbname, 'SELECT integration_attach()');
+	return;
+}
+
+=head2 Featul->create_application($node, $dbname)
+
+featul's tables and the data alone, in any cluster.
+
+=cut
+
+sub create_application
+{
+	my ($class, $node, $dbname) = @_;
+
+	$node->safe_psql($dbname, slurp_file("$test_dir/featul.sql"));
+	$node->safe_psql($dbname, <<'END');
 INSERT INTO "user" (id, name, email, email_verified)
 	SELECT u, initcap(u), u || '@example.com', true FROM unnest('{olivia,adam,mina,vera,sam}'::text[]) u;
 INSERT INTO workspace (id, name, slug, plan, owner_id, domain)
@@ -137,7 +152,6 @@ INSERT INTO workspace_member (id, workspace_id, user_id, role)
 	SELECT gen_random_uuid(), 'acme', u, r
 	FROM (VALUES ('adam', 'admin'), ('mina', 'member'), ('vera', 'viewer')) v (u, r);
 INSERT INTO board (id, workspace_id, name, slug, created_by) VALUES ('ideas', 'acme', 'Ideas', 'ideas', 'olivia');
-SELECT integration_attach();
 END
 	return;
 }
@@ -484,6 +498,41 @@ sub start_receiver
 		'the receiver');
 	$self->{ports} = $json->decode(slurp_file($ports));
 	return;
+}
+
+=head2 $featul->start_hostile, ->hostile($behaviour, $event)
+
+Starts test/hostile.py and returns its ports by behaviour; what it noted of one since then, as
+hashes.  It ends with the test.
+
+=cut
+
+sub start_hostile
+{
+	my ($self) = @_;
+	my $ports = "$self->{dir}/hostile.json";
+	my $pid = fork // die "fork: $!";
+
+	if (!$pid)
+	{
+		open(STDOUT, '>&', \*STDERR);
+		exec('python3', "$test_dir/hostile.py", $self->{dir}) or POSIX::_exit(127);
+	}
+	wait_for(
+		sub {
+			die 'the hostile peer does not start' if waitpid($pid, WNOHANG) != 0;
+			-e $ports;
+		},
+		'the hostile peer');
+	return $json->decode(slurp_file($ports));
+}
+
+sub hostile
+{
+	my ($self, $behaviour, $event) = @_;
+	my @notes = map { $json->decode($_) } split /\n/, slurp_file("$self->{dir}/hostile.jsonl");
+
+	return grep { $_->{behaviour} eq $behaviour && $_->{event} eq $event } @notes;
 }
 
 sub stop_receiver

@@ -31,18 +31,23 @@ use Time::HiRes qw(usleep);
 # Posts that are changed over and over, so that order shows.
 our $hot_posts = 12;
 
-=head2 Load->new($featul)
+=head2 Load->new($featul, $application)
 
-Creates the table of the truth and the posts that are changed over and over.
+Creates the table of the truth and the posts that are changed over and over, in the
+application's database: another cluster than $featul's, if it is given.
 
 =cut
 
 sub new
 {
-	my ($class, $featul) = @_;
-	my $self = bless { featul => $featul, dir => PostgreSQL::Test::Utils::tempdir('load') }, $class;
+	my ($class, $featul, $application) = @_;
+	my $self = bless {
+		featul => $featul,
+		application => $application // $featul->node,
+		dir => PostgreSQL::Test::Utils::tempdir('load')
+	}, $class;
 
-	$featul->sql(<<"END");
+	$self->{application}->safe_psql($featul->{dbname}, <<"END");
 CREATE TABLE load_history (n bigserial PRIMARY KEY, post_id text, event text, status text);
 CREATE SEQUENCE load_step;
 WITH hot AS (
@@ -101,7 +106,7 @@ Runs until stop(), connecting again whenever the server is back.
 sub start
 {
 	my ($self, %options) = @_;
-	my $node = $self->{featul}->node;
+	my $node = $self->{application};
 	my $rate = $options{rate} // 100;
 	my $clients = $options{clients} // 3;
 	my @pgbench = (
@@ -160,7 +165,8 @@ sub books
 	# key of a change -> the key of the one before it, of the same post
 	my $n = 0;
 	foreach (split /\n/,
-		$featul->sql(q(SELECT concat_ws('|', post_id, event, status) FROM load_history ORDER BY n)))
+		$self->{application}->safe_psql($featul->{dbname},
+			q(SELECT concat_ws('|', post_id, event, status) FROM load_history ORDER BY n)))
 	{
 		my ($post) = split /\|/;
 		$place{$_} = $last{$post} // '';

@@ -85,7 +85,7 @@ $featul->script({ 'hook.example.com/' => [
 	{ status => 200, rude => 'reset' } ] });
 is(failure('webhook'), "$failed / HTTP 500: " . 'x' x 150 . "\xc3\xbc" x 50, '500: the body up to 200 characters');
 is(failure('webhook'), "$failed / HTTP 404", '404 without a body');
-is(failure('webhook'), "$failed / HTTP 302: moved", 'redirects are not followed');
+is(failure('webhook'), "$failed / HTTP 302: redirects are not followed", 'redirects are not followed');
 is(failure('webhook'), "$failed / HTTP 410: gone", 'gone');
 like(failure('webhook'), qr{^$failed / the connection}, 'reset');
 is(scalar($featul->requests(host => 'other.example.com')), 0, 'nobody was sent elsewhere');

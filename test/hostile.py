@@ -1,0 +1,489 @@
+#!/usr/bin/env python3
+"""A TLS peer that misbehaves: point anything at it that sends HTTPS requests.
+
+    hostile.py DIRECTORY
+
+DIRECTORY/certs has the certificates that test/certificates makes.  Each behaviour (see
+HTTP1, HTTP2 and TLS below) listens on a port of its own on 127.0.0.1; once all of them do,
+DIRECTORY/hostile.json has {"NAME": PORT}.  For the worker one leads a host there:
+
+    featul_integrations.connect_to = 'bad.example.com:443:127.0.0.1:PORT'
+
+What arrives is appended to DIRECTORY/hostile.jsonl, one object a line: behaviour,
+connection (numbers of that behaviour, from 1), and event: "open", "request" or "closed".
+
+Names in HTTP2 speak HTTP/2 alone, and want a client that offers it.
+Needs the Python standard library and the openssl program.  It ends with its parent.
+"""
+
+import argparse
+import json
+import os
+import signal
+import socket
+import ssl
+import struct
+import subprocess
+import sys
+import threading
+import time
+
+PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
+
+# Frames of RFC 9113, section 6
+DATA, HEADERS, PRIORITY, RST_STREAM, SETTINGS, PING, GOAWAY, WINDOW_UPDATE, CONTINUATION = (
+    0, 1, 2, 3, 4, 6, 7, 8, 9)
+ACK = END_STREAM = 1
+END_HEADERS = 4
+STATUS_200 = b"\x88"            # RFC 7541, appendix A: index 8
+REFUSED = 7                     # RFC 9113, section 7: REFUSED_STREAM
+
+
+class Closed(Exception):
+    """The client has gone."""
+
+
+class Connection:
+    """One accepted socket, after the handshake."""
+
+    def __init__(self, peer, behaviour, number, sock):
+        self.peer = peer
+        self.behaviour = behaviour
+        self.number = number
+        self.socket = sock
+        self.buffer = b""
+        self.requests = 0
+
+    def note(self, event):
+        self.peer.note(self.behaviour, self.number, event)
+
+    def send(self, data):
+        self.socket.sendall(data)
+
+    def flood(self, data):
+        """The same for ever."""
+        while True:
+            self.socket.sendall(data)
+
+    def read(self, length):
+        while len(self.buffer) < length:
+            data = self.socket.recv(65536)
+            if not data:
+                raise Closed
+            self.buffer += data
+        data, self.buffer = self.buffer[:length], self.buffer[length:]
+        return data
+
+    def read_to(self, end):
+        while end not in self.buffer:
+            data = self.socket.recv(65536)
+            if not data:
+                raise Closed
+            self.buffer += data
+        return self.read(self.buffer.index(end) + len(end))
+
+    def silence(self):
+        """Says nothing until the client gives up."""
+        while self.socket.recv(65536):
+            pass
+        raise Closed
+
+
+# -- HTTP/1.1 ---------------------------------------------------------------------------
+
+OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
+CHUNKED = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
+
+
+class Http1(Connection):
+    def request(self):
+        """Reads one to its end."""
+        head = self.read_to(b"\r\n\r\n").lower()
+        length = head.partition(b"content-length:")[2].split(b"\r\n")[0]
+        self.read(int(length or 0))
+        self.requests += 1
+        self.note("request")
+
+
+def empty_gzip():
+    """What a gzip stream is made of that never gets anywhere: empty stored blocks."""
+    head = b"\x1f\x8b\x08\x00\x00\x00\x00\x00\x00\x03"
+    return head, b"\x00\x00\x00\xff\xff" * 1000
+
+
+def gzip_nothing(c):
+    c.request()
+    head, blocks = empty_gzip()
+    c.send(b"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\n\r\n" + head)
+    c.flood(blocks)
+
+
+def after_headers(start, more):
+    """Answers with a start, then with more of the same for ever."""
+    def behave(c):
+        c.request()
+        c.send(start)
+        c.flood(more)
+    return behave
+
+
+def closes_kept_alive(c):
+    """Keeps connections alive for one request, and closes them when the next comes."""
+    c.request()
+    c.send(OK)
+    c.request()
+
+
+def closes_at_once(c):
+    c.request()
+
+
+def closes_each(c):
+    c.request()
+    c.send(OK.replace(b"\r\n\r\n", b"\r\nConnection: close\r\n\r\n"))
+
+
+def goes_silent(c):
+    """Answers the first request on each connection, and then never again."""
+    c.request()
+    c.send(OK)
+    c.request()
+    c.silence()
+
+
+def first_goes_silent(c):
+    """Of the first ten connections each answers once only; later ones do always."""
+    c.request()
+    c.send(OK)
+    c.request()
+    if c.number <= 10:
+        c.silence()
+    while True:
+        c.send(OK)
+        c.request()
+
+
+def friendly(c):
+    while True:
+        c.request()
+        c.send(OK)
+
+
+HTTP1 = {
+    "h1_chunk_extension": after_headers(CHUNKED + b"2;", b"x" * 16384),
+    "h1_tiny_chunks": after_headers(CHUNKED, b"1;%s\r\nx\r\n" % (b"e" * 500) * 100),
+    "h1_trailers": after_headers(CHUNKED + b"0\r\n", b"X-More: yes\r\n" * 1000),
+    "h1_interim": after_headers(b"", b"HTTP/1.1 100 Continue\r\n\r\n" * 1000),
+    "h1_header_line": after_headers(b"HTTP/1.1 200 OK\r\nX: ", b"x" * 16384),
+    "h1_blank_lines": after_headers(b"", b"\r\n" * 8192),
+    "h1_gzip_nothing": gzip_nothing,
+    "h1_closes_kept_alive": closes_kept_alive,
+    "h1_closes_at_once": closes_at_once,
+    "h1_closes_each": closes_each,
+    "h1_goes_silent": goes_silent,
+    "h1_first_goes_silent": first_goes_silent,
+    "friendly": friendly,
+}
+
+
+# -- HTTP/2 -----------------------------------------------------------------------------
+
+def frame(kind, flags, stream, payload=b""):
+    return struct.pack(">I", len(payload))[1:] + struct.pack(">BBI", kind, flags, stream) + payload
+
+
+class Http2(Connection):
+    def start(self):
+        if self.read(24) != PREFACE:
+            raise Closed
+        self.send(frame(SETTINGS, 0, 0))
+
+    def request(self):
+        """Reads one to its end; its stream."""
+        while True:
+            length, kind, flags, stream = struct.unpack(">IBBI", b"\0" + self.read(9))
+            self.read(length)
+            if kind == SETTINGS and not flags & ACK:
+                self.send(frame(SETTINGS, ACK, 0))
+            elif kind in (HEADERS, DATA) and flags & END_STREAM:
+                self.requests += 1
+                self.note("request")
+                return stream
+
+    def answer(self, stream):
+        self.send(frame(HEADERS, END_HEADERS | END_STREAM, stream, STATUS_200))
+
+    def goaway(self, last, error=0):
+        self.send(frame(GOAWAY, 0, 0, struct.pack(">II", last, error)))
+
+
+def h2_flood(make):
+    """Never answers, but never stops sending such frames either."""
+    def behave(c):
+        stream = c.request()
+        c.flood(make(stream) * 500)
+    return behave
+
+
+def h2_friendly(c):
+    while True:
+        c.answer(c.request())
+
+
+def h2_goes_silent(c):
+    """The first connection answers one request and no other; later ones do all."""
+    c.answer(c.request())
+    while True:
+        stream = c.request()
+        if c.number > 1:
+            c.answer(stream)
+
+
+def h2_goaway_each_third(c):
+    """As a proxy with `keepalive_requests 3`: the third is the last one processed."""
+    stream = 0
+    for _ in range(3):
+        stream = c.request()
+        c.answer(stream)
+    c.goaway(stream)
+    while True:
+        c.request()
+
+
+def h2_goaway_unprocessed(c):
+    """The first connection processes one request; others only as many as come."""
+    c.answer(c.request())
+    if c.number == 1:
+        stream = c.request()
+        c.goaway(stream - 2)
+        return
+    h2_friendly(c)
+
+
+def h2_refuses(c):
+    """Of each connection the first request is processed, the second refused, and so on."""
+    while True:
+        stream = c.request()
+        if c.requests % 2 == 1 and c.number % 2 == 1:
+            c.answer(stream)
+        elif c.number % 2 == 1:
+            c.send(frame(RST_STREAM, 0, stream, struct.pack(">I", REFUSED)))
+        else:
+            c.answer(stream)
+
+
+def h2_refuses_all(c):
+    while True:
+        c.send(frame(RST_STREAM, 0, c.request(), struct.pack(">I", REFUSED)))
+
+
+HTTP2 = {
+    "h2_priority": h2_flood(lambda stream: frame(PRIORITY, 0, stream, b"\0\0\0\0\x0f")),
+    "h2_window_update": h2_flood(lambda stream: frame(WINDOW_UPDATE, 0, stream, b"\0\0\0\x01")),
+    "h2_empty_data": h2_flood(lambda stream: frame(DATA, 0, stream)),
+    "h2_unknown": h2_flood(lambda stream: frame(0xFA, 0, 0, b"x")),
+    "h2_ping": h2_flood(lambda stream: frame(PING, ACK, 0, b"12345678")),
+    "h2_settings": h2_flood(lambda stream: frame(SETTINGS, ACK, 0)),
+    "h2_friendly": h2_friendly,
+    "h2_goes_silent": h2_goes_silent,
+    "h2_goaway_each_third": h2_goaway_each_third,
+    "h2_goaway_unprocessed": h2_goaway_unprocessed,
+    "h2_refuses": h2_refuses,
+    "h2_refuses_all": h2_refuses_all,
+}
+
+
+# -- TLS --------------------------------------------------------------------------------
+
+def openssl(*words, **options):
+    return subprocess.run(["openssl", *map(str, words)], check=True, capture_output=True,
+                          **options).stdout
+
+
+class Certificates:
+    """Certificates that are well signed by the CA of DIRECTORY/certs, and yet too much."""
+
+    EXTENSIONS = ("subjectAltName = DNS:*.example.com,DNS:discord.com\n"
+                  "basicConstraints = critical, CA:false\n")
+
+    def __init__(self, directory):
+        self.certs = os.path.join(directory, "certs")
+        self.made = os.path.join(directory, "hostile")
+        os.makedirs(self.made, exist_ok=True)
+
+    def path(self, name):
+        return os.path.join(self.made, name)
+
+    def write(self, name, text):
+        with open(self.path(name), "w", encoding="ascii") as file:
+            file.write(text)
+        return self.path(name)
+
+    def issue(self, name, key_options, extensions, issuer=None, public_key=None):
+        """NAME.pem, by the CA or another issuer, of a new key NAME.key (or a public key)."""
+        by = issuer or os.path.join(self.certs, "ca")
+        openssl("req", "-new", "-newkey", *key_options, "-nodes", "-subj", f"/CN={name}",
+                "-keyout", self.path(f"{name}.key"), "-out", self.path(f"{name}.csr"))
+        openssl("x509", "-req", "-in", self.path(f"{name}.csr"), "-CA", f"{by}.pem",
+                "-CAkey", f"{by}.key", "-CAcreateserial", "-CAserial", self.path(f"{name}.srl"),
+                "-days", "30", "-extfile", self.write(f"{name}.cnf", extensions),
+                *(["-force_pubkey", public_key] if public_key else []),
+                "-out", self.path(f"{name}.pem"))
+        return self.path(name)
+
+    EC = ["ec", "-pkeyopt", "ec_paramgen_curve:P-256"]
+
+    def leaf(self, name, extensions=EXTENSIONS, issuer=None):
+        return self.issue(name, self.EC, extensions, issuer)
+
+    def chain(self, leaf, *others):
+        """A chain file of a leaf and whatever follows it; with the leaf's key."""
+        text = "".join(open(f"{path}.pem", encoding="ascii").read() for path in (leaf, *others))
+        return self.write(os.path.basename(leaf) + ".chain", text), f"{leaf}.key"
+
+    def long_chain(self):
+        """Fourteen intermediates, each issued by the one before."""
+        issuer, chain = None, []
+        for n in range(14):
+            issuer = self.issue(f"intermediate{n}", self.EC,
+                                "basicConstraints = critical, CA:true\n", issuer)
+            chain.insert(0, issuer)
+        return self.chain(self.leaf("long_chain", issuer=issuer), *chain)
+
+    def large_key(self):
+        """Sends along a certificate with an RSA key of 16,384 bits."""
+        # RFC 8017, A.1.1: SEQUENCE { modulus, exponent }; any odd number will do here
+        public = self.write("large.asn1", "asn1 = SEQUENCE:key\n[key]\nalgorithm = SEQUENCE:rsa\n"
+                            "bits = BITWRAP,SEQUENCE:numbers\n[rsa]\noid = OID:rsaEncryption\n"
+                            "none = NULL\n[numbers]\nn = INTEGER:0x" + "F" * 4096 +
+                            "\ne = INTEGER:0x10001\n")
+        openssl("asn1parse", "-genconf", public, "-noout", "-out", self.path("large.der"))
+        openssl("pkey", "-pubin", "-inform", "DER", "-in", self.path("large.der"),
+                "-pubout", "-out", self.path("large.pub"))
+        extra = self.issue("large_extra", self.EC, "basicConstraints = critical, CA:true\n",
+                           public_key=self.path("large.pub"))
+        return self.chain(self.leaf("large_key"), extra)
+
+    def many_names(self):
+        """100 KB of names, that of the host last."""
+        names = ",".join(f"DNS:{'n' * 40}{n}.example.org" for n in range(1600))
+        return self.chain(self.leaf("many_names", "basicConstraints = critical, CA:false\n"
+                                    f"subjectAltName = {names},DNS:*.example.com\n"))
+
+    def dhe_parameters(self):
+        """A modulus of 8,192 bits: what a client computes does not depend on which."""
+        # PKCS #3, section 9: SEQUENCE { prime, base }
+        config = self.write("dhe.asn1", "asn1 = SEQUENCE:numbers\n[numbers]\n"
+                            "p = INTEGER:0x" + "F" * 2048 + "\ng = INTEGER:2\n")
+        openssl("asn1parse", "-genconf", config, "-noout", "-out", self.path("dhe.der"))
+        with open(self.path("dhe.der"), "rb") as file:
+            text = ssl.DER_cert_to_PEM_cert(file.read())
+        return self.write("dhe.pem", text.replace("CERTIFICATE", "DH PARAMETERS"))
+
+
+def server_context(chain, key):
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(chain, key)
+    return context
+
+
+def dhe_context(certificates, base):
+    """TLS 1.2 with nothing but finite-field Diffie-Hellman, of 8,192 bits."""
+    context = server_context(f"{base}.pem", f"{base}.key")
+    context.maximum_version = ssl.TLSVersion.TLSv1_2
+    context.set_ciphers("kDHE:@SECLEVEL=0")
+    context.load_dh_params(certificates.dhe_parameters())
+    return context
+
+
+# name -> what makes its context
+TLS = {
+    "tls_dhe": lambda made, base: dhe_context(made, base),
+    "tls_long_chain": lambda made, base: server_context(*made.long_chain()),
+    "tls_large_key": lambda made, base: server_context(*made.large_key()),
+    "tls_many_names": lambda made, base: server_context(*made.many_names()),
+}
+
+
+# -- the peer ---------------------------------------------------------------------------
+
+class Peer:
+    def __init__(self, directory):
+        self.lock = threading.Lock()
+        self.log = os.open(os.path.join(directory, "hostile.jsonl"),
+                           os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
+
+    def note(self, behaviour, connection, event):
+        line = json.dumps({"behaviour": behaviour, "connection": connection, "event": event,
+                           "time": time.time()})
+        with self.lock:
+            os.write(self.log, line.encode() + b"\n")
+
+    def listen(self, name, context, make, behave):
+        listener = socket.create_server(("127.0.0.1", 0), backlog=1024)
+        threading.Thread(target=self.accept, args=(listener, name, context, make, behave),
+                         daemon=True).start()
+        return listener.getsockname()[1]
+
+    def accept(self, listener, name, context, make, behave):
+        number = 0
+        while True:
+            sock, _ = listener.accept()
+            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            number += 1
+            threading.Thread(target=self.serve, args=(sock, name, number, context, make, behave),
+                             daemon=True).start()
+
+    def serve(self, sock, name, number, context, make, behave):
+        try:
+            connection = make(self, name, number, context.wrap_socket(sock, server_side=True))
+        except OSError:
+            sock.close()
+            return
+        connection.note("open")
+        try:
+            if make is Http2:
+                connection.start()
+            behave(connection)
+        except (Closed, OSError):
+            pass
+        finally:
+            connection.note("closed")
+            try:
+                connection.socket.shutdown(socket.SHUT_RDWR)
+            except OSError:
+                pass
+            connection.socket.close()
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.split("\n", 1)[0])
+    parser.add_argument("directory")
+    directory = parser.parse_args().directory
+    parent = os.getppid()
+    signal.signal(signal.SIGTERM, lambda *_: os._exit(0))
+    signal.signal(signal.SIGINT, signal.SIG_IGN)    # who started it ends it
+
+    peer = Peer(directory)
+    base = os.path.join(directory, "certs", "server")
+    certificates = Certificates(directory)
+    ports = {}
+    for name, behave in HTTP1.items():
+        ports[name] = peer.listen(name, server_context(f"{base}.pem", f"{base}.key"), Http1, behave)
+    for name, behave in HTTP2.items():
+        context = server_context(f"{base}.pem", f"{base}.key")
+        context.set_alpn_protocols(["h2"])
+        ports[name] = peer.listen(name, context, Http2, behave)
+    for name, make_context in TLS.items():
+        ports[name] = peer.listen(name, make_context(certificates, base), Http1, friendly)
+
+    path = os.path.join(directory, "hostile.json")
+    with open(path + ".new", "w", encoding="utf-8") as file:
+        json.dump(ports, file)
+    os.rename(path + ".new", path)
+    while os.getppid() == parent:
+        time.sleep(0.2)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
