@@ -76,7 +76,7 @@ my @told = told();
 is(scalar(@told), 500, 'each is sent once in the end');
 
 # A change of one integration is the reading of one.
-$featul->sql(<<'END');
+$featul->sql(<<'SQL');
 INSERT INTO workspace (id, name, slug, domain, plan, owner_id)
 	SELECT 'w' || n, 'w', 'w' || n, 'w' || n || '.example.com', 'starter', 'olivia' FROM generate_series(1, 500) n;
 SET featul_integrations.user_id = 'olivia';
@@ -87,7 +87,7 @@ BEGIN
 	END LOOP;
 END
 $$;
-END
+SQL
 my $read = "SELECT sum(seq_tup_read + coalesce(idx_tup_fetch, 0)) FROM pg_stat_user_tables"
   . " WHERE schemaname = 'featul_integrations' AND relname = 'health'";
 sub idle
