@@ -17,25 +17,6 @@ use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
 use Test::More;
 
-my $docs = "$FindBin::RealBin/../../docs";
-
-# The code blocks of a page that have a name: "<!-- file: NAME -->" or "<!-- run: NAME -->"
-# on the line before.
-sub code_blocks
-{
-	my ($page) = @_;
-	my $text = slurp_file("$docs/$page");
-	my %blocks;
-
-	while ($text =~ /^ *<!-- (?:file|run): (\S+) -->\n( *)```\w+\n(.*?)^ *```$/msg)
-	{
-		my ($name, $indent, $code) = ($1, $2, $3);
-		$code =~ s/^\Q$indent\E//mg;
-		$blocks{$name} = $code;
-	}
-	return %blocks;
-}
-
 sub have
 {
 	my ($program) = @_;
@@ -43,7 +24,7 @@ sub have
 }
 
 my $dir = PostgreSQL::Test::Utils::tempdir('examples');
-my %file = (code_blocks('receivers.md'), code_blocks('application.md'));
+my %file = (Featul::code_blocks('receivers.md'), Featul::code_blocks('application.md'));
 append_to_file("$dir/$_", $file{$_}) foreach grep { /\./ } keys %file;
 
 my $featul = Featul->new;
@@ -120,15 +101,6 @@ SKIP:
 # With npm's packages: the official library, docs/application.md's TypeScript
 # ---------------------------------------------------------------------------
 
-sub install_packages
-{
-	local $ENV{HOME} = $dir;
-	copy("$Featul::test_dir/examples/$_", $dir) foreach qw(package.json package-lock.json);
-	return IPC::Run::run([ 'npm', 'ci', '--prefix', $dir, '--no-audit', '--no-fund', '--ignore-scripts',
-			'--fetch-retries=1', '--fetch-timeout=20000' ],
-		'>', \my $out, '2>&1');
-}
-
 # node MODULE-CODE: its output and, if it failed, the error
 sub run_node
 {
@@ -144,7 +116,10 @@ sub run_node
 SKIP:
 {
 	skip 'no node and npm here', 1 unless have('node') && have('npm');
-	skip 'npm has no packages for us', 1 unless install_packages();
+	my $packages = Featul::install_packages();
+	skip 'npm has no packages for us', 1 unless $packages;
+	symlink("$packages/node_modules", "$dir/node_modules") or die "node_modules: $!";
+	copy("$packages/package.json", $dir);
 
 	# the official library, before and after a rotation
 	sub verify_with_library
@@ -249,7 +224,7 @@ END
 # ---------------------------------------------------------------------------
 
 $featul->wait_until_settled;
-my %run = code_blocks('operators.md');
+my %run = Featul::code_blocks('operators.md');
 cmp_ok(scalar(keys %run), '>=', 10, 'the statements of operators.md');
 foreach my $name (sort keys %run)
 {
