@@ -60,6 +60,7 @@ INSERT INTO call (call) VALUES
 	('integration_rotate_secret(''acme'')'),
 	('left(integration_preview(''acme'', ''webhook'', ''integration.test''), 10)'),
 	('integration_deliveries(''acme'')'),
+	('integration_message(''acme'', 1)'),
 	('integration_redeliver(''acme'', 1)'),
 	('integration_recover(''acme'', ''discord'', ''2020-01-01Z'')'),
 	('integration_disconnect(''acme'', ''discord'')');

@@ -81,7 +81,7 @@ export interface Post {
   /**
    * The address of its image.
    */
-  image?: string | null
+  image: string | null
   /**
    * Present where content or title was cut, so that the whole body has at most 65,536 bytes.
    */

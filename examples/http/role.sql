@@ -7,6 +7,6 @@ COMMENT ON ROLE integrations_http IS 'The HTTP service of featul_integrations.';
 
 GRANT EXECUTE ON FUNCTION
     integration_list, integration_connect, integration_disconnect, integration_test,
-    integration_deliveries, integration_redeliver, integration_recover, integration_preview,
+    integration_deliveries, integration_message, integration_redeliver, integration_recover, integration_preview,
     integration_secret, integration_rotate_secret, integration_events
     TO integrations_http;

@@ -1,7 +1,7 @@
 /*
  * deliveries.c
- *		The delivery log for applications: integration_deliveries, _redeliver and
- *		_recover.
+ *		The delivery log for applications: integration_deliveries, _message,
+ *		_redeliver and _recover.
  *
  * A delivery that is pending has a row in queue; how any other ended is its
  * newest row in attempt.  Sending one again puts it back into queue with the
@@ -24,6 +24,7 @@
 #include "api/filter.h"
 #include "api/query.h"
 #include "base/errors.h"
+#include "base/text.h"
 
 /* docs/application.md */
 #define DELIVERIES_MAX_ROWS 10000
@@ -196,7 +197,7 @@ featul_integration_deliveries(PG_FUNCTION_ARGS)
 }
 
 /* ------------------------------------------------------------------------
- * integration_redeliver, integration_recover
+ * One delivery
  * ------------------------------------------------------------------------ */
 
 /* Raises PT404, with this hint. */
@@ -235,7 +236,7 @@ is_pending(const Workspace *workspace, int64 delivery_id)
 		   0;
 }
 
-/* A delivery that is not pending: what it went to, and what it says. */
+/* A delivery: what it goes or went to, and what it says. */
 typedef struct OldDelivery
 {
 	char *type;
@@ -243,7 +244,7 @@ typedef struct OldDelivery
 	char *event_id;
 } OldDelivery;
 
-/* One of the workspace's, from the log or from what waits to be cancelled; else 404. */
+/* One of the workspace's, from the log or from queue; else 404. */
 static void
 find_delivery(const Workspace *workspace, int64 delivery_id, OldDelivery *delivery)
 {
@@ -266,6 +267,72 @@ find_delivery(const Workspace *workspace, int64 delivery_id, OldDelivery *delive
 	delivery->event_slot = query_result(0, 2);
 	delivery->event_id = query_result(0, 3);
 }
+
+/* Its type's channel; 404 if there is none any more. */
+static const Channel *
+channel_of(const OldDelivery *delivery)
+{
+	const Channel *channel = delivery->type ? channel_find(delivery->type) : NULL;
+
+	if (channel == NULL)
+		delivery_not_found("Its type is no longer supported.");
+	return channel;
+}
+
+/* ------------------------------------------------------------------------
+ * integration_message
+ * ------------------------------------------------------------------------ */
+
+/* What it says; 404 if that is gone. */
+static void
+read_event(const OldDelivery *delivery, Event *event)
+{
+	QueryParameters parameters = { 0 };
+
+	query_add_text(&parameters, delivery->event_slot);
+	query_add_text(&parameters, delivery->event_id);
+	if (query_read(
+			&parameters,
+			"SELECT name, webhook_id, payload, context, extract(epoch FROM created_at)"
+			" FROM featul_integrations.event WHERE slot = $1::smallint AND id = $2::bigint") ==
+		0)
+		delivery_not_found("Its payload is older than featul_integrations.retention.");
+	event->name = query_result(0, 1);
+	event->webhook_id = query_result(0, 2);
+	event->payload = query_result(0, 3);
+	event->context = query_result(0, 4);
+	event->created_at = time_t_to_timestamptz(strtoll(query_result(0, 5), NULL, 10));
+}
+
+FEATUL_FUNCTION(featul_integration_message);
+
+/* integration_message(workspace_slug, delivery_id): see the install script. */
+Datum
+featul_integration_message(PG_FUNCTION_ARGS)
+{
+	OwnQuery	   query;
+	OldDelivery	   delivery;
+	Event		   event = { 0 };
+	StringInfoData body;
+	char		  *slug;
+
+	access_authenticate();
+	slug = api_text(fcinfo, 0, "workspace_slug");
+	api_require(fcinfo, 1, "delivery_id");
+	query_begin(&query);
+	find_delivery(access_workspace(slug, PERMISSION_VIEW, false), PG_GETARG_INT64(1),
+				  &delivery);
+	read_event(&delivery, &event);
+	query_end(&query);
+
+	initStringInfo(&body);
+	channel_of(&delivery)->render(&event, &body);
+	PG_RETURN_TEXT_P(cstring_to_text(text_from_foreign(body.data, body.len, body.len)));
+}
+
+/* ------------------------------------------------------------------------
+ * integration_redeliver, integration_recover
+ * ------------------------------------------------------------------------ */
 
 /* The id of the workspace's active integration of that type; else 404 or 400. */
 static char *
@@ -317,12 +384,11 @@ FEATUL_FUNCTION(featul_integration_redeliver);
 Datum
 featul_integration_redeliver(PG_FUNCTION_ARGS)
 {
-	OwnQuery	   query;
-	const Channel *channel;
-	Workspace	  *workspace;
-	OldDelivery	   delivery;
-	char		  *slug;
-	int64		   delivery_id;
+	OwnQuery	query;
+	Workspace  *workspace;
+	OldDelivery delivery;
+	char	   *slug;
+	int64		delivery_id;
 
 	access_authenticate();
 	slug = api_text(fcinfo, 0, "workspace_slug");
@@ -333,10 +399,8 @@ featul_integration_redeliver(PG_FUNCTION_ARGS)
 	if (is_pending(workspace, delivery_id))
 		delivery_pending();
 	find_delivery(workspace, delivery_id, &delivery);
-	channel = delivery.type ? channel_find(delivery.type) : NULL;
-	if (channel == NULL)
-		delivery_not_found("Its type is no longer supported.");
-	queue_again(delivery_id, &delivery, active_integration(workspace, channel));
+	queue_again(delivery_id, &delivery,
+				active_integration(workspace, channel_of(&delivery)));
 	query_end(&query);
 	return api_success(fcinfo, "Delivery queued");
 }

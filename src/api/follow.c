@@ -26,7 +26,6 @@
 #include "application/replicated.h"
 #include "base/compat.h"
 #include "base/subtransaction.h"
-#include "capture/failure.h"
 
 #define FOLLOW_TRIGGER "featul_integrations_follow"
 
@@ -145,8 +144,6 @@ follow_row(FollowedChange *change)
 	const OldIntegration *row = change->new ? change->new : change->old;
 	ErrorData			 *error = subtransaction_run(follow_change, change);
 
-	if (error)
-		failure_raise_unless_data(error);
 	if (error || change->problem)
 		warn_of(row, error ? error->message : change->problem);
 }

@@ -54,8 +54,7 @@ has_workspace(const OldIntegration *old)
 
 	initStringInfo(&sql);
 	appendStringInfoString(&sql, "SELECT FROM ");
-	binding_append_relation(&sql, SOURCE_WORKSPACE, "w");
-	appendStringInfoString(&sql, " WHERE w.id = $1");
+	binding_append_rows(&sql, SOURCE_WORKSPACE, WORKSPACE_ID, "$1", "w");
 	query_add_text(&parameters, old->workspace_id);
 	return query_read_bound(&parameters, SOURCE_WORKSPACE, sql.data) > 0;
 }

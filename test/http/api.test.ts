@@ -117,6 +117,14 @@ describe('the other calls', () => {
     assert.deepEqual(await log({ type: 'slack' }), [])
   })
 
+  test('a message, the very bytes that were sent', async () => {
+    const [newest] = await log({ maxRows: 1 })
+    const { body } = await (await client.integration.message.$get({ workspaceSlug, deliveryId: newest!.id })).json()
+    assert.equal(body, requests('hook.example.com').findLast((request) => request.body.includes('Three'))?.body)
+    const globex = await (await as('sam')).integration.message.$get({ workspaceSlug: 'globex', deliveryId: newest!.id })
+    assert.equal(globex.status, 404)
+  })
+
   test('redeliver and recover', async () => {
     const id = (await log({ maxRows: 1 }))[0]!.id
     const before = requests('hook.example.com').length

@@ -48,15 +48,17 @@ export async function setUp(): Promise<void> {
     GRANT USAGE ON SCHEMA public TO PUBLIC; CREATE EXTENSION featul_integrations`)
   await sql(file('../featul.sql'))
   await sql(`
-    INSERT INTO "user" (id, name, email)
-      SELECT u, initcap(u), u || '@example.com' FROM unnest('{olivia,adam,mina,sam}'::text[]) u;
-    INSERT INTO workspace (id, name, slug, plan, owner_id) VALUES
-      ('w-acme', 'Acme', 'acme', 'professional', 'olivia'),
-      ('w-globex', 'Globex', 'globex', 'starter', 'sam'),
-      ('w-poor', 'Poor', 'poor', 'free', 'olivia');
-    INSERT INTO workspace_member (workspace_id, user_id, role) VALUES ('w-acme', 'adam', 'admin'), ('w-acme', 'mina', 'member');
-    INSERT INTO board (id, workspace_id, name, slug) VALUES
-      ('ideas', 'w-acme', 'Ideas', 'ideas'), ('bugs', 'w-acme', 'Bugs', 'bugs'), ('g-ideas', 'w-globex', 'Ideas', 'ideas');
+    INSERT INTO "user" (id, name, email, email_verified)
+      SELECT u, initcap(u), u || '@example.com', true FROM unnest('{olivia,adam,mina,sam}'::text[]) u;
+    INSERT INTO workspace (id, name, slug, plan, owner_id, domain) VALUES
+      ('w-acme', 'Acme', 'acme', 'professional', 'olivia', 'https://acme.example.com'),
+      ('w-globex', 'Globex', 'globex', 'starter', 'sam', 'https://globex.example.com'),
+      ('w-poor', 'Poor', 'poor', 'free', 'olivia', 'https://poor.example.com');
+    INSERT INTO workspace_member (id, workspace_id, user_id, role) VALUES
+      ('m-adam', 'w-acme', 'adam', 'admin'), ('m-mina', 'w-acme', 'mina', 'member');
+    INSERT INTO board (id, workspace_id, name, slug, created_by) VALUES
+      ('ideas', 'w-acme', 'Ideas', 'ideas', 'olivia'), ('bugs', 'w-acme', 'Bugs', 'bugs', 'olivia'),
+      ('g-ideas', 'w-globex', 'Ideas', 'ideas', 'sam');
     SELECT integration_attach()`)
   await sql(`DROP ROLE IF EXISTS integrations_http`)
   await sql(file('../../examples/http/role.sql'))

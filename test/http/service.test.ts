@@ -7,7 +7,7 @@ import { before, test } from 'node:test'
 
 import { exportJWK, generateKeyPair, SignJWT } from 'jose'
 
-import { cluster, eventually, script, SECRET, Service, setUp, sql, token, URLS } from './harness.ts'
+import { cluster, eventually, post, script, SECRET, Service, setUp, sql, token, URLS } from './harness.ts'
 
 before(setUp)
 
@@ -140,4 +140,17 @@ test('a stream ends with the service, and is told again when listening broke', a
   await service.stop()
   await ended
   assert.equal((await listening()).length, 0)
+})
+
+test('the page is served with a strict policy', async () => {
+  const service = await Service.start()
+  const page = await fetch(service.url)
+  assert.equal(page.status, 200)
+  const policy = page.headers.get('Content-Security-Policy') ?? ''
+  assert.match(policy, /default-src 'none'/)
+  assert.doesNotMatch(policy, /unsafe|\*|data:/)
+  assert.doesNotMatch(await page.text(), /<script>|<style|style=|onclick|javascript:/)
+  for (const path of ['/../package.json', '/%2e%2e/package.json', '/src/main.ts', '/main.ts']) assert.equal((await fetch(service.url + path)).status, 404, path)
+  await service.stop()
+  await post('unused') // setUp()'s data are still whole
 })

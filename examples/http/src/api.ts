@@ -147,6 +147,12 @@ export function createApi({ database, identify, limits, live }: ApiOptions) {
       return c.json({ deliveries: rows.map(deliveryOf) })
     })
 
+    .get('/integration/message', input.query(input.delivery), async (c) => {
+      const { workspaceSlug, deliveryId } = c.req.valid('query')
+      return c.json(await one<{ body: string }>(c.var.identity.user, 'read', 'SELECT @extschema@.integration_message($1, $2) AS body',
+        [workspaceSlug, deliveryId]))
+    })
+
     .post('/integration/redeliver', input.body(input.delivery), async (c) => {
       const { workspaceSlug, deliveryId } = c.req.valid('json')
       return c.json(await one<Done>(c.var.identity.user, 'write', 'SELECT * FROM @extschema@.integration_redeliver($1, $2)', [workspaceSlug, deliveryId]))

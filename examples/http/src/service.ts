@@ -1,4 +1,4 @@
-// The whole of it as an HTTP service: the API under /api, health, readiness, the log.
+// The whole of it as an HTTP service: the API under /api, the page, health, readiness, the log.
 
 import { randomUUID } from 'node:crypto'
 
@@ -9,6 +9,7 @@ import { answer, type createApi } from './api.ts'
 import type { Database } from './database.ts'
 import { ApiError, answerTo, unavailable } from './errors.ts'
 import { log } from './log.ts'
+import { page } from './page.ts'
 
 const READINESS_LASTS = 1_000
 
@@ -41,6 +42,7 @@ export function createService({ api, database, stopping }: ServiceOptions) {
       scriptSrc: ["'self'"],
       styleSrc: ["'self'"],
       connectSrc: ["'self'"],
+      imgSrc: ["'self'"],
       baseUri: ["'none'"],
       formAction: ["'none'"],
       frameAncestors: ["'none'"],
@@ -57,6 +59,7 @@ export function createService({ api, database, stopping }: ServiceOptions) {
     return c.text('ready\n')
   })
   app.route('/api', api)
+  app.route('/', page())
   app.notFound((c) => answer(c, new ApiError(404, 'There is nothing here')))
   app.onError((error, c) => answer(c, answerTo(error)))
   return app

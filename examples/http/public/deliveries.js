@@ -1,0 +1,136 @@
+// The log: newest first, page by page, each delivery with its message; sending again.
+
+import { busy, KINDS } from './connections.js'
+import { copyOf, element, find, say, time } from './dom.js'
+import { renderMessage } from './message.js'
+
+const PAGE = 50
+
+const STATES = {
+  delivered: ['✓ delivered', 'good'],
+  pending: ['… waiting', 'wait'],
+  failed: ['✗ failed', 'bad'],
+  cancelled: ['– not sent', ''],
+}
+
+export class Deliveries {
+  #api
+  #list
+  #older
+  #newest
+  #filter
+  #labels
+  #rows = new Map() // by id, newest first
+
+  constructor(api, { list, older, newest, filter }, events) {
+    this.#api = api
+    this.#list = list
+    this.#older = older
+    this.#newest = newest
+    this.#filter = filter
+    this.#labels = new Map(events.map(({ event, label }) => [event, label]))
+    filter.addEventListener('change', () => void this.#restart())
+    older.addEventListener('click', () => void this.#readOlder())
+  }
+
+  /** The newest page again: new ones come on top, those that are shown are brought up to date. */
+  async refresh() {
+    const deliveries = await this.#read({})
+    for (const delivery of deliveries.toReversed()) this.#put(delivery, true)
+    if (this.#rows.size <= PAGE) this.#older.hidden = deliveries.length < PAGE
+    const [newest] = deliveries
+    const words = newest ? `Newest: ${this.#label(newest)}, ${STATES[newest.state][0].slice(2)}, ${time(newest.createdAt)}` : 'Nothing was sent yet.'
+    if (this.#newest.textContent !== words) this.#newest.textContent = words
+  }
+
+  async #restart() {
+    this.#rows.clear()
+    this.#list.replaceChildren()
+    await this.refresh()
+  }
+
+  async #readOlder() {
+    const last = [...this.#rows.keys()].reduce((least, id) => (BigInt(id) < BigInt(least) ? id : least))
+    const deliveries = await this.#read({ before: last })
+    for (const delivery of deliveries) this.#put(delivery, false)
+    this.#older.hidden = deliveries.length < PAGE
+    const first = deliveries[0] && this.#rows.get(deliveries[0].id)
+    if (first) find(first, 'summary').focus()
+  }
+
+  async #read(more) {
+    const { deliveries } = await this.#api.get('deliveries', {
+      maxRows: PAGE,
+      type: this.#filter.type.value,
+      state: this.#filter.state.value,
+      ...more,
+    })
+    return deliveries
+  }
+
+  #label(delivery) {
+    const title = delivery.payload?.post?.title
+    return (this.#labels.get(delivery.event) ?? delivery.event) + (title ? `: ${title}` : '')
+  }
+
+  #put(delivery, onTop) {
+    let row = this.#rows.get(delivery.id)
+    if (!row) {
+      row = this.#row(delivery)
+      this.#rows.set(delivery.id, row)
+      if (onTop) this.#list.prepend(row)
+      else this.#list.append(row)
+    }
+    const [words, mood] = STATES[delivery.state]
+    say(find(row, '.state'), words, mood)
+    find(row, '.event').textContent = this.#label(delivery)
+    find(row, '.to').textContent = KINDS[delivery.type]?.name ?? delivery.type
+    find(row, '.facts').textContent = factsOf(delivery)
+    find(row, 'time').textContent = time(delivery.createdAt)
+    find(row, 'time').dateTime = delivery.createdAt
+    find(row, '.more').replaceChildren(...moreOf(delivery))
+    find(row, '.again').hidden = delivery.state === 'pending'
+  }
+
+  #row({ id, type }) {
+    const row = copyOf('delivery')
+    row.dataset.id = id
+    find(row, 'details').addEventListener('toggle', ({ target }) => {
+      if (target.open && !find(row, '.message').hasChildNodes()) void this.#showMessage(row, id, type)
+    })
+    find(row, '.again').addEventListener('click', ({ target }) =>
+      busy(target, find(row, '.actions .outcome'), async () => {
+        const { message } = await this.#api.post('redeliver', { deliveryId: id })
+        await this.refresh()
+        return message
+      }))
+    return row
+  }
+
+  async #showMessage(row, id, type) {
+    const place = find(row, '.message')
+    try {
+      const { body } = await this.#api.get('message', { deliveryId: id })
+      place.replaceChildren(renderMessage(type, body))
+    } catch (error) {
+      place.textContent = error.words ?? error.message
+    }
+  }
+}
+
+function factsOf({ httpStatus, durationMs, attempts }) {
+  return [
+    httpStatus && `HTTP ${httpStatus}`,
+    durationMs !== null && `${durationMs} ms`,
+    attempts > 0 && `${attempts} ${attempts === 1 ? 'attempt' : 'attempts'}`,
+  ].filter(Boolean).join(' · ')
+}
+
+function moreOf({ error, response, lastAttemptAt, nextAttemptAt }) {
+  return Object.entries({
+    'What went wrong': error,
+    'Last attempt': time(lastAttemptAt),
+    'Next attempt': time(nextAttemptAt),
+    'Answer': response,
+  }).filter(([, value]) => value).flatMap(([term, value]) => [element('dt', {}, term), element('dd', {}, value)])
+}

@@ -1,0 +1,83 @@
+// Puts the page together.
+
+import { Activity } from './activity.js'
+import { Api, Refusal, remember, session } from './api.js'
+import { busy, Connections, KINDS } from './connections.js'
+import { Deliveries } from './deliveries.js'
+import { element, find } from './dom.js'
+
+const at = (id) => document.getElementById(id)
+
+/** What was refused, in words, in place of everything. */
+function refuse(error) {
+  at('content').hidden = true
+  if (error.status === 401) return askWho(error.hint ?? error.message)
+  at('refused').textContent = error.words ?? error.message
+  at('refused').hidden = false
+}
+
+function askWho(reason) {
+  at('content').hidden = true
+  at('sign-in').hidden = false
+  at('sign-in-reason').textContent = reason
+}
+
+at('sign-in').addEventListener('submit', (event) => {
+  event.preventDefault()
+  const { workspace, token } = event.target
+  remember({ workspace: workspace.value.trim(), token: token.value.trim() })
+  location.reload()
+})
+
+function offerRecovery(api, deliveries) {
+  const form = at('recover')
+  for (const [type, { name }] of Object.entries(KINDS)) {
+    form.type.append(element('option', { value: type }, name))
+    at('log-filter').type.append(element('option', { value: type }, name))
+  }
+  form.addEventListener('submit', (event) => {
+    event.preventDefault()
+    void busy(find(form, 'button'), find(form, '.outcome'), async () => {
+      const { message } = await api.post('recover', { type: form.type.value, since: new Date(form.since.value).toISOString() })
+      await deliveries.refresh()
+      return message
+    })
+  })
+}
+
+/** One refresh at a time, and one more if something changed meanwhile. */
+function once(work) {
+  let running = false
+  let again = false
+  return async () => {
+    again = true
+    if (running) return
+    running = true
+    while (again) {
+      again = false
+      await work().catch((error) => error instanceof Refusal && [401, 403, 404].includes(error.status) && refuse(error))
+    }
+    running = false
+  }
+}
+
+async function start() {
+  const who = session()
+  if (!who.workspace) return askWho('Name the workspace, and give a token that says who you are.')
+  at('workspace-name').textContent = who.workspace
+  const api = new Api(who)
+  const { events } = await api.events()
+  const connections = new Connections(api, at('connections'), events)
+  const deliveries = new Deliveries(api, { list: at('deliveries'), older: at('older'), newest: at('newest'), filter: at('log-filter') }, events)
+  const activity = new Activity(api, at('activity'))
+  offerRecovery(api, deliveries)
+  const refresh = once(() => Promise.all([connections.refresh(), deliveries.refresh(), activity.refresh()]))
+  await refresh()
+  await api.watch(refresh, (on, error) => {
+    at('live').textContent = on ? 'Live' : error ? 'Not connected' : 'Connecting again…'
+    at('live').classList.toggle('on', on)
+  })
+}
+
+start().catch(refuse)
+addEventListener('hashchange', () => location.reload())

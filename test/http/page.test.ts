@@ -1,0 +1,275 @@
+// The page in a real browser, used as an admin uses it.
+
+import assert from 'node:assert/strict'
+import { existsSync, readFileSync } from 'node:fs'
+import { createRequire } from 'node:module'
+import { join } from 'node:path'
+import { after, before, test } from 'node:test'
+
+import { chromium, type Browser, type BrowserContextOptions, type Page } from 'playwright-core'
+
+import { eventually, post, requests, script, Service, setUp, sql, token, URLS } from './harness.ts'
+
+const executablePath = process.env.CHROMIUM ?? '/usr/bin/chromium'
+const skip = existsSync(executablePath) ? false : 'no chromium here'
+const axe = readFileSync(createRequire(import.meta.url).resolve('axe-core/axe.min.js'), 'utf8')
+const pictures = process.env.PICTURES // a directory: pictures for the documentation go there
+
+let service: Service
+let browser: Browser
+const complaints: string[] = []
+
+before(async () => {
+  if (skip) return
+  await setUp()
+  service = await Service.start({ TESTS_PER_MINUTE: '100' })
+  browser = await chromium.launch({
+    executablePath,
+    args: ['--no-sandbox', '--disable-gpu', '--disable-quic', '--no-first-run', '--disable-background-networking',
+      '--disable-component-update', '--disable-sync'],
+  })
+})
+after(async () => {
+  await browser?.close()
+  await service?.stop()
+})
+
+/** The page as this user sees it; what the browser complains of (its policy, errors) is kept. */
+async function open(user: string, options: BrowserContextOptions & { workspace?: string; expires?: number } = {}): Promise<Page> {
+  const context = await browser.newContext(options)
+  const page = await context.newPage()
+  page.on('pageerror', (error) => complaints.push(error.message))
+  page.on('console', (message) => {
+    // that a call was refused is what some tests are about
+    if (message.type() === 'error' && !/the server responded with a status of/.test(message.text())) complaints.push(message.text())
+  })
+  page.on('dialog', (dialog) => void dialog.accept())
+  const given = await token(user, options.expires ? { expires: options.expires } : {})
+  await page.goto(`${service.url}/#workspace=${options.workspace ?? 'acme'}&token=${given}`)
+  return page
+}
+
+const card = (page: Page, name: string) => page.getByRole('article', { name })
+const log = (page: Page) => page.locator('#deliveries > li')
+
+async function accessible(page: Page, what: string): Promise<void> {
+  await page.evaluate(axe)
+  const violations = await page.evaluate(async () => {
+    const run = (globalThis as unknown as { axe: { run(): Promise<{ violations: { id: string; nodes: { html: string }[] }[] }> } }).axe.run()
+    return (await run).violations.map(({ id, nodes }) => `${id}: ${nodes.map(({ html }) => html).join(' ')}`)
+  })
+  assert.deepEqual(violations, [], what)
+}
+
+test('connect: a bad URL with its reason beside the field, then a good one', { skip }, async () => {
+  const page = await open('olivia')
+  const slack = card(page, 'Slack')
+  await slack.getByText('Not connected').waitFor()
+  await slack.getByText('Connect Slack').click()
+  await slack.getByLabel('Webhook URL').fill('https://hooks.slack.com/workflows/T0/secret')
+  await slack.getByRole('button', { name: 'Connect' }).click()
+  await slack.locator('.fault').waitFor()
+  const field = slack.getByLabel('Webhook URL')
+  assert.equal(await field.getAttribute('aria-invalid'), 'true')
+  assert.equal(await field.getAttribute('aria-describedby'), await slack.locator('.fault').getAttribute('id'))
+  assert.match(await slack.locator('.fault').innerText(), /Slack/)
+  assert.equal(await field.evaluate((element) => element === document.activeElement), true)
+
+  await field.fill(URLS.slack)
+  await slack.getByLabel('New post').check()
+  await slack.getByLabel('Boards').fill('nowhere')
+  await slack.getByRole('button', { name: 'Connect' }).click()
+  await eventually('the fault to be the board', async () => /board/i.test(await slack.locator('.fault').innerText()))
+  assert.equal(await slack.getByLabel('Boards').getAttribute('aria-invalid'), 'true')
+
+  await slack.getByLabel('Boards').fill('ideas')
+  await slack.getByRole('button', { name: 'Connect' }).click()
+  await slack.getByText('Slack integration connected').waitFor()
+  await slack.getByText('Connected, and all is well').waitFor()
+  assert.match(await slack.locator('.facts').innerText(), /1 event · boards ideas/)
+  assert.equal(await field.inputValue(), '', 'the URL is not kept in the page')
+  assert.doesNotMatch(await page.content(), /slacksecret/)
+  assert.deepEqual((await sql('SELECT type, events, webhook_url FROM featul_integrations.integration'))[0],
+    { type: 'slack', events: ['post.created'], webhook_url: URLS.slack })
+  await page.context().close()
+})
+
+test('a test fails and says why, then succeeds', { skip }, async () => {
+  const page = await open('adam')
+  const slack = card(page, 'Slack')
+  script({ 'hooks.slack.com/': [{ status: 500, body: 'out of order' }, {}] })
+  await slack.getByRole('button', { name: 'Send a test' }).click()
+  await slack.getByText(/Failed to send webhook notification.*HTTP 500.*out of order/).waitFor()
+  await slack.getByRole('button', { name: 'Send a test' }).click()
+  await slack.getByText('Test notification sent successfully').waitFor()
+  script({})
+  await page.context().close()
+})
+
+test('a post made in SQL appears by itself, as it was sent; it is sent again', { skip }, async () => {
+  const page = await open('olivia')
+  await page.getByText('Live', { exact: true }).waitFor()
+  const hostile = `<img src=x onerror="document.title='owned'"><script>alert(1)</script> & *bold* <https://evil.example.com|click>`
+  await post('Dark <b>mode</b>', { content: hostile })
+  const row = log(page).filter({ hasText: 'Dark <b>mode</b>' })
+  await row.getByText('✓ delivered').waitFor()
+  assert.match(await row.innerText(), /New post[\s\S]*Slack[\s\S]*HTTP 200[\s\S]*1 attempt/)
+
+  await row.locator('summary').first().click()
+  const message = row.locator('.message')
+  await message.getByText('onerror').first().waitFor()
+  assert.equal(await message.getByText(hostile, { exact: true }).count(), 1, 'the text, as it is')
+  assert.equal(await message.locator('img, script, b').count(), 0)
+  assert.equal(await message.getByRole('link', { name: 'click' }).count(), 0)
+  assert.equal(await message.getByRole('link', { name: 'Dark <b>mode</b>' }).getAttribute('href'), 'https://acme.featul.com/posts/' + (await slug('Dark <b>mode</b>')))
+  assert.notEqual(await page.title(), 'owned')
+
+  const before = requests('hooks.slack.com').length
+  await row.getByRole('button', { name: 'Send again' }).click()
+  await eventually('it to be sent again', () => requests('hooks.slack.com').length === before + 1)
+  await row.getByText('Delivery queued').waitFor()
+  const sent = requests('hooks.slack.com').slice(-2).map(({ body }) => body)
+  await row.getByText('As JSON').click()
+  assert.deepEqual(JSON.parse(await message.locator('pre').innerText()), JSON.parse(sent[1]!), 'what the page shows is what was sent')
+  await page.context().close()
+})
+
+const slug = async (title: string) => (await sql<{ slug: string }>('SELECT slug FROM post WHERE title = $1', [title]))[0]!.slug
+
+test('the log page by page, and filtered', { skip }, async () => {
+  await sql(`INSERT INTO post (id, board_id, title, content, slug) SELECT 'many-' || n, 'ideas', 'Many ' || n, 'x', 'many-' || n FROM generate_series(1, 60) n`)
+  script({ 'hooks.slack.com/': [{}] })
+  const page = await open('olivia')
+  await log(page).nth(49).waitFor()
+  assert.equal(await log(page).count(), 50)
+  await page.getByRole('button', { name: 'Older' }).click()
+  await eventually('all of them', async () => (await log(page).count()) === 61)
+  const ids = await log(page).evaluateAll((rows) => rows.map((row) => Number((row as HTMLElement).dataset.id)))
+  assert.deepEqual(ids, ids.toSorted((a, b) => b - a), 'newest first')
+  await page.getByLabel('State').selectOption('failed')
+  await eventually('none that failed', async () => (await log(page).count()) === 0)
+  await page.context().close()
+})
+
+test('by keyboard alone', { skip }, async () => {
+  const page = await open('olivia')
+  const discord = card(page, 'Discord')
+  await discord.getByText('Connect Discord').waitFor()
+  await eventually('the focus to be on Connect Discord', async () => {
+    await page.keyboard.press('Tab')
+    return page.evaluate(() => document.activeElement?.textContent === 'Connect Discord')
+  })
+  await page.keyboard.press('Enter')
+  await page.keyboard.press('Tab')
+  await page.keyboard.type(URLS.discord)
+  await page.keyboard.press('Enter')
+  await discord.getByText('Discord integration connected').waitFor()
+  assert.equal(await page.evaluate(() => document.activeElement?.textContent), 'Change', 'the focus stays where one is')
+  await page.context().close()
+})
+
+test('the signing secret: shown when asked for, made anew', { skip }, async () => {
+  const page = await open('olivia')
+  const webhook = card(page, 'Webhook')
+  await webhook.getByText('Connect Webhook').click()
+  await webhook.getByLabel('Webhook URL').fill(URLS.webhook)
+  await webhook.getByRole('button', { name: 'Connect' }).click()
+  await webhook.getByText('Webhook integration connected').waitFor()
+  await webhook.getByText('Signing secret').click()
+  assert.doesNotMatch(await page.content(), /whsec_/)
+  await webhook.getByRole('button', { name: 'Show' }).click()
+  const secret = webhook.locator('output')
+  await eventually('the secret', async () => (await secret.innerText()).startsWith('whsec_'))
+  const first = await secret.innerText()
+  await webhook.getByRole('button', { name: 'Make a new one' }).click()
+  await eventually('another one', async () => (await secret.innerText()).startsWith('whsec_') && (await secret.innerText()) !== first)
+  await webhook.getByText('Signing secret').click()
+  await eventually('it to be hidden again', async () => !(await page.content()).includes('whsec_'))
+  await page.context().close()
+})
+
+test('send again what got lost', { skip }, async () => {
+  script({ 'hook.example.com/': [{ status: 410 }] })
+  await post('Lost one')
+  const page = await open('olivia')
+  const webhook = card(page, 'Webhook')
+  await webhook.getByText(/Switched off/).waitFor()
+  script({})
+  await webhook.getByText('Change', { exact: true }).click()
+  await webhook.getByLabel('Webhook URL').fill(URLS.webhook)
+  await webhook.getByRole('button', { name: 'Save' }).click()
+  await webhook.getByText('Webhook integration updated').waitFor()
+  const before = requests('hook.example.com').length
+  await page.getByText('Send again what got lost').click()
+  const form = page.locator('#recover')
+  await form.getByLabel('To').selectOption('webhook')
+  await form.getByLabel('since').fill('2020-01-01T00:00')
+  await form.getByRole('button', { name: 'Send again' }).click()
+  await form.getByText(/1 delivery queued/).waitFor()
+  await eventually('it to arrive', () => requests('hook.example.com').length === before + 1)
+  await page.context().close()
+})
+
+test('no permission, no such workspace, an expired token: in words', { skip }, async () => {
+  const mina = await open('mina')
+  await mina.getByText("You don't have permission to view integrations").waitFor()
+  assert.equal(await mina.locator('#content').isVisible(), false)
+  await accessible(mina, 'refused')
+  await mina.context().close()
+  const nowhere = await open('olivia', { workspace: 'nowhere' })
+  await nowhere.getByText('Workspace not found').waitFor()
+  await nowhere.context().close()
+  const late = await open('olivia', { expires: 1_000_000 })
+  await late.getByText('The token has expired.').waitFor()
+  await late.getByRole('textbox', { name: 'Token' }).fill(await token('olivia'))
+  await late.getByRole('textbox', { name: 'Workspace' }).fill('acme')
+  await late.getByRole('button', { name: 'Show' }).click()
+  await card(late, 'Slack').getByText('Connected, and all is well').waitFor()
+  assert.doesNotMatch(late.url(), /token/)
+  await late.context().close()
+})
+
+test('for everybody: axe finds nothing, in both themes, wide and narrow; nothing jumps', { skip }, async () => {
+  for (const colorScheme of ['light', 'dark'] as const) {
+    for (const width of [1200, 360]) {
+      const page = await open('olivia', { colorScheme, viewport: { width, height: 900 } })
+      await page.getByText('Live', { exact: true }).waitFor()
+      await log(page).first().waitFor()
+      const shift = await page.evaluate(() => new Promise<number>((resolve) => {
+        let sum = 0
+        new PerformanceObserver((list) => {
+          for (const entry of list.getEntries()) sum += (entry as unknown as { value: number }).value
+        }).observe({ type: 'layout-shift', buffered: true })
+        setTimeout(() => resolve(sum), 100)
+      }))
+      assert.ok(shift < 0.1, `${colorScheme}, ${width}: layout shift ${shift}`) // "good" by web.dev/cls
+      await accessible(page, `${colorScheme}, ${width}`)
+      await card(page, 'Slack').getByText('Change', { exact: true }).click()
+      await log(page).filter({ hasText: 'Dark <b>' }).locator('summary').first().click()
+      await log(page).filter({ hasText: 'Dark <b>' }).locator('.message .headline, .message p').first().waitFor()
+      await accessible(page, `${colorScheme}, ${width}, opened`)
+      assert.ok((await page.evaluate(() => document.documentElement.scrollWidth)) <= width, `${width} px are wide enough`)
+      await page.context().close()
+    }
+  }
+})
+
+test('pictures', { skip: skip || (pictures ? false : 'not asked for') }, async () => {
+  await sql(`DELETE FROM post`)
+  const boards = ['ideas', 'bugs', 'ideas']
+  for (const [n, title] of ['Dark mode', 'Export to CSV fails on empty boards', 'Keyboard shortcuts'].entries())
+    await post(title, { board: boards[n]!, content: 'My eyes hurt at 2 a.m.\nA switch in the settings would do.' })
+  for (const colorScheme of ['light', 'dark'] as const) {
+    const page = await open('olivia', { colorScheme, viewport: { width: 1040, height: 1180 }, deviceScaleFactor: 1, locale: 'en-GB' })
+    await page.getByText('Live', { exact: true }).waitFor()
+    await log(page).first().waitFor()
+    await log(page).filter({ hasText: 'Keyboard' }).first().locator('summary').first().click()
+    await log(page).locator('.message p').first().waitFor()
+    await page.screenshot({ path: join(pictures!, `http-${colorScheme}.png`) })
+    await page.context().close()
+  }
+})
+
+test('the browser had nothing to complain of: no policy was violated, no error was thrown', { skip }, () => {
+  assert.deepEqual(complaints, [])
+})
