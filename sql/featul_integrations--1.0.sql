@@ -411,8 +411,7 @@ COMMENT ON FUNCTION @extschema@.integration_recover(text, text, timestamptz) IS
 'Queues again all deliveries of that type that failed or were cancelled since then. Raises PT401 without an acting user, PT400 for a bad argument, PT404 for an unknown workspace, PT403 without the role of owner or admin or on a free plan, PT404 if none of that type is connected, PT400 if it is inactive.';
 
 CREATE FUNCTION featul_integrations.follow() RETURNS trigger
-LANGUAGE c SECURITY DEFINER SET search_path = pg_catalog, pg_temp
-AS 'MODULE_PATHNAME', 'featul_follow';
+LANGUAGE c AS 'MODULE_PATHNAME', 'featul_follow';
 REVOKE ALL ON FUNCTION featul_integrations.follow() FROM PUBLIC;
 COMMENT ON FUNCTION featul_integrations.follow() IS
 'Row trigger function on the application''s older table: makes here what was made there. Its argument is the events of what is new; without one, all.';
