@@ -58,7 +58,7 @@ CREATE TABLE featul_integrations.integration (
 COMMENT ON TABLE featul_integrations.integration IS
 'One row per connected integration: at most one of each type per workspace. Holds URLs and secrets; for the owner alone.';
 COMMENT ON COLUMN featul_integrations.integration.workspace_id IS 'The application''s workspace id, as text.';
-COMMENT ON COLUMN featul_integrations.integration.type IS 'slack, discord or webhook.';
+COMMENT ON COLUMN featul_integrations.integration.type IS 'slack, discord, teams or webhook.';
 COMMENT ON COLUMN featul_integrations.integration.webhook_url IS 'Where deliveries go. Contains a credential: never shown.';
 COMMENT ON COLUMN featul_integrations.integration.secret IS 'whsec_... signing secret (type webhook only).';
 COMMENT ON COLUMN featul_integrations.integration.previous_secret IS 'The secret before the last rotation; signs too until previous_secret_until.';
@@ -125,7 +125,9 @@ CREATE TABLE featul_integrations.health (
 	failed bigint NOT NULL DEFAULT 0,
 	retried bigint NOT NULL DEFAULT 0,
 	latency bigint[] NOT NULL DEFAULT '{0,0,0,0,0,0,0,0,0,0,0}',
-	latency_sum_ms bigint NOT NULL DEFAULT 0
+	latency_sum_ms bigint NOT NULL DEFAULT 0,
+	failing_days integer NOT NULL DEFAULT 0,
+	response_ms integer
 ) WITH (fillfactor = 50);
 COMMENT ON TABLE featul_integrations.health IS
 'How each integration of this database fares. An integration without a row here, or whose row names another database, arrived by a restore or a template copy and is inactive until activate_restored() or a new connect.';
@@ -137,6 +139,8 @@ COMMENT ON COLUMN featul_integrations.health.type IS 'Copy of integration.type, 
 COMMENT ON COLUMN featul_integrations.health.failures IS 'Failed attempts in a row; 0 after a success.';
 COMMENT ON COLUMN featul_integrations.health.hold_until IS 'No delivery starts before this time (429 and 503 with Retry-After).';
 COMMENT ON COLUMN featul_integrations.health.held_since IS 'Start of the present unbroken series of 429/503 answers.';
+COMMENT ON COLUMN featul_integrations.health.failing_days IS 'Bit n: on day n since failing_since several attempts failed.';
+COMMENT ON COLUMN featul_integrations.health.response_ms IS 'How long an answer is expected to take, after the latest ones; NULL: never tried.';
 COMMENT ON COLUMN featul_integrations.health.retried IS 'Attempts after which another was due.';
 COMMENT ON COLUMN featul_integrations.health.latency IS 'Attempts by duration: counts for the bounds of latency_bounds(), and the rest.';
 
@@ -322,7 +326,7 @@ LANGUAGE c SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS 'MODULE_PATHNAME', 'featul_integration_connect';
 REVOKE ALL ON FUNCTION @extschema@.integration_connect(text, text, text, text[], text[], text) FROM PUBLIC;
 COMMENT ON FUNCTION @extschema@.integration_connect(text, text, text, text[], text[], text) IS
-'Connects an integration (slack, discord or webhook), or replaces URL and filters of the one there is and makes it active again. events are names, boards slugs, rule a jsonpath predicate over the payload; NULL means all. Raises PT401 without an acting user, PT400 for a bad argument, PT404 for an unknown workspace, PT403 without the role of owner or admin or on a free plan.';
+'Connects an integration (slack, discord, teams or webhook), or replaces URL and filters of the one there is and makes it active again. events are names, boards slugs, rule a jsonpath predicate over the payload; NULL means all. Raises PT401 without an acting user, PT400 for a bad argument, PT404 for an unknown workspace, PT403 without the role of owner or admin or on a free plan.';
 
 CREATE FUNCTION @extschema@.integration_disconnect(workspace_slug text, type text, OUT success boolean, OUT message text)
 RETURNS record
@@ -481,7 +485,7 @@ BEGIN
 
 	INSERT INTO featul_integrations.health AS h (integration_id, database, workspace_id, type)
 	SELECT i.id, here, i.workspace_id, i.type FROM featul_integrations.integration i WHERE i.id = ANY (foreign_ids)
-	ON CONFLICT (integration_id) DO UPDATE SET database = here, failures = 0, failing_since = NULL,
+	ON CONFLICT (integration_id) DO UPDATE SET database = here, failures = 0, failing_since = NULL, failing_days = 0,
 		held_since = NULL, hold_until = NULL, last_error = NULL;
 
 	-- nothing changes, but the trigger on the table makes this known at commit
@@ -616,7 +620,7 @@ COMMENT ON FUNCTION featul_integrations.publication(text) IS
 -- On a node: a subscription writes to one of the bound tables at least.
 CREATE FUNCTION featul_integrations.replication_problems(OUT relation regclass, OUT problem text, OUT remedy text)
 RETURNS SETOF record
-LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
+LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp SET jit = off
 AS $$
 	WITH member AS (
 		SELECT b.source, b.relation, b.columns, p.relid
@@ -720,6 +724,7 @@ LEFT JOIN pg_catalog.pg_stat_subscription_stats c ON c.subid = s.oid;
 GRANT SELECT ON featul_integrations.stat_subscription TO pg_monitor;
 COMMENT ON VIEW featul_integrations.stat_subscription IS
 'The subscriptions of this database, where it is a delivery node: none elsewhere.';
+COMMENT ON COLUMN featul_integrations.stat_subscription.subscription IS 'Its name; that of its slot on the publisher too, by default.';
 COMMENT ON COLUMN featul_integrations.stat_subscription.state IS
 'streaming; copying: tables are being copied, and nothing is announced; disabled; stopped: there is no apply worker now, as last_error may explain.';
 COMMENT ON COLUMN featul_integrations.stat_subscription.copying IS 'The tables that are not ready yet; NULL: none.';
@@ -730,6 +735,7 @@ COMMENT ON COLUMN featul_integrations.stat_subscription.lag_seconds IS
 'How far behind the publisher it is: between a commit there and here, or for how long a change has been waiting; without an apply worker, since the last change that came.';
 COMMENT ON COLUMN featul_integrations.stat_subscription.errors IS 'Errors while applying or copying, since the statistics were reset.';
 COMMENT ON COLUMN featul_integrations.stat_subscription.last_error IS 'Why a worker of this subscription ended, since the server started; it may be over.';
+COMMENT ON COLUMN featul_integrations.stat_subscription.last_error_at IS 'When.';
 
 CREATE FUNCTION featul_integrations.latency_bounds() RETURNS integer[]
 LANGUAGE c IMMUTABLE PARALLEL SAFE SET search_path = pg_catalog, pg_temp

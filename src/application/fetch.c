@@ -192,12 +192,10 @@ slot_of(Fetch *fetch)
 	return fetch->slot;
 }
 
-/* Reads the row in the slot; of the columns, none that no event looks at. */
+/* Reads these columns of the row in the slot. */
 static Row *
 read_row(Fetch *fetch, uint32 columns)
 {
-	if (fetch->bound->source == SOURCE_POST)
-		columns &= ~COLUMN_BIT(POST_IMAGE);
 	return row_read(fetch->reader, fetch->slot, columns);
 }
 

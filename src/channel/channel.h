@@ -2,9 +2,8 @@
  * channel.h
  *		What differs between the kinds of integration.
  *
- * A channel (slack.c, discord.c, webhook.c) is one file and one entry in the
- * table in channel.c: validate a URL, render an event, judge a response.  A
- * fourth kind of integration is one more file.
+ * A channel (slack.c, discord.c, teams.c, webhook.c) is one file and one entry in
+ * the table in channel.c: validate a URL, render an event, judge a response.
  */
 #ifndef FEATUL_CHANNEL_H
 #define FEATUL_CHANNEL_H
@@ -34,19 +33,21 @@ typedef struct Event
 typedef enum VerdictKind
 {
 	VERDICT_DELIVERED,
-	VERDICT_RETRY,	  /* failed, try again later */
-	VERDICT_HOLD,	  /* 429, 503: the lane waits; uses up no attempt */
-	VERDICT_REJECTED, /* malformed message: fails at once */
-	VERDICT_GONE	  /* endpoint gone: the integration becomes inactive */
+	VERDICT_RETRY,	   /* failed, try again later */
+	VERDICT_HOLD,	   /* 429, 503: the lane waits; uses up no attempt */
+	VERDICT_UNWELCOME, /* failed for the message's own sake: says nothing about others */
+	VERDICT_REJECTED,  /* malformed message: fails at once */
+	VERDICT_GONE	   /* endpoint gone: the integration becomes inactive */
 } VerdictKind;
 
 typedef struct Verdict
 {
 	VerdictKind kind;
 	int64		hold_ms; /* VERDICT_HOLD: how long, at most 1 h; -1: as after a failure */
-	int64		pace_ms; /* any kind: no next request before this, 0: none */
-	char	   *error;	 /* palloc'd, one line; NULL when delivered */
-	char	   *reason;	 /* VERDICT_GONE: what a workspace admin reads, palloc'd */
+	bool		holds_channel; /* VERDICT_HOLD: all integrations of this type wait */
+	int64		pace_ms;	   /* any kind: no next request before this, 0: none */
+	char	   *error;		   /* palloc'd, one line; NULL when delivered */
+	char	   *reason;		   /* VERDICT_GONE: what a workspace admin reads, palloc'd */
 } Verdict;
 
 typedef struct Channel
@@ -58,6 +59,9 @@ typedef struct Channel
 	bool		signs;	 /* has a secret */
 	bool		fixed_hosts; /* URLs lead to the service's own hosts: HTTP/2 is offered */
 	bool		merges; /* several waiting events may become one message (Event.count) */
+
+	/* of a response, for judge(): Retry-After among them, NULL at the end; NULL: it alone */
+	const char *const *headers;
 
 	/* ereport(ERROR, PT400) with message and hint unless the URL will do */
 	void (*check_url)(const char *url);
@@ -73,10 +77,13 @@ typedef struct Channel
 	bool (*judge)(const HttpResult *result, Verdict *verdict);
 } Channel;
 
+/* One after the other, from 0 on; NULL after the last. */
+extern const Channel *channel_at(int i);
+
 /* NULL if there is no such type; types are compared exactly. */
 extern const Channel *channel_find(const char *type);
 
-/* "slack, discord, webhook": for hints */
+/* "slack, discord, teams, webhook": for hints */
 extern const char *channel_types(void);
 
 /* What is needed to write to an endpoint. */
@@ -100,7 +107,7 @@ extern Verdict channel_judge(const Channel *channel, const HttpResult *result);
 
 /*
  * A number of seconds ("1", "0.25") as milliseconds within what a lane may be
- * held (design 5: at most 1 h); -1 unless it is a positive number.
+ * held (docs/receivers.md: at most 1 h); -1 unless it is a positive number.
  */
 extern int64 channel_seconds_to_ms(const char *seconds);
 
@@ -113,6 +120,7 @@ extern char *channel_new_secret(void);
 /* The channels */
 extern const Channel slack_channel;
 extern const Channel discord_channel;
+extern const Channel teams_channel;
 extern const Channel webhook_channel;
 
 #endif /* FEATUL_CHANNEL_H */
