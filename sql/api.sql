@@ -131,7 +131,7 @@ SELECT call, pg_temp.said(call) FROM unnest(ARRAY[
 \a
 SELECT left(call, 90) AS call, pg_temp.said(call) FROM unnest(ARRAY[
 	'integration_list('''')',
-	'integration_connect(''acme'', ''teams'', ''https://example.com/'')',
+	'integration_connect(''acme'', ''mattermost'', ''https://example.com/'')',
 	'integration_connect(''acme'', ''Slack'', ''https://hooks.slack.com/services/T/B/x'')',
 	'integration_connect(''acme'', ''webhook'', ''https://example.com/'', events => ''{}'')',
 	'integration_connect(''acme'', ''webhook'', ''https://example.com/'', events => ''{post.created,NULL}'')',
@@ -147,11 +147,11 @@ SELECT left(call, 90) AS call, pg_temp.said(call) FROM unnest(ARRAY[
 	'integration_connect(''acme'', ''webhook'', ''https://example.com/'', rule => '''')',
 	'integration_connect(''acme'', ''webhook'', ''https://example.com/'', rule => ''  '')',
 	'integration_preview(''acme'', ''slack'', ''post.deleted'')',
-	'integration_deliveries(''acme'', ''teams'')',
+	'integration_deliveries(''acme'', ''mattermost'')',
 	'integration_deliveries(''acme'', state => ''lost'')',
 	'integration_deliveries(''acme'', max_rows => 0)',
 	'integration_deliveries(''acme'', max_rows => 10001)',
-	'integration_recover(''acme'', ''teams'', now())',
+	'integration_recover(''acme'', ''mattermost'', now())',
 	'integration_connect(''acme'', ''' || repeat('ä', 1000) || ''', ''https://example.com/'')']) call;
 \a
 -- none of which changed anything
@@ -264,13 +264,13 @@ ROLLBACK;
 
 -- preview: connected or not, for each type and event
 SELECT type, event, octet_length(integration_preview('other', type, event)) > 100 AS body
-FROM unnest('{slack,discord,webhook}'::text[]) type, unnest('{post.created,integration.test}'::text[]) event;
+FROM unnest('{slack,discord,teams,webhook}'::text[]) type, unnest('{post.created,integration.test}'::text[]) event;
 
 -- import of featul's older integrations
 INSERT INTO workspace_integration (id, workspace_id, type, webhook_url, is_active) VALUES
 	('i1', 'api2', 'slack', 'https://hooks.slack.com/services/T0/B0/old', true),
 	('i2', 'api2', 'discord', 'http://discord.com/api/webhooks/1/old', true),
-	('i3', 'api2', 'teams', 'https://example.com/', true),
+	('i3', 'api2', 'mattermost', 'https://example.com/', true),
 	('i4', 'api3', 'discord', 'https://discord.com/api/webhooks/2/old', false),
 	('i5', 'api1', 'slack', 'https://hooks.slack.com/services/T0/B0/old', NULL);
 SELECT * FROM integration_import('api_test');

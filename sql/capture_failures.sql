@@ -55,6 +55,11 @@ BEGIN
 		WHEN 'fail' THEN RAISE EXCEPTION 'moody' USING DETAIL = 'a detail', HINT = 'a hint';
 		WHEN 'serialize' THEN RAISE EXCEPTION 'try again' USING ERRCODE = 'serialization_failure';
 		WHEN 'cancel' THEN RAISE EXCEPTION 'cancelled' USING ERRCODE = 'query_canceled';
+		WHEN 'lock table full' THEN RAISE EXCEPTION 'out of shared memory' USING ERRCODE = 'out_of_memory';
+		WHEN 'many' THEN RAISE EXCEPTION 'too many connections' USING ERRCODE = 'too_many_connections';
+		WHEN 'disk' THEN RAISE EXCEPTION 'could not read' USING ERRCODE = 'io_error';
+		WHEN 'corrupt' THEN RAISE EXCEPTION 'invalid page' USING ERRCODE = 'data_corrupted';
+		WHEN 'odd' THEN RAISE EXCEPTION 'nobody has thought of it' USING ERRCODE = 'internal_error';
 		WHEN 'assert' THEN ASSERT false;
 		ELSE RETURN $1;
 	END CASE;
@@ -64,9 +69,16 @@ SELECT count(*) FROM integration_attach('failures_test', '{"post": {"columns": {
 INSERT INTO post (id, board_id, title, content, slug) VALUES ('m1', 'b', 'fail', 'c', 'm1'), ('m2', 'b', 'fine', 'c', 'm2'), ('m3', 'b', 'assert', 'c', 'm3');
 INSERT INTO post (id, board_id, title, content, slug) VALUES ('m4', 'b', 'serialize', 'c', 'm4');
 INSERT INTO post (id, board_id, title, content, slug) VALUES ('m5', 'b', 'cancel', 'c', 'm5');
+-- nor is anything else swallowed that is no fault of the data
+INSERT INTO post (id, board_id, title, content, slug) VALUES ('n1', 'b', 'lock table full', 'c', 'n1');
+INSERT INTO post (id, board_id, title, content, slug) VALUES ('n2', 'b', 'many', 'c', 'n2');
+INSERT INTO post (id, board_id, title, content, slug) VALUES ('n3', 'b', 'disk', 'c', 'n3');
+INSERT INTO post (id, board_id, title, content, slug) VALUES ('n4', 'b', 'corrupt', 'c', 'n4');
+INSERT INTO post (id, board_id, title, content, slug) VALUES ('n5', 'b', 'odd', 'c', 'n5');
+SELECT count(*) FROM post WHERE id LIKE 'n_';
 SELECT * FROM pg_temp.news();
 -- a function that writes to the application's tables
-CREATE OR REPLACE FUNCTION moody(text) RETURNS text LANGUAGE plpgsql AS $$
+CREATE OR REPLACE FUNCTION moody(text) RETURNS text LANGUAGE plpgsql SECURITY DEFINER AS $$
 BEGIN
 	IF $1 NOT LIKE 'copy%' THEN
 		INSERT INTO failures_test.post (id, board_id, title, content, slug) VALUES ('copy of ' || $1, 'b', 'copy', 'c', 'copy of ' || $1);

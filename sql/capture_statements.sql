@@ -107,12 +107,12 @@ INSERT INTO post (id, board_id, title, content, slug) VALUES ('r14', 'b', 'T', '
 SELECT post_id, left(payload #>> '{post,board}', 6) AS board FROM featul_integrations.event e, seen WHERE e.id > seen.id ORDER BY e.id;
 SELECT * FROM pg_temp.news();
 -- or are the same, and read differently
-SELECT count(*) FROM integration_attach('statements_test', '{"user": {"columns": {"name": "name || current_setting(''TimeZone'')"}}}');
-SET TimeZone = 'UTC';
+SELECT count(*) FROM integration_attach('statements_test', '{"user": {"columns": {"name": "name || current_setting(''application_name'')"}}}');
+SET application_name = 'UTC';
 INSERT INTO post (id, board_id, title, content, slug, author_id) VALUES ('t1', 'b', 'T', 'c', 't1', 'adam'), ('t2', 'b', 'T', 'c', 't2', 'adam');
-SET TimeZone = 'Asia/Tokyo';
+SET application_name = 'Asia/Tokyo';
 INSERT INTO post (id, board_id, title, content, slug, author_id) VALUES ('t3', 'b', 'T', 'c', 't3', 'adam');
-RESET TimeZone;
+RESET application_name;
 SELECT post_id, payload #>> '{post,author,name}' AS author FROM featul_integrations.event e, seen WHERE e.id > seen.id ORDER BY e.id;
 SELECT * FROM pg_temp.news();
 SELECT count(*) FROM integration_attach('statements_test', '{"user": null}');

@@ -20,9 +20,12 @@ INSERT INTO workspace (id, name, slug, plan, owner_id, domain) VALUES ('ro1', 'A
 INSERT INTO board (id, workspace_id, name, slug, created_by) VALUES ('ideas', 'ro1', 'Ideas', 'ideas', 'olivia');
 RESET ROLE;
 
--- a binding's function that the extension's owner may call, and nobody else
+-- a binding's function that the extension's role may call, and nobody else; the table's owner must be able to name it
 CREATE FUNCTION roles_functions.shout(text) RETURNS text LANGUAGE sql IMMUTABLE AS $$ SELECT upper($1) || '!' $$;
 REVOKE ALL ON FUNCTION roles_functions.shout(text) FROM PUBLIC;
+GRANT USAGE ON SCHEMA roles_functions TO regress_featul_owner;
+SELECT count(*) FROM integration_attach('roles_test', '{"board": {"columns": {"name": "roles_functions.shout(name)"}}}');
+GRANT EXECUTE ON FUNCTION roles_functions.shout(text) TO featul_integrations;
 SELECT count(*) FROM integration_attach('roles_test',
 	'{"post": {"columns": {"title": "roles_functions.shout(title)"}}, "board": {"columns": {"name": "roles_functions.shout(name)"}}}');
 

@@ -8,6 +8,28 @@
 -- belongs there is named as @extschema@.
 SET LOCAL search_path = pg_catalog, pg_temp;
 
+-- Nothing here acts as the superuser who runs this, but as a role without any right; it
+-- serves every database of the cluster, so it may exist.
+DO $$
+DECLARE
+	existing record;
+BEGIN
+	SELECT r.oid, r.rolcanlogin OR r.rolsuper OR r.rolcreaterole OR r.rolcreatedb OR r.rolreplication
+		OR r.rolbypassrls AS may, EXISTS (
+			SELECT FROM pg_auth_members m WHERE r.oid IN (m.roleid, m.member)) AS belongs
+		INTO existing FROM pg_roles r WHERE r.rolname = 'featul_integrations';
+	IF NOT FOUND THEN
+		CREATE ROLE featul_integrations NOLOGIN;
+	ELSIF existing.may OR existing.belongs THEN
+		RAISE EXCEPTION 'role "featul_integrations" is more than the extension''s own'
+			USING ERRCODE = 'duplicate_object',
+				DETAIL = CASE WHEN existing.may THEN 'It may log in, or has another attribute.'
+					ELSE 'It has members, or is a member of another role.' END,
+				HINT = 'The extension acts as a role of this name, which nobody else may have or be. Rename the role that exists, or drop it.';
+	END IF;
+END
+$$;
+
 CREATE SCHEMA featul_integrations;
 COMMENT ON SCHEMA featul_integrations IS
 'Tables, views and owner functions of the featul_integrations extension.';
@@ -36,7 +58,7 @@ CREATE TABLE featul_integrations.integration (
 COMMENT ON TABLE featul_integrations.integration IS
 'One row per connected integration: at most one of each type per workspace. Holds URLs and secrets; for the owner alone.';
 COMMENT ON COLUMN featul_integrations.integration.workspace_id IS 'The application''s workspace id, as text.';
-COMMENT ON COLUMN featul_integrations.integration.type IS 'slack, discord or webhook.';
+COMMENT ON COLUMN featul_integrations.integration.type IS 'slack, discord, teams or webhook.';
 COMMENT ON COLUMN featul_integrations.integration.webhook_url IS 'Where deliveries go. Contains a credential: never shown.';
 COMMENT ON COLUMN featul_integrations.integration.secret IS 'whsec_... signing secret (type webhook only).';
 COMMENT ON COLUMN featul_integrations.integration.previous_secret IS 'The secret before the last rotation; signs too until previous_secret_until.';
@@ -229,6 +251,14 @@ REVOKE ALL ON FUNCTION featul_integrations.capture() FROM PUBLIC;
 COMMENT ON FUNCTION featul_integrations.capture() IS
 'Trigger function on the application''s tables: turns changed rows into events and deliveries. Its argument is the source.';
 
+CREATE FUNCTION featul_integrations.bound_rows(source text, canonical text, value text)
+RETURNS SETOF record
+LANGUAGE c SET search_path = pg_catalog, pg_temp
+AS 'MODULE_PATHNAME', 'featul_bound_rows';
+REVOKE ALL ON FUNCTION featul_integrations.bound_rows(text, text, text) FROM PUBLIC;
+COMMENT ON FUNCTION featul_integrations.bound_rows(text, text, text) IS
+'Rows of a source in canonical columns: those of which this column equals the value, or all where there is no such column. For queries of the extension over bindings that call functions of others.';
+
 CREATE FUNCTION featul_integrations.capture_row() RETURNS trigger
 LANGUAGE c AS 'MODULE_PATHNAME', 'featul_capture_row';
 REVOKE ALL ON FUNCTION featul_integrations.capture_row() FROM PUBLIC;
@@ -291,7 +321,7 @@ LANGUAGE c SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS 'MODULE_PATHNAME', 'featul_integration_connect';
 REVOKE ALL ON FUNCTION @extschema@.integration_connect(text, text, text, text[], text[], text) FROM PUBLIC;
 COMMENT ON FUNCTION @extschema@.integration_connect(text, text, text, text[], text[], text) IS
-'Connects an integration (slack, discord or webhook), or replaces URL and filters of the one there is and makes it active again. events are names, boards slugs, rule a jsonpath predicate over the payload; NULL means all. Raises PT401 without an acting user, PT400 for a bad argument, PT404 for an unknown workspace, PT403 without the role of owner or admin or on a free plan.';
+'Connects an integration (slack, discord, teams or webhook), or replaces URL and filters of the one there is and makes it active again. events are names, boards slugs, rule a jsonpath predicate over the payload; NULL means all. Raises PT401 without an acting user, PT400 for a bad argument, PT404 for an unknown workspace, PT403 without the role of owner or admin or on a free plan.';
 
 CREATE FUNCTION @extschema@.integration_disconnect(workspace_slug text, type text, OUT success boolean, OUT message text)
 RETURNS record
@@ -585,7 +615,7 @@ COMMENT ON FUNCTION featul_integrations.publication(text) IS
 -- On a node: a subscription writes to one of the bound tables at least.
 CREATE FUNCTION featul_integrations.replication_problems(OUT relation regclass, OUT problem text, OUT remedy text)
 RETURNS SETOF record
-LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
+LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp SET jit = off
 AS $$
 	WITH member AS (
 		SELECT b.source, b.relation, b.columns, p.relid
@@ -689,6 +719,7 @@ LEFT JOIN pg_catalog.pg_stat_subscription_stats c ON c.subid = s.oid;
 GRANT SELECT ON featul_integrations.stat_subscription TO pg_monitor;
 COMMENT ON VIEW featul_integrations.stat_subscription IS
 'The subscriptions of this database, where it is a delivery node: none elsewhere.';
+COMMENT ON COLUMN featul_integrations.stat_subscription.subscription IS 'Its name; that of its slot on the publisher too, by default.';
 COMMENT ON COLUMN featul_integrations.stat_subscription.state IS
 'streaming; copying: tables are being copied, and nothing is announced; disabled; stopped: there is no apply worker now, as last_error may explain.';
 COMMENT ON COLUMN featul_integrations.stat_subscription.copying IS 'The tables that are not ready yet; NULL: none.';
@@ -699,6 +730,7 @@ COMMENT ON COLUMN featul_integrations.stat_subscription.lag_seconds IS
 'How far behind the publisher it is: between a commit there and here, or for how long a change has been waiting; without an apply worker, since the last change that came.';
 COMMENT ON COLUMN featul_integrations.stat_subscription.errors IS 'Errors while applying or copying, since the statistics were reset.';
 COMMENT ON COLUMN featul_integrations.stat_subscription.last_error IS 'Why a worker of this subscription ended, since the server started; it may be over.';
+COMMENT ON COLUMN featul_integrations.stat_subscription.last_error_at IS 'When.';
 
 CREATE FUNCTION featul_integrations.latency_bounds() RETURNS integer[]
 LANGUAGE c IMMUTABLE PARALLEL SAFE SET search_path = pg_catalog, pg_temp
@@ -1055,6 +1087,42 @@ REVOKE ALL ON FUNCTION featul_integrations.diagnose(text) FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION featul_integrations.diagnose(text) TO pg_monitor;
 COMMENT ON FUNCTION featul_integrations.diagnose(text) IS
 'Nothing is sent? Each thing that must hold, in general and for this workspace, whether it does (ok), and what to do where it does not. Looks only, and changes nothing.';
+
+-- ---------------------------------------------------------------------------
+-- Whose all this is
+-- ---------------------------------------------------------------------------
+
+-- Schema, tables, views and functions are the role's, which SECURITY DEFINER functions and
+-- capture thereby become; what is for the extension's owner alone stays the owner's.
+-- What follows each change of owner changes no right: it tells pg_dump that this is how
+-- the extension is installed.
+DO $$
+DECLARE
+	object record;
+BEGIN
+	ALTER SCHEMA featul_integrations OWNER TO featul_integrations;
+	REVOKE ALL ON SCHEMA featul_integrations FROM PUBLIC;
+	FOR object IN
+		SELECT c.oid::regclass AS name, c.relacl IS NOT NULL AS has_rights FROM pg_class c
+		WHERE c.relnamespace = 'featul_integrations'::regnamespace AND c.relkind IN ('r', 'p', 'v', 'S')
+	LOOP
+		EXECUTE format('ALTER TABLE %s OWNER TO featul_integrations', object.name);
+		IF object.has_rights THEN
+			EXECUTE format('REVOKE ALL ON TABLE %s FROM PUBLIC', object.name);
+		END IF;
+	END LOOP;
+	FOR object IN
+		SELECT p.oid::regprocedure AS name FROM pg_proc p
+		JOIN pg_depend d ON d.classid = 'pg_proc'::regclass AND d.objid = p.oid AND d.deptype = 'e'
+		JOIN pg_extension e ON d.refclassid = 'pg_extension'::regclass AND d.refobjid = e.oid
+		WHERE e.extname = 'featul_integrations' AND (p.prosecdef
+			OR p.pronamespace = 'featul_integrations'::regnamespace AND p.proname <> 'activate_restored')
+	LOOP
+		EXECUTE format('ALTER FUNCTION %s OWNER TO featul_integrations', object.name);
+		EXECUTE format('REVOKE ALL ON FUNCTION %s FROM PUBLIC', object.name);
+	END LOOP;
+END
+$$;
 
 -- The library is loaded by now; this setting exists only where it was preloaded.
 DO $$

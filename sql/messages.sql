@@ -1,5 +1,5 @@
 --
--- What Slack, Discord and a webhook are sent: integration_preview() shows the very bodies.
+-- What Slack, Discord, Teams and a webhook are sent: integration_preview() shows the very bodies.
 --
 \getenv abs_srcdir PG_ABS_SRCDIR
 \set tables :abs_srcdir '/test/featul.sql'
@@ -27,6 +27,8 @@ SELECT event, integration_preview('acme', 'webhook', event)
 FROM unnest('{post.created,post.status_changed,post.pinned,post.featured,post.locked,post.upvoted,post.milestone,comment.created,comment.mention,comment.reaction,integration.test}'::text[]) event;
 SELECT event, integration_preview('acme', 'slack', event)
 FROM unnest('{post.created,post.status_changed,post.pinned,post.featured,post.locked,post.upvoted,post.milestone,comment.created,comment.mention,comment.reaction,integration.test}'::text[]) event;
+SELECT event, integration_preview('acme', 'teams', event)
+FROM unnest('{post.created,post.status_changed,post.pinned,post.featured,post.locked,post.upvoted,post.milestone,comment.created,comment.mention,comment.reaction,integration.test}'::text[]) event;
 SELECT event, regexp_replace(integration_preview('acme', 'discord', event), '"timestamp":"[^"]+Z"', '"timestamp":"..."')
 FROM unnest('{post.created,post.status_changed,post.pinned,post.featured,post.locked,post.upvoted,post.milestone,comment.created,comment.mention,comment.reaction,integration.test}'::text[]) event;
 \a
@@ -47,6 +49,14 @@ WHERE id = 'p1';
 SELECT b FROM jsonb_array_elements(integration_preview('acme', 'slack', 'post.created')::jsonb -> 'blocks') b;
 SELECT integration_preview('acme', 'slack', 'post.created')::jsonb ->> 'text' AS fallback;
 SELECT key, value FROM jsonb_each(integration_preview('acme', 'discord', 'post.created')::jsonb #> '{embeds,0}') WHERE key <> 'timestamp';
+SELECT b FROM jsonb_path_query(integration_preview('acme', 'teams', 'post.created')::jsonb, '$.attachments[0].content.body[*]') b;
+
+CREATE FUNCTION pg_temp.described(text) RETURNS text LANGUAGE plpgsql AS $$
+BEGIN
+	UPDATE post SET content = $1;
+	RETURN integration_preview('acme', 'discord', 'post.created')::jsonb #>> '{embeds,0,description}';
+END
+$$;
 
 -- what starts a line could be a heading or a list
 ALTER TABLE post ALTER slug DROP NOT NULL;
@@ -54,6 +64,78 @@ UPDATE post SET slug = NULL, content = '- item';
 SELECT e ->> 'description' AS description, e ->> 'url' AS url FROM CAST(integration_preview('acme', 'discord', 'post.created')::jsonb #> '{embeds,0}' AS jsonb) e;
 UPDATE post SET content = '12. item (1. not)';
 SELECT integration_preview('acme', 'discord', 'post.created')::jsonb #>> '{embeds,0,description}' AS description;
+
+-- Slack formats no label of a link, but a text beside it: a title without a link is plain text
+UPDATE post SET title = '*bold* _it_', content = '-';
+SELECT integration_preview('acme', 'slack', 'post.created')::jsonb #> '{blocks,1,text}' AS title;
+UPDATE post SET slug = 't(1)';
+SELECT integration_preview('acme', 'slack', 'post.created')::jsonb #> '{blocks,1,text}' AS title;
+SELECT integration_preview('acme', 'teams', 'post.created')::jsonb #>> '{attachments,0,content,body,1,text}' AS title;
+
+-- bare URLs in Discord are links, and stay what they are; a cut never goes through one
+SELECT pg_temp.described(text) AS description FROM unnest(ARRAY[
+	'see https://example.com/my_file_name.md, or (http://x.example/a*b*c).',
+	'https://a.example/_x_ _y_ <https://b.example/_z_>',
+	U&'https://a.example/_x_\3000_y_ https:// http://',
+	'xhttps://a.example/_x_ [https://a.example/](https://b.example/)']) AS text;
+UPDATE post SET content = repeat('x', 280) || ' https://example.com/my_file_name.md';
+SELECT type, right(text, 5) AS ends FROM (VALUES
+	('discord', integration_preview('acme', 'discord', 'post.created')::jsonb #>> '{embeds,0,description}'),
+	('teams', integration_preview('acme', 'teams', 'post.created')::jsonb #>> '{attachments,0,content,body,2,text}')) AS m (type, text);
+
+-- what opens a line stays closed, whatever invisible stands before it, and on every line
+SELECT pg_temp.described(text) AS description FROM unnest(ARRAY[
+	U&'\202E# heading', U&'\200B\FEFF# heading', U&'\2066- item', E'text\n  # heading\n- item\n12. item\n1) item',
+	U&'a\2028# heading\2029- item\0085+ item']) AS text;
+
+-- line breaks are kept, others' too, two at most; other white space is folded
+UPDATE post SET content = E'Steps:\r\n- open\r\n-   look \t here\n\n\n\n\nThanks\u2028bye\n';
+SELECT integration_preview('acme', 'slack', 'post.created')::jsonb #> '{blocks,2,text,text}' AS slack,
+	integration_preview('acme', 'discord', 'post.created')::jsonb #> '{embeds,0,description}' AS discord,
+	integration_preview('acme', 'teams', 'post.created')::jsonb #> '{attachments,0,content,body,2,text}' AS teams;
+
+-- separators of lines do not break a link's label; no name turns our own words around
+UPDATE post SET title = U&'one\2028two\2029three\0085four', slug = 't', author_id = 'mina', content = '-';
+UPDATE "user" SET name = U&'\202Eanim\2067\2068' WHERE id = 'mina';
+SELECT integration_preview('acme', 'slack', 'post.created')::jsonb #>> '{blocks,1,text,text}' AS title;
+SELECT integration_preview('acme', type, 'post.created') ~ U&'[\202A-\202E\2066-\2069]' AS turns, integration_preview('acme', type, 'post.created') ~ 'anim' AS named
+FROM unnest('{slack,discord,teams}'::text[]) type;
+UPDATE "user" SET name = 'Mina' WHERE id = 'mina';
+
+-- what cannot be seen is no title
+UPDATE post SET title = t FROM (SELECT string_agg(chr(c), '') AS t FROM unnest(ARRAY[
+	x'85'::int, x'1680'::int, x'34F'::int, x'61C'::int, x'115F'::int, x'FE0F'::int, x'FFA0'::int, x'3164'::int, x'AD'::int,
+	x'180E'::int, x'2060'::int, x'2800'::int, x'E0020'::int, x'E0100'::int, x'FFF9'::int, x'1D173'::int, x'202E'::int]) c) x;
+SELECT integration_preview('acme', 'slack', 'post.created')::jsonb #>> '{blocks,1,text,text}' AS slack,
+	integration_preview('acme', 'discord', 'post.created')::jsonb #>> '{embeds,0,title}' AS discord,
+	integration_preview('acme', 'teams', 'post.created')::jsonb #>> '{attachments,0,content,body,1,text}' AS teams;
+-- what joins characters stays between them
+UPDATE post SET title = U&'\+01F469\200D\+01F4BB \2764\FE0F';
+SELECT integration_preview('acme', 'discord', 'post.created')::jsonb #>> '{embeds,0,title}' = title AS same FROM post;
+
+-- the post's image, where everybody could load it; a comment without words says so
+UPDATE post SET title = 'T', content = '', image = 'https://img.example/a b.png';
+SELECT integration_preview('acme', 'webhook', 'post.created')::jsonb #> '{post,image}' AS image,
+	integration_preview('acme', 'slack', 'post.created') ~ 'image_url' AS slack, integration_preview('acme', 'discord', 'post.created') ~ 'thumbnail' AS discord;
+UPDATE post SET image = 'http://img.example/a.png';
+SELECT integration_preview('acme', 'slack', 'post.created') ~ 'image_url' AS slack, integration_preview('acme', 'discord', 'post.created') ~ 'thumbnail' AS discord;
+UPDATE post SET image = 'data:image/png;base64,' || repeat('A', 5000);
+SELECT integration_preview('acme', 'webhook', 'post.created')::jsonb #> '{post,image}' AS image;
+UPDATE post SET image = 'https://img.example/a.png?w=1&h=2';
+SELECT b FROM jsonb_array_elements(integration_preview('acme', 'slack', 'post.created')::jsonb -> 'blocks') b;
+SELECT integration_preview('acme', 'discord', 'post.created')::jsonb #> '{embeds,0,thumbnail}' AS discord;
+SELECT b FROM jsonb_path_query(integration_preview('acme', 'teams', 'post.created')::jsonb, '$.attachments[0].content.body[*]') b;
+SELECT right(integration_preview('acme', 'webhook', 'post.created'), 46) AS webhook;
+INSERT INTO comment (id, post_id, content, author_id) VALUES ('c0', 'p1', '', 'adam');
+SELECT integration_preview('acme', 'slack', 'comment.created')::jsonb #>> '{blocks,2,text,text}' AS slack,
+	integration_preview('acme', 'slack', 'comment.created') ~ 'image_url' AS images;
+DELETE FROM comment;
+UPDATE post SET image = NULL;
+
+-- a post without a status has the first of its board's
+UPDATE post SET roadmap_status = NULL;
+SELECT integration_preview('acme', 'webhook', 'post.created')::jsonb #> '{post,status}' AS webhook,
+	jsonb_path_query_first(integration_preview('acme', 'discord', 'post.created')::jsonb, '$.embeds[0].fields[*] ? (@.name == "Status").value') AS discord;
 
 -- Slack's and Discord's own limits, with whatever takes most room there
 CREATE FUNCTION pg_temp.utf16(text) RETURNS integer LANGUAGE sql AS
@@ -82,6 +164,8 @@ FROM unnest('{post.status_changed,comment.created,comment.mention,comment.reacti
 SELECT kind, max(code_points) AS longest FROM nasty, pg_temp.worst(c, 'discord') GROUP BY 1 ORDER BY 1;
 SELECT max(total) < 6000 AS fits_in_all
 FROM nasty, LATERAL (SELECT sum(code_points) AS total FROM pg_temp.worst(c, 'discord')) t;
+SELECT max(octet_length(integration_preview('acme', 'teams', 'post.created'))) <= 28 * 1024 AS fits_teams
+FROM nasty, LATERAL (SELECT count(*) FROM pg_temp.worst(c, 'teams')) w;
 -- (fields are counted above once each by their longest; three of them still fit)
 SELECT n, max(octet_length(integration_preview('acme', 'webhook', 'post.created'))) <= 65536 AS fits,
 	bool_and((integration_preview('acme', 'webhook', 'post.created')::jsonb #> '{post,truncated}') = 'true') AS truncated
@@ -104,6 +188,7 @@ UPDATE post SET title = U&' \200B\3000 ', content = E'\n \t', roadmap_status = N
 UPDATE workspace SET name = '';
 SELECT b FROM jsonb_array_elements(integration_preview('acme', 'slack', 'post.created')::jsonb -> 'blocks') b;
 SELECT integration_preview('acme', 'discord', 'post.created')::jsonb #- '{embeds,0,timestamp}' #- '{embeds,0,color}' AS embed;
+SELECT b FROM jsonb_path_query(integration_preview('acme', 'teams', 'post.created')::jsonb, '$.attachments[0].content.body[*]') b;
 
 -- privacy: who is anonymous or hidden is so in every message
 UPDATE workspace SET name = 'Acme';
@@ -111,11 +196,11 @@ UPDATE post SET title = 'T', author_id = 'mina', is_anonymous = true;
 INSERT INTO comment (id, post_id, content, author_id) VALUES ('c1', 'p1', 'I agree', 'adam');
 SELECT type, integration_preview('acme', type, 'comment.created') ~ '(Anonymous)' AS anonymous,
 	integration_preview('acme', type, 'comment.created') ~ '(mina@|adam@)' AS reveals
-FROM unnest('{slack,discord,webhook}'::text[]) type;
+FROM unnest('{slack,discord,teams,webhook}'::text[]) type;
 UPDATE board SET hide_public_member_identity = true;
 SELECT type, integration_preview('acme', type, 'comment.created') ~ 'Member' AS member,
 	integration_preview('acme', type, 'comment.created') ~ '(Mina|Adam|mina|adam)' AS reveals
-FROM unnest('{slack,discord,webhook}'::text[]) type;
+FROM unnest('{slack,discord,teams,webhook}'::text[]) type;
 
 RESET featul_integrations.user_id;
 SELECT integration_detach();

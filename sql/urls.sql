@@ -55,6 +55,27 @@ SELECT url, pg_temp.refused('slack', url) FROM unnest(ARRAY[
 	'https://example.com\@hooks.slack.com/services/T0/B0/x',
 	'https://discord.com/api/webhooks/1/x']) url;
 
+-- teams
+SELECT url, pg_temp.refused('teams', url) FROM unnest(ARRAY[
+	'https://prod-12.westeurope.logic.azure.com:443/workflows/0af1/triggers/manual/paths/invoke?api-version=2016-06-01&sp=%2Ftriggers%2Fmanual%2Frun&sv=1.0&sig=x_Y-z',
+	'https://default1a2b.3c.environment.api.powerplatform.com:443/powerautomate/automations/direct/workflows/0af1/triggers/manual/paths/invoke?api-version=1&sp=%2Ftriggers%2Fmanual%2Frun&sv=1.0&sig=x_Y-z',
+	'https://default1a2b.3c.environment.api.powerplatform.com/powerautomate/automations/direct/workflows/0af1/triggers/manual/paths/invoke?sig=x',
+	'HTTPS://Prod-12.WestEurope.Logic.Azure.COM/workflows/0af1?sig=x',
+	'https://logic.azure.com/workflows/0af1?sig=x',
+	'https://environment.api.powerplatform.com/powerautomate/x?sig=x',
+	'https://a.environment.api.powerplatform.com/workflows/x?sig=x',
+	'https://a.logic.azure.com/powerautomate/x?sig=x',
+	'https://a.logic.azure.com/workflows/?sig=x',
+	'https://a.logic.azure.com/workflows?sig=x',
+	'https://a.logic.azure.com:8443/workflows/x?sig=x',
+	'http://a.logic.azure.com/workflows/x?sig=x',
+	'https://a.logic.azure.com.example.com/workflows/x?sig=x',
+	'https://xlogic.azure.com/workflows/x?sig=x',
+	'https://example.com/.logic.azure.com/workflows/x?sig=x',
+	'https://user@a.logic.azure.com/workflows/x?sig=x',
+	'https://a.logic.azure.com/workflows/x?sig=x#y',
+	'https://acme.webhook.office.com/webhookb2/x']) url;
+
 -- discord
 SELECT url, pg_temp.refused('discord', url) FROM unnest(ARRAY[
 	'https://discord.com/api/webhooks/123456789012345678/abc-DEF_123',

@@ -95,9 +95,9 @@ is_manager(const char *workspace_id, const char *user_id)
 
 	initStringInfo(&sql);
 	appendStringInfoString(&sql, "SELECT FROM ");
-	binding_append_relation(&sql, SOURCE_MEMBER, "m");
+	binding_append_rows(&sql, SOURCE_MEMBER, MEMBER_WORKSPACE_ID, "$1", "m");
 	appendStringInfo(&sql,
-					 " WHERE m.workspace_id = $1 AND m.user_id = $2"
+					 " WHERE m.user_id = $2"
 					 " AND %s AND m.is_active IS NOT FALSE LIMIT 1",
 					 binding_has_column(SOURCE_MEMBER, MEMBER_CAN_MANAGE)
 						 ? "m.can_manage"
@@ -137,8 +137,8 @@ access_workspace(const char *slug, Permission permission, bool needs_plan)
 	binding_require();
 	initStringInfo(&sql);
 	appendStringInfoString(&sql, "SELECT w.id, w.name, w.slug, w.plan, w.owner_id FROM ");
-	binding_append_relation(&sql, SOURCE_WORKSPACE, "w");
-	appendStringInfoString(&sql, " WHERE w.slug = $1 ORDER BY w.id LIMIT 1");
+	binding_append_rows(&sql, SOURCE_WORKSPACE, WORKSPACE_SLUG, "$1", "w");
+	appendStringInfoString(&sql, " ORDER BY w.id LIMIT 1");
 	query_add_text(&parameters, slug);
 	if (query_read_bound(&parameters, SOURCE_WORKSPACE, sql.data) == 0)
 		access_workspace_not_found();
@@ -168,11 +168,13 @@ access_lock_workspace(const Workspace *workspace)
 	int64			rows;
 
 	initStringInfo(&sql);
-	appendStringInfoString(&sql, "SELECT FROM ");
-	binding_append_relation(&sql, SOURCE_WORKSPACE, "w");
-	appendStringInfoString(&sql, " WHERE w.id = $1 FOR KEY SHARE");
+	appendStringInfoString(&sql, "SELECT");
+	/* an id that is not stored cannot be locked: it was there a moment ago */
+	if (!binding_append_row_by_id(&sql, SOURCE_WORKSPACE, "$1"))
+		return;
+	appendStringInfoString(&sql, " FOR KEY SHARE");
 	query_add_text(&parameters, workspace->id);
-	user_context_as_reader(&state, SOURCE_WORKSPACE);
+	user_context_as_table_owner(&state, binding_relid(SOURCE_WORKSPACE));
 	rows = query_write(&parameters, sql.data);
 	user_context_restore(&state);
 	if (rows == 0)

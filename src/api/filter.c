@@ -16,7 +16,6 @@
 #include "api/access.h"
 #include "application/binding.h"
 #include "api/filter.h"
-#include "capture/failure.h"
 #include "capture/payload.h"
 #include "api/query.h"
 #include "base/errors.h"
@@ -152,9 +151,8 @@ filter_boards(ArrayType *slugs, const char *workspace_id)
 	appendStringInfoString(
 		&sql,
 		"SELECT u.slug, b.id FROM unnest($2) WITH ORDINALITY AS u (slug, n) LEFT JOIN ");
-	binding_append_relation(&sql, SOURCE_BOARD, "b");
-	appendStringInfoString(
-		&sql, " ON b.workspace_id = $1 AND coalesce(b.slug, b.id) = u.slug ORDER BY u.n");
+	binding_append_rows(&sql, SOURCE_BOARD, BOARD_WORKSPACE_ID, "$1", "b");
+	appendStringInfoString(&sql, " ON coalesce(b.slug, b.id) = u.slug ORDER BY u.n");
 	query_add_text(&parameters, workspace_id);
 	query_add(&parameters, TEXTARRAYOID, PointerGetDatum(slugs), false);
 	rows = query_read_bound(&parameters, SOURCE_BOARD, sql.data);
@@ -271,11 +269,8 @@ filter_try_rule(const char *rule)
 		return;
 	error = subtransaction_run(try_rule, &trial);
 	if (error)
-	{
-		failure_raise_unless_data(error);
 		refuse_rule(error->detail ? psprintf("%s: %s", error->message, error->detail)
 								  : error->message);
-	}
 	if (!trial.decides)
 		refuse_rule("It is neither true nor false for any event.");
 }

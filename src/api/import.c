@@ -60,8 +60,7 @@ check_workspaces(List *rows)
 
 	initStringInfo(&sql);
 	appendStringInfoString(&sql, "SELECT FROM ");
-	binding_append_relation(&sql, SOURCE_WORKSPACE, "w");
-	appendStringInfoString(&sql, " WHERE w.id = $1");
+	binding_append_rows(&sql, SOURCE_WORKSPACE, WORKSPACE_ID, "$1", "w");
 	foreach (cell, rows)
 	{
 		OldIntegration *old = lfirst(cell);

@@ -42,8 +42,7 @@ add_boards(QueryParameters *parameters, const char *workspace_id)
 	initStringInfo(&sql);
 	appendStringInfoString(
 		&sql, "SELECT array_agg(b.id), array_agg(coalesce(b.slug, b.id)) FROM ");
-	binding_append_relation(&sql, SOURCE_BOARD, "b");
-	appendStringInfoString(&sql, " WHERE b.workspace_id = $1");
+	binding_append_rows(&sql, SOURCE_BOARD, BOARD_WORKSPACE_ID, "$1", "b");
 	query_add_text(&workspace, workspace_id);
 	(void) query_read_bound(&workspace, SOURCE_BOARD, sql.data);
 	for (int column = 1; column <= 2; column++)

@@ -17,6 +17,7 @@
 #include "application/binding.h"
 #include "application/user_context.h"
 #include "base/own_query.h"
+#include "base/safe_settings.h"
 #include "base/text.h"
 #include "capture/event_payload.h"
 #include "capture/payload.h"
@@ -73,28 +74,28 @@ latest_sql(EventKind event)
 
 	initStringInfo(&sql);
 	appendStringInfo(&sql, "SELECT %s.id FROM ", name);
-	binding_append_relation(&sql, SOURCE_BOARD, "board");
+	binding_append_rows(&sql, SOURCE_BOARD, BOARD_WORKSPACE_ID, "$1", "board");
 	appendStringInfoString(&sql, " JOIN ");
-	binding_append_relation(&sql, SOURCE_POST, "post");
+	binding_append_rows(&sql, SOURCE_POST, -1, NULL, "post");
 	appendStringInfoString(&sql, " ON post.board_id = board.id");
 	if (on_comment || source == SOURCE_COMMENT)
 	{
 		appendStringInfoString(&sql, " JOIN ");
-		binding_append_relation(&sql, SOURCE_COMMENT, "comment");
+		binding_append_rows(&sql, SOURCE_COMMENT, -1, NULL, "comment");
 		appendStringInfoString(&sql, " ON comment.post_id = post.id AND comment.visible"
 									 " AND comment.is_internal IS NOT TRUE");
 	}
 	if (source != SOURCE_POST && source != SOURCE_COMMENT)
 	{
 		appendStringInfoString(&sql, " JOIN ");
-		binding_append_relation(&sql, source, name);
+		binding_append_rows(&sql, source, -1, NULL, name);
 		appendStringInfo(&sql,
 						 on_comment ? " ON %s.comment_id = comment.id"
 									: " ON %s.post_id = post.id",
 						 name);
 	}
 	appendStringInfo(&sql,
-					 " WHERE board.workspace_id = $1 AND board.is_system IS NOT TRUE"
+					 " WHERE board.is_system IS NOT TRUE"
 					 " AND post.visible%s ORDER BY %s.created_at DESC NULLS LAST LIMIT 1",
 					 latest_condition(event), sort);
 	return sql.data;
@@ -102,7 +103,8 @@ latest_sql(EventKind event)
 
 /*
  * Becomes who may read all that latest_sql() joins; false where the tables
- * belong to several, of whom none shall run the others' code.
+ * belong to several, of whom none shall run the others' code, or where bindings
+ * call functions, which would have to be called for every row there is.
  */
 static bool
 latest_begin(EventKind event, UserContext *state)
@@ -112,7 +114,6 @@ latest_begin(EventKind event, UserContext *state)
 		source == SOURCE_COMMENT || source == SOURCE_MENTION || source == SOURCE_REACTION;
 	Source sources[] = { SOURCE_BOARD, SOURCE_POST, source,
 						 on_comment ? SOURCE_COMMENT : source };
-	Source reader = SOURCE_BOARD;
 
 	for (int i = 0; i < lengthof(sources); i++)
 	{
@@ -120,9 +121,9 @@ latest_begin(EventKind event, UserContext *state)
 			table_owner(binding_relid(SOURCE_BOARD)))
 			return false;
 		if (binding_of(sources[i], binding_relid(sources[i]))->foreign_functions)
-			reader = sources[i];
+			return false;
 	}
-	user_context_as_reader(state, reader);
+	user_context_as_table_owner(state, binding_relid(SOURCE_BOARD));
 	return true;
 }
 
@@ -134,6 +135,7 @@ latest_id(EventKind event, Text workspace_id)
 	Datum		arguments[1];
 	OwnQuery	query;
 	UserContext state;
+	int			settings;
 	char	   *sql = latest_sql(event);
 	Text		id = { 0 };
 
@@ -145,8 +147,10 @@ latest_id(EventKind event, Text workspace_id)
 		own_query_end(&query);
 		return id;
 	}
+	settings = safe_settings_begin();
 	if (SPI_execute_with_args(sql, 1, types, arguments, NULL, false, 1) != SPI_OK_SELECT)
 		elog(ERROR, "could not read the latest rows");
+	safe_settings_end(settings);
 	user_context_restore(&state);
 	if (SPI_processed > 0)
 	{

@@ -34,7 +34,7 @@ featul_workspaces(PG_FUNCTION_ARGS)
 	query_begin(&query);
 	initStringInfo(&sql);
 	appendStringInfoString(&sql, "SELECT w.id, w.slug, w.plan FROM ");
-	binding_append_relation(&sql, SOURCE_WORKSPACE, "w");
+	binding_append_rows(&sql, SOURCE_WORKSPACE, -1, NULL, "w");
 	appendStringInfoString(
 		&sql, " WHERE w.id = ANY ($1) OR (w.slug = $2 AND w.id IS NOT NULL)");
 	query_add(&parameters, TEXTARRAYOID, PG_GETARG_DATUM(0), PG_ARGISNULL(0));

@@ -435,7 +435,7 @@ featul_integration_attach(PG_FUNCTION_ARGS)
 	choose_schema(attachment,
 				  PG_ARGISNULL(0) ? NULL : text_to_cstring(PG_GETARG_TEXT_PP(0)));
 	resolve_all(attachment);
-	nest = safe_settings_begin();
+	nest = safe_search_path_begin();
 	write_bindings(attachment);
 	set_triggers(wanted_triggers(attachment));
 	replicated_warn();
@@ -457,7 +457,7 @@ featul_integration_detach(PG_FUNCTION_ARGS)
 	attach_require_owner();
 	SPI_connect();
 	lock_bindings();
-	nest = safe_settings_begin();
+	nest = safe_search_path_begin();
 	set_triggers(NIL);
 	safe_settings_end(nest);
 	SPI_finish();

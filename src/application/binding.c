@@ -15,16 +15,12 @@
  */
 #include "postgres.h"
 
-#include "access/genam.h"
 #include "access/htup_details.h"
 #include "access/relation.h"
-#include "access/stratnum.h"
 #include "access/table.h"
 #include "access/tableam.h"
 #include "access/xact.h"
 #include "catalog/namespace.h"
-#include "catalog/pg_am.h"
-#include "catalog/pg_index.h"
 #include "catalog/pg_class.h"
 #include "catalog/pg_inherits.h"
 #include "catalog/pg_type.h"
@@ -38,9 +34,13 @@
 #include "utils/memutils.h"
 #include "utils/rel.h"
 #include "utils/snapmgr.h"
+#include "utils/syscache.h"
 
 #include "application/binding.h"
+#include "application/fetch.h"
+#include "application/user_context.h"
 #include "base/compat.h"
+#include "base/errors.h"
 #include "base/safe_settings.h"
 
 /* featul_integrations.binding as read */
@@ -64,6 +64,42 @@ static uint64 epoch = 0;
  * The cache and its invalidation
  * ------------------------------------------------------------------------ */
 
+/* The hash key of a compiled binding: the first fields of a BoundRelation. */
+typedef struct BindingKey
+{
+	Oid	   relid;
+	Source source;
+} BindingKey;
+
+StaticAssertDecl(offsetof(BoundRelation, source) == offsetof(BindingKey, source) &&
+					 offsetof(BoundRelation, version) == sizeof(BindingKey),
+				 "a BoundRelation begins with its key");
+
+/* A compiled binding; NULL if there is none. */
+static BoundRelation *
+find_compiled(Source source, Oid relid)
+{
+	BindingKey key = { .relid = relid, .source = source };
+
+	return hash_search(bound_relations, &key, HASH_FIND, NULL);
+}
+
+/* Marks compiled bindings: all, or those only whose SQL names what others have made. */
+static void
+invalidate_compiled(bool all)
+{
+	HASH_SEQ_STATUS scan;
+	BoundRelation  *relation;
+
+	hash_seq_init(&scan, bound_relations);
+	while ((relation = hash_seq_search(&scan)) != NULL)
+		if (all || relation->foreign_names)
+		{
+			relation->valid = false;
+			generation++;
+		}
+}
+
 /*
  * Relcache callback: marks what may have changed.  Must not look at catalogs.
  * The binding's own table decides over everything; a bound relation over
@@ -72,37 +108,49 @@ static uint64 epoch = 0;
 static void
 invalidate_relation(Datum unused, Oid relid)
 {
-	HASH_SEQ_STATUS scan;
-	BoundRelation  *relation;
-
 	if (!OidIsValid(relid) || relid == bindings.table)
 	{
 		bindings.valid = false;
 		generation++;
-		hash_seq_init(&scan, bound_relations);
-		while ((relation = hash_seq_search(&scan)) != NULL)
-			relation->valid = false;
+		invalidate_compiled(true);
 		return;
 	}
-	relation = hash_search(bound_relations, &relid, HASH_FIND, NULL);
-	if (relation)
+	for (Source source = 0; source < SOURCE_COUNT; source++)
 	{
+		BoundRelation *relation = find_compiled(source, relid);
+
+		if (relation == NULL)
+			continue;
 		relation->valid = false;
 		generation++;
 	}
+}
+
+/*
+ * Syscache callback: a schema, function, type or operator may have another name, and the
+ * SQL of a binding has names in it.  Every table's is under its schema's; few name more.
+ */
+static void
+invalidate_names(Datum unused, int cache, uint32 hash)
+{
+	invalidate_compiled(cache == NAMESPACEOID);
 }
 
 /* Once per process. */
 static void
 initialize_cache(void)
 {
-	HASHCTL control = { .keysize = sizeof(Oid), .entrysize = sizeof(BoundRelation) };
+	static const int names[] = { NAMESPACEOID, PROCOID, TYPEOID, OPEROID };
+	HASHCTL			 control = { .keysize = sizeof(BindingKey),
+								 .entrysize = sizeof(BoundRelation) };
 
 	if (bound_relations)
 		return;
 	bound_relations =
 		hash_create("featul_integrations bindings", 32, &control, HASH_ELEM | HASH_BLOBS);
 	CacheRegisterRelcacheCallback(invalidate_relation, (Datum) 0);
+	for (int i = 0; i < lengthof(names); i++)
+		CacheRegisterSyscacheCallback(names[i], invalidate_names, (Datum) 0);
 }
 
 /* See binding.h. */
@@ -259,25 +307,54 @@ binding_changed(void)
  * Compiling the columns for one relation
  * ------------------------------------------------------------------------ */
 
-/* Fills in one column that the binding has an expression for. */
+/*
+ * Plans the expression of a column that is not plain: as the extension's role, since
+ * planning evaluates what is constant.
+ */
+static void
+plan_column(BoundRelation *bound, BoundColumn *column, Node *node)
+{
+	UserContext user;
+
+	user_context_as_extension(&user);
+	column->planned = GetCachedExpression(node);
+	user_context_restore(&user);
+	bound->expressions = lappend(bound->expressions, column->planned);
+	if (expression_calls_foreign(column->planned->expr))
+		bound->unsafe_functions = true;
+	if (contain_mutable_functions(column->planned->expr))
+		bound->mutable_functions = true;
+}
+
+/*
+ * Fills in one column that the binding has an expression for.  Names are looked up as
+ * the table's owner, whose types may come with code of that role's.
+ */
 static void
 compile_column(BoundRelation *bound, Relation relation, int column,
 			   const char *expression)
 {
-	BoundColumn *result = &bound->column[column];
-	Node		*bare;
-	Node		*node = expression_parse(relation, source_definitions[bound->source].name,
-										 bound->source, column, expression, &bare);
-	Node		*stripped = node;
-	MemoryContext caller = MemoryContextSwitchTo(bound->context);
+	BoundColumn	 *result = &bound->column[column];
+	Node		 *bare;
+	Node		 *node;
+	Node		 *stripped;
+	MemoryContext caller;
+	UserContext	  user;
 
+	user_context_as_table_owner(&user, bound->relid);
+	node = expression_parse(relation, source_definitions[bound->source].name,
+							bound->source, column, expression, &bare);
+	user_context_restore(&user);
+	caller = MemoryContextSwitchTo(bound->context);
 	result->parsed = copyObject(node);
-	if (expression_calls_foreign(node))
-		bound->foreign_functions = true;
+	result->foreign = expression_calls_foreign(node);
+	bound->foreign_functions = bound->foreign_functions || result->foreign;
+	bound->foreign_names = bound->foreign_names || expression_names_foreign(node);
 	result->type = getBaseType(exprType(bare));
 	result->sql = expression_deparse(node, bound->source, relation);
 	if (IsA(bare, Var))
 		result->attribute = ((Var *) bare)->varattno;
+	stripped = node;
 	while (IsA(stripped, RelabelType))
 		stripped = (Node *) ((RelabelType *) stripped)->arg;
 	node = compat_expand_virtual_columns(node, relation);
@@ -286,86 +363,8 @@ compile_column(BoundRelation *bound, Relation relation, int column,
 		equal(node, result->parsed))
 		result->plain = ((Var *) stripped)->varattno;
 	else
-	{
-		result->planned = GetCachedExpression(node);
-		bound->expressions = lappend(bound->expressions, result->planned);
-		if (expression_calls_foreign(result->planned->expr))
-			bound->unsafe_functions = true;
-		if (contain_mutable_functions(result->planned->expr))
-			bound->mutable_functions = true;
-	}
+		plan_column(bound, result, node);
 	MemoryContextSwitchTo(caller);
-}
-
-/* The type that ids are compared in; InvalidOid where only text would do. */
-static Oid
-id_key_type(Oid type)
-{
-	switch (type)
-	{
-		case TEXTOID:
-		case VARCHAROID:
-			return TEXTOID;
-		case UUIDOID:
-			return UUIDOID;
-		case INT2OID:
-		case INT4OID:
-		case INT8OID:
-			return INT8OID;
-		default:
-			return InvalidOid;
-	}
-}
-
-/* True if this index serves; then *result says how. */
-static bool
-check_id_index(const BoundColumn *id, Relation index, IdIndex *result)
-{
-	Form_pg_index form = index->rd_index;
-	Oid			  operator;
-
-	if (index->rd_rel->relam != BTREE_AM_OID || form->indnkeyatts != 1 ||
-		!form->indisunique || !form->indisvalid || !form->indimmediate ||
-		form->indkey.values[0] != id->attribute ||
-		!heap_attisnull(index->rd_indextuple, Anum_pg_index_indpred, NULL))
-		return false;
-	result->key_type = id_key_type(id->type);
-	result->collation = index->rd_indcollation[0];
-	operator= OidIsValid(result->key_type)
-		? get_opfamily_member(index->rd_opfamily[0], index->rd_opcintype[0],
-							  result->key_type, BTEqualStrategyNumber)
-		: InvalidOid;
-	if (!OidIsValid(operator) || operator>=
-		FirstNormalObjectId ||(OidIsValid(result->collation) &&
-							   !get_collation_isdeterministic(result->collation)))
-		return false;
-	result->equal = get_opcode(operator);
-	result->index = RelationGetRelid(index);
-	return true;
-}
-
-/* Finds an index over the ids alone, in a plain table (a heap) without children. */
-static void
-find_id_index(BoundRelation *bound, Relation relation)
-{
-	ListCell *cell;
-	bool	  found = false;
-
-	memset(&bound->id_index, 0, sizeof(IdIndex));
-	if (bound->column[0].attribute <= 0 ||
-		relation->rd_rel->relkind != RELKIND_RELATION ||
-		relation->rd_rel->relhassubclass || relation->rd_rel->relam != HEAP_TABLE_AM_OID)
-		return;
-	foreach (cell, RelationGetIndexList(relation))
-	{
-		Relation index = index_open(lfirst_oid(cell), AccessShareLock);
-
-		found = check_id_index(&bound->column[0], index, &bound->id_index);
-		index_close(index, AccessShareLock);
-		if (found)
-			return;
-	}
-	memset(&bound->id_index, 0, sizeof(IdIndex));
 }
 
 /* Frees what the last compilation left, but not before the transaction's end. */
@@ -381,7 +380,7 @@ reset_bound_relation(BoundRelation *bound)
 	memset(bound->column, 0, sizeof(bound->column));
 }
 
-/* Parses all columns of the source for this relation. */
+/* Parses and plans all columns of the source for this relation, under safe settings. */
 static void
 compile_columns(BoundRelation *bound, Relation relation)
 {
@@ -419,20 +418,6 @@ set_broken(BoundRelation *bound, const char *problem, const char *detail)
 	report_broken(bound);
 }
 
-/* True for errors that say nothing about a binding: the same may succeed next time. */
-static bool
-is_passing_error(const ErrorData *error)
-{
-	switch (ERRCODE_TO_CATEGORY(error->sqlerrcode))
-	{
-		case ERRCODE_OPERATOR_INTERVENTION:
-		case ERRCODE_INSUFFICIENT_RESOURCES:
-		case ERRCODE_TRANSACTION_ROLLBACK:
-			return true;
-	}
-	return error->sqlerrcode == ERRCODE_LOCK_NOT_AVAILABLE;
-}
-
 /* Compiles for a relation that is open (NULL: there is none); see compile(). */
 static void
 compile_relation(BoundRelation *bound, Relation relation)
@@ -450,7 +435,7 @@ compile_relation(BoundRelation *bound, Relation relation)
 				   psprintf("what is bound as \"%s\" is no table any more", source),
 				   NULL);
 	compile_columns(bound, relation);
-	find_id_index(bound, relation);
+	fetch_find_index(bound, relation);
 }
 
 /*
@@ -474,6 +459,7 @@ compile(BoundRelation *bound)
 	bound->problem = NULL;
 	bound->unsafe_functions = false;
 	bound->foreign_functions = false;
+	bound->foreign_names = false;
 	bound->mutable_functions = false;
 	PG_TRY();
 	{
@@ -485,10 +471,13 @@ compile(BoundRelation *bound)
 
 		MemoryContextSwitchTo(caller);
 		error = CopyErrorData();
-		if (bound->problem == NULL && is_passing_error(error))
-			bound->valid = false;
-		if (bound->problem != NULL || is_passing_error(error))
+		if (bound->problem != NULL)
 			PG_RE_THROW();
+		if (!error_is_fault_of_data(error->sqlerrcode))
+		{
+			bound->valid = false; /* the same may succeed next time */
+			PG_RE_THROW();
+		}
 		FlushErrorState();
 		set_broken(bound,
 				   psprintf("the binding of \"%s\" does not fit its table any more",
@@ -533,16 +522,15 @@ binding_peek(Source source, Oid relid)
 	if (!bindings.valid)
 		return NULL;
 	if (bound == NULL || bound->relid != relid)
-		bound = last[source] = hash_search(bound_relations, &relid, HASH_FIND, NULL);
-	return bound && bound->valid && bound->source == source && !plans_are_stale(bound)
-			   ? bound
-			   : NULL;
+		bound = last[source] = find_compiled(source, relid);
+	return bound && bound->valid && !plans_are_stale(bound) ? bound : NULL;
 }
 
 /* See binding.h. */
 BoundRelation *
 binding_of(Source source, Oid relid)
 {
+	BindingKey	   key = { .relid = relid, .source = source };
 	BoundRelation *bound = binding_peek(source, relid);
 	bool		   found;
 
@@ -552,28 +540,62 @@ binding_of(Source source, Oid relid)
 		return NULL;
 	if (bound)
 		report_broken(bound);
-	bound = hash_search(bound_relations, &relid, HASH_ENTER, &found);
+	bound = hash_search(bound_relations, &key, HASH_ENTER, &found);
 	if (!found)
-		memset((char *) bound + sizeof(Oid), 0, sizeof(BoundRelation) - sizeof(Oid));
-	bound->source = source;
+		memset((char *) bound + sizeof(BindingKey), 0,
+			   sizeof(BoundRelation) - sizeof(BindingKey));
 	compile(bound);
 	return bound;
 }
 
-/* See binding.h. */
-void
-binding_append_relation(StringInfo sql, Source source, const char *alias)
+/* The types of canonical columns, as pg_type has them: the grammar's names take no schema */
+static const char *const type_names[] = { "text", "bool", "int8", "timestamptz" };
+
+/* How to read the table bound as this source; 55000 if there is none. */
+static BoundRelation *
+require_bound(Source source)
 {
-	/* as pg_type has them: the names of the grammar take no schema */
-	static const char *const types[] = { "text", "bool", "int8", "timestamptz" };
-	const ColumnDefinition	*definitions = source_definitions[source].columns;
-	BoundRelation			*bound = binding_of(source, binding_relid(source));
+	BoundRelation *bound = binding_of(source, binding_relid(source));
 
 	if (bound == NULL)
 		ereport(ERROR,
 				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
 				 errmsg("no table is bound as \"%s\"", source_definitions[source].name),
 				 errhint("The extension's owner runs integration_attach().")));
+	return bound;
+}
+
+/* Appends a call of bound_rows(), with the columns that it returns. */
+static void
+append_rows_call(StringInfo sql, Source source, int column, const char *parameter,
+				 const char *alias)
+{
+	const ColumnDefinition *definitions = source_definitions[source].columns;
+
+	appendStringInfo(sql, "featul_integrations.bound_rows('%s', '%s', %s) AS %s (",
+					 source_definitions[source].name,
+					 column < 0 ? "" : definitions[column].name,
+					 column < 0 ? "''" : parameter, alias);
+	for (int i = 0; definitions[i].name; i++)
+		appendStringInfo(sql, "%s%s pg_catalog.%s", i > 0 ? ", " : "",
+						 quote_identifier(definitions[i].name),
+						 type_names[definitions[i].type]);
+	appendStringInfoChar(sql, ')');
+}
+
+/* See binding.h. */
+void
+binding_append_rows(StringInfo sql, Source source, int column, const char *parameter,
+					const char *alias)
+{
+	const ColumnDefinition *definitions = source_definitions[source].columns;
+	BoundRelation		   *bound = require_bound(source);
+
+	if (bound->foreign_functions)
+	{
+		append_rows_call(sql, source, column, parameter, alias);
+		return;
+	}
 	appendStringInfoString(sql, "(SELECT ");
 	for (int i = 0; definitions[i].name; i++)
 	{
@@ -585,9 +607,26 @@ binding_append_relation(StringInfo sql, Source source, const char *alias)
 		else if (column_defaults_to_true(source, i))
 			appendStringInfoString(sql, "true");
 		else
-			appendStringInfo(sql, "NULL::pg_catalog.%s", types[definitions[i].type]);
+			appendStringInfo(sql, "NULL::pg_catalog.%s", type_names[definitions[i].type]);
 		appendStringInfo(sql, " AS %s", quote_identifier(definitions[i].name));
 	}
-	appendStringInfo(sql, " FROM %s AS %s) AS %s", bound->qualified_name, bound->alias,
-					 alias);
+	appendStringInfo(sql, " FROM %s AS %s", bound->qualified_name, bound->alias);
+	if (column >= 0 && bound->column[column].sql)
+		appendStringInfo(sql, " WHERE %s = %s", bound->column[column].sql, parameter);
+	else if (column >= 0)
+		appendStringInfoString(sql, " WHERE false");
+	appendStringInfo(sql, ") AS %s", alias);
+}
+
+/* See binding.h. */
+bool
+binding_append_row_by_id(StringInfo sql, Source source, const char *parameter)
+{
+	BoundRelation *bound = require_bound(source);
+
+	if (bound->column[0].foreign)
+		return false;
+	appendStringInfo(sql, " FROM %s AS %s WHERE %s = %s", bound->qualified_name,
+					 bound->alias, bound->column[0].sql, parameter);
+	return true;
 }

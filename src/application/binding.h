@@ -24,6 +24,7 @@ typedef struct BoundColumn
 	Node			 *parsed; /* of the canonical type; NULL: absent, always NULL */
 	const char		 *sql; /* the same as SQL, over the relation's unqualified columns */
 	CachedExpression *planned;	  /* NULL where plain will do */
+	bool			  foreign;	  /* as written it calls more than built-in functions */
 	AttrNumber		  plain;	  /* the attribute that holds it as it is, or 0 */
 	AttrNumber		  attribute;  /* the one it is, whatever its type, or 0 */
 	Oid				  type;		  /* base type of that; InvalidOid if it is none */
@@ -42,7 +43,7 @@ typedef struct IdIndex
 /* How to read a source's canonical columns from one relation. */
 typedef struct BoundRelation
 {
-	Oid			relid; /* hash key */
+	Oid			relid; /* hash key, with the source: one table may stand for several */
 	Source		source;
 	uint64		version;		  /* another with each compilation */
 	bool		valid;			  /* else it is compiled again when next asked for */
@@ -51,6 +52,7 @@ typedef struct BoundRelation
 	const char *detail;			  /* or NULL */
 	bool		unsafe_functions; /* an expression calls more than built-in functions */
 	bool foreign_functions; /* likewise as written, before SQL functions are inlined */
+	bool foreign_names;		/* SQL names functions, types or operators of others */
 	bool mutable_functions; /* the same row may read differently at another time */
 	const char	 *qualified_name; /* SQL */
 	const char	 *alias;		  /* SQL: of its rows, for whole-row references */
@@ -78,12 +80,23 @@ extern bool binding_has_column(Source source, int column);
 extern Oid binding_relid(Source source);
 
 /*
- * Appends "(SELECT expr AS id, ... FROM schema.table) AS alias": the source as
- * a relation with its canonical columns: ids and other text columns as text,
- * flags as boolean, created_at as timestamptz, upvotes as bigint.  55000 if the
- * source is not bound or its table has changed too much.
+ * Appends "(SELECT expr AS id, ... FROM schema.table WHERE expr = $n) AS alias": the
+ * rows of a source whose canonical text column equals this parameter (column < 0: all
+ * rows), with its canonical columns: ids and other text columns as text, flags as
+ * boolean, created_at as timestamptz, upvotes as bigint.  To be read as
+ * user_context_as_reader() says.  55000 if the source is not bound or its table has
+ * changed too much.
  */
-extern void binding_append_relation(StringInfo sql, Source source, const char *alias);
+extern void binding_append_rows(StringInfo sql, Source source, int column,
+								const char *parameter, const char *alias);
+
+/*
+ * Likewise " FROM schema.table AS alias WHERE expr = $n", for a row that is to be
+ * locked by its id; false, and nothing is appended, if the id takes a function that
+ * is not PostgreSQL's own.
+ */
+extern bool binding_append_row_by_id(StringInfo sql, Source source,
+									 const char *parameter);
 
 /*
  * How to read this relation (the bound one, or a partition or child of it) as

@@ -18,6 +18,7 @@
 #include "parser/parse_node.h"
 #include "parser/parse_relation.h"
 #include "parser/parser.h"
+#include "utils/acl.h"
 #include "utils/builtins.h"
 #include "utils/fmgroids.h"
 #include "utils/lsyscache.h"
@@ -264,11 +265,77 @@ calls_foreign(Node *node, void *unused)
 	return expression_tree_walker(node, calls_foreign, NULL);
 }
 
+/* check_function_callback: 42501 unless the role may execute it */
+static bool
+require_execute(Oid function, void *role)
+{
+	AclResult result = compat_function_aclcheck(function, *(Oid *) role, ACL_EXECUTE);
+
+	if (result != ACLCHECK_OK)
+		aclcheck_error(result, OBJECT_FUNCTION, get_func_name(function));
+	return false;
+}
+
+/* Tree walker: see expression_require_execute(). */
+static bool
+require_execute_walker(Node *node, void *role)
+{
+	if (node == NULL)
+		return false;
+	(void) check_functions_in_node(node, require_execute, role);
+	return expression_tree_walker(node, require_execute_walker, role);
+}
+
+/* See expression.h. */
+void
+expression_require_execute(Node *expression, Oid role)
+{
+	(void) require_execute_walker(expression, &role);
+}
+
 /* See expression.h. */
 bool
 expression_calls_foreign(Node *expression)
 {
 	return calls_foreign(expression, NULL);
+}
+
+/* Tree walker: see expression_names_foreign(). */
+static bool
+names_foreign(Node *node, void *unused)
+{
+	Oid named = InvalidOid;
+
+	if (node == NULL)
+		return false;
+	switch (nodeTag(node))
+	{
+		case T_Const:
+		case T_RelabelType:
+		case T_CoerceViaIO:
+		case T_ArrayCoerceExpr:
+		case T_ArrayExpr:
+		case T_RowExpr:
+			named = exprType(node);
+			break;
+		case T_OpExpr:
+			named = ((OpExpr *) node)->opno;
+			break;
+		case T_ScalarArrayOpExpr:
+			named = ((ScalarArrayOpExpr *) node)->opno;
+			break;
+		default:
+			break;
+	}
+	return named >= FirstNormalObjectId ||
+		   expression_tree_walker(node, names_foreign, NULL);
+}
+
+/* See expression.h. */
+bool
+expression_names_foreign(Node *expression)
+{
+	return calls_foreign(expression, NULL) || names_foreign(expression, NULL);
 }
 
 /* ------------------------------------------------------------------------

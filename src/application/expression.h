@@ -32,6 +32,12 @@ extern char *expression_deparse(Node *expression, Source source, Relation relati
 /* Does it call more than PostgreSQL's own functions? */
 extern bool expression_calls_foreign(Node *expression);
 
+/* Does it, as SQL, name functions, types or operators that are not PostgreSQL's own? */
+extern bool expression_names_foreign(Node *expression);
+
+/* 42501 unless this role may execute every function that it calls. */
+extern void expression_require_execute(Node *expression, Oid role);
+
 /*
  * What expressions over one relation are evaluated with, made when first
  * needed, in this memory.  Initialized by zeros and the memory.

@@ -18,6 +18,7 @@
 
 #include "application/fetch.h"
 #include "application/lookup.h"
+#include "application/rows.h"
 #include "application/user_context.h"
 #include "base/own_query.h"
 #include "base/safe_settings.h"
@@ -334,7 +335,7 @@ run_lookup(const BoundRelation *bound, bool as_text, Datum *arguments)
 	}
 	if (saved->plan == NULL || !SPI_plan_is_valid(saved->plan))
 	{
-		nest = safe_settings_begin();
+		nest = NewGUCNestLevel();
 		plan_settings();
 	}
 	if (saved->plan == NULL)
@@ -375,6 +376,17 @@ fetch_through_index(Wanted *wanted, BoundRelation *bound)
 					  wanted->rows + wanted->fetched);
 }
 
+/* RowConsumer: takes a row that is wanted. */
+static void
+take_row(void *argument, Row *row)
+{
+	Wanted *wanted = argument;
+	int		index = row->value[0].isnull ? -1 : position(wanted, row->value[0].text);
+
+	if (index >= 0)
+		wanted->rows[index] = row;
+}
+
 /* Fetches what is wanted with a query. */
 static void
 fetch_by_query(Wanted *wanted, BoundRelation *bound)
@@ -388,14 +400,25 @@ fetch_by_query(Wanted *wanted, BoundRelation *bound)
 	run_lookup(bound, wanted->as_text, arguments);
 	MemoryContextSwitchTo(query.memory);
 	for (uint64 i = 0; i < SPI_processed; i++)
-	{
-		Row *row =
-			row_of_tuple(bound->source, SPI_tuptable->vals[i], SPI_tuptable->tupdesc);
-		int index = row->value[0].isnull ? -1 : position(wanted, row->value[0].text);
+		take_row(wanted, row_of_tuple(bound->source, SPI_tuptable->vals[i],
+									  SPI_tuptable->tupdesc));
+	own_query_end(&query);
+}
 
-		if (index >= 0)
-			wanted->rows[index] = row;
-	}
+/* Fetches what is wanted of a source whose binding calls functions of others. */
+static void
+fetch_by_scan(Wanted *wanted, BoundRelation *bound)
+{
+	OwnQuery	  query;
+	MemoryContext inside;
+
+	own_query_begin(&query);
+	inside = MemoryContextSwitchTo(query.memory);
+	rows_scan(bound, 0,
+			  lookups_text_array(wanted->ids + wanted->fetched,
+								 wanted->count - wanted->fetched),
+			  take_row, wanted);
+	MemoryContextSwitchTo(inside);
 	own_query_end(&query);
 }
 
@@ -409,7 +432,9 @@ lookups_fetch(Lookups *lookups, Source source)
 	if (wanted->count == wanted->fetched)
 		return;
 	bound = bound_relation(source); /* NULL: not bound any more */
-	if (bound && !fetch_through_index(wanted, bound))
+	if (bound && bound->foreign_functions)
+		fetch_by_scan(wanted, bound);
+	else if (bound && !fetch_through_index(wanted, bound))
 		fetch_by_query(wanted, bound);
 	wanted->fetched = wanted->count;
 }
@@ -476,6 +501,22 @@ split_pairs(const Wanted *wanted, Datum *arrays)
 	arrays[1] = lookups_text_array(halves + count, count);
 }
 
+/* RowConsumer: takes an active member that is wanted. */
+static void
+take_member(void *argument, Row *row)
+{
+	Wanted *wanted = argument;
+	int		index;
+
+	if (row->value[MEMBER_WORKSPACE_ID].isnull || row->value[MEMBER_USER_ID].isnull ||
+		(!row->value[MEMBER_IS_ACTIVE].isnull && !row->value[MEMBER_IS_ACTIVE].flag))
+		return;
+	index = position(wanted, pair_of(row_text(row, MEMBER_WORKSPACE_ID),
+									 row_text(row, MEMBER_USER_ID)));
+	if (index >= 0)
+		wanted->rows[index] = row;
+}
+
 /* See lookup.h. */
 void
 lookups_fetch_roles(Lookups *lookups)
@@ -492,22 +533,15 @@ lookups_fetch_roles(Lookups *lookups)
 		return;
 	own_query_begin(&query);
 	split_pairs(wanted, arguments);
-	run_lookup(bound, wanted->as_text, arguments);
+	if (!bound->foreign_functions)
+		run_lookup(bound, wanted->as_text, arguments);
 	MemoryContextSwitchTo(query.memory);
-	for (uint64 i = 0; i < SPI_processed; i++)
-	{
-		Row *row =
-			row_of_tuple(SOURCE_MEMBER, SPI_tuptable->vals[i], SPI_tuptable->tupdesc);
-		int index;
-
-		if (row->value[MEMBER_WORKSPACE_ID].isnull || row->value[MEMBER_USER_ID].isnull ||
-			(!row->value[MEMBER_IS_ACTIVE].isnull && !row->value[MEMBER_IS_ACTIVE].flag))
-			continue;
-		index = position(wanted, pair_of(row_text(row, MEMBER_WORKSPACE_ID),
-										 row_text(row, MEMBER_USER_ID)));
-		if (index >= 0)
-			wanted->rows[index] = row;
-	}
+	if (bound->foreign_functions)
+		rows_scan(bound, MEMBER_WORKSPACE_ID, arguments[0], take_member, wanted);
+	else
+		for (uint64 i = 0; i < SPI_processed; i++)
+			take_member(wanted, row_of_tuple(SOURCE_MEMBER, SPI_tuptable->vals[i],
+											 SPI_tuptable->tupdesc));
 	own_query_end(&query);
 	wanted->fetched = wanted->count;
 }

@@ -68,6 +68,13 @@ feeds(Oid relid, Source source)
 		   list_member_oid(find_all_inheritors(relid, NoLock, NULL), bound);
 }
 
+/* Finding: any table. */
+static bool
+is_any(const FormData_pg_subscription_rel *table, Source unused)
+{
+	return true;
+}
+
 /* Finding: a table that feeds the source. */
 static bool
 feeds_source(const FormData_pg_subscription_rel *table, Source source)
@@ -162,6 +169,8 @@ replicated_announced(void)
 void
 replicated_warn(void)
 {
+	if (!find_table(is_any, SOURCE_COUNT))
+		return; /* no node */
 	if (SPI_execute("SELECT relation, problem, remedy"
 					" FROM featul_integrations.replication_problems()",
 					true, 0) != SPI_OK_SELECT)

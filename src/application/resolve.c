@@ -20,7 +20,9 @@
 
 #include "application/expression.h"
 #include "application/resolve.h"
+#include "application/user_context.h"
 #include "base/compat.h"
+#include "base/own_role.h"
 #include "base/safe_settings.h"
 #include "base/subtransaction.h"
 
@@ -417,15 +419,17 @@ typedef struct Check
 } Check;
 
 /*
- * Step: parses under the caller's search_path, if it is the caller's; the SQL to
- * store means the same under an empty one.
+ * Step: parses under the caller's settings, if it is the caller's; the SQL to store means
+ * the same under safe ones, for those who will look its names up and call its functions.
  */
 static void
 parse_and_deparse(void *argument)
 {
-	Check *check = argument;
-	Node  *bare;
-	int	   nest = check->stored ? safe_settings_begin() : -1;
+	Check	   *check = argument;
+	Node	   *node;
+	Node	   *bare;
+	UserContext caller;
+	int			nest = check->stored ? safe_settings_begin() : -1;
 
 	(void) expression_parse(check->relation,
 							check->stored ? source_definitions[check->source].name : NULL,
@@ -433,6 +437,11 @@ parse_and_deparse(void *argument)
 	if (!check->stored)
 		nest = safe_settings_begin();
 	check->sql = expression_deparse(bare, check->source, check->relation);
+	user_context_as_table_owner(&caller, RelationGetRelid(check->relation));
+	node = expression_parse(check->relation, source_definitions[check->source].name,
+							check->source, check->column, check->sql, &bare);
+	user_context_restore(&caller);
+	expression_require_execute(node, own_role());
 	safe_settings_end(nest);
 }
 
@@ -451,14 +460,17 @@ checked_expression(Relation relation, Source source, int column, const char *exp
 		return check.sql;
 	if (error->sqlerrcode == ERRCODE_UNDEFINED_COLUMN)
 		return NULL;
-	if (ERRCODE_TO_CATEGORY(error->sqlerrcode) == ERRCODE_OPERATOR_INTERVENTION)
-		ReThrowError(error);
 	ereport(ERROR,
 			(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 			 errmsg("invalid binding of %s.%s: %s", source_definitions[source].name,
 					source_definitions[source].columns[column].name, expression),
 			 errdetail("%s", error->message),
-			 error->hint ? errhint("%s", error->hint) : 0));
+			 error->hint ? errhint("%s", error->hint)
+			 : error->sqlerrcode == ERRCODE_INSUFFICIENT_PRIVILEGE
+				 ? errhint("The table's owner needs USAGE on the schemas that a binding "
+						   "names, and the role featul_integrations EXECUTE on its "
+						   "functions.")
+				 : 0));
 }
 
 /* Finds one column, or adds it to those that are missing. */

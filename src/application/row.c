@@ -8,6 +8,8 @@
 #include "postgres.h"
 
 #include "application/row.h"
+#include "application/user_context.h"
+#include "base/safe_settings.h"
 
 /* See row.h. */
 RowReader *
@@ -57,9 +59,9 @@ evaluation_of(RowReader *reader)
 											  : &reader->relation->evaluation;
 }
 
-/* See row.h. */
-Row *
-row_read(RowReader *reader, TupleTableSlot *slot, uint32 columns)
+/* Reads these columns. */
+static Row *
+read_columns(RowReader *reader, TupleTableSlot *slot, uint32 columns)
 {
 	Row					   *row = palloc(sizeof(Row));
 	const ColumnDefinition *definitions =
@@ -87,6 +89,28 @@ row_read(RowReader *reader, TupleTableSlot *slot, uint32 columns)
 		}
 		row->value[i] = value_from_datum(definitions[i].type, datum, isnull);
 	}
+	return row;
+}
+
+/*
+ * See row.h.  An expression that depends on the session, or calls functions of others,
+ * finds the settings fixed, and the extension's role.
+ */
+Row *
+row_read(RowReader *reader, TupleTableSlot *slot, uint32 columns)
+{
+	BoundRelation *relation = reader->relation;
+	UserContext	   caller;
+	int			   settings;
+	Row			  *row;
+
+	if (!relation->unsafe_functions && !relation->mutable_functions)
+		return read_columns(reader, slot, columns);
+	user_context_as_extension(&caller);
+	settings = safe_settings_begin();
+	row = read_columns(reader, slot, columns);
+	safe_settings_end(settings);
+	user_context_restore(&caller);
 	return row;
 }
 

@@ -6,35 +6,33 @@
 
 #include "access/htup_details.h"
 #include "catalog/pg_class.h"
-#include "catalog/pg_proc.h"
 #include "miscadmin.h"
 #include "utils/syscache.h"
 
 #include "application/binding.h"
 #include "application/user_context.h"
+#include "base/own_role.h"
+#include "base/safe_settings.h"
 
-/* The function's owner. */
-static Oid
-function_owner(Oid function)
+/* Becomes a role until user_context_restore(). */
+static void
+become(UserContext *state, Oid role, int security_context)
 {
-	HeapTuple tuple = SearchSysCache1(PROCOID, ObjectIdGetDatum(function));
-	Oid		  owner;
-
-	if (!HeapTupleIsValid(tuple))
-		elog(ERROR, "cache lookup failed for function %u", function);
-	owner = ((Form_pg_proc) GETSTRUCT(tuple))->proowner;
-	ReleaseSysCache(tuple);
-	return owner;
+	state->settings = 0;
+	GetUserIdAndSecContext(&state->user, &state->security_context);
+	SetUserIdAndSecContext(role, state->security_context | SECURITY_LOCAL_USERID_CHANGE |
+									 security_context);
 }
 
 /* See user_context.h. */
 void
-user_context_as_extension(UserContext *state, Oid function)
+user_context_as_extension(UserContext *state)
 {
-	Oid owner = function_owner(function);
+	Oid role = own_role();
 
-	GetUserIdAndSecContext(&state->user, &state->security_context);
-	SetUserIdAndSecContext(owner, state->security_context | SECURITY_LOCAL_USERID_CHANGE);
+	if (!OidIsValid(role))
+		elog(ERROR, "the schema featul_integrations does not exist");
+	become(state, role, 0);
 }
 
 /* See user_context.h. */
@@ -61,10 +59,7 @@ user_context_as_table_owner(UserContext *state, Oid relation)
 	if (!OidIsValid(owner))
 		ereport(ERROR, (errcode(ERRCODE_UNDEFINED_TABLE),
 						errmsg("relation with OID %u does not exist", relation)));
-	GetUserIdAndSecContext(&state->user, &state->security_context);
-	SetUserIdAndSecContext(owner, state->security_context | SECURITY_LOCAL_USERID_CHANGE |
-									  SECURITY_RESTRICTED_OPERATION |
-									  SECURITY_NOFORCE_RLS);
+	become(state, owner, SECURITY_RESTRICTED_OPERATION | SECURITY_NOFORCE_RLS);
 }
 
 /* See user_context.h. */
@@ -73,15 +68,19 @@ user_context_as_reader(UserContext *state, Source source)
 {
 	BoundRelation *bound = binding_of(source, binding_relid(source));
 
-	if (bound == NULL || !bound->foreign_functions)
-		user_context_as_table_owner(state, binding_relid(source));
+	if (bound && bound->foreign_functions)
+		user_context_as_extension(state);
 	else
-		GetUserIdAndSecContext(&state->user, &state->security_context);
+		user_context_as_table_owner(state, binding_relid(source));
+	if (bound && bound->mutable_functions)
+		state->settings = safe_settings_begin();
 }
 
 /* See user_context.h. */
 void
 user_context_restore(const UserContext *state)
 {
+	if (state->settings > 0)
+		safe_settings_end(state->settings);
 	SetUserIdAndSecContext(state->user, state->security_context);
 }

@@ -1,6 +1,6 @@
 /*
  * user_context.h
- *		Acting as another role: the extension's owner inside a trigger on somebody else's
+ *		Acting as another role: the extension's role inside a trigger on somebody else's
  *		table, or that table's owner.
  *
  * What SECURITY DEFINER and SET search_path would do for a function, but only
@@ -16,6 +16,7 @@ typedef struct UserContext
 {
 	Oid user;
 	int security_context;
+	int settings; /* nest level of safe_settings_begin(), or 0 */
 } UserContext;
 
 /*
@@ -28,9 +29,10 @@ typedef struct UserContext
 extern void user_context_as_table_owner(UserContext *state, Oid relation);
 
 /*
- * Likewise for the table bound as this source, unless its binding calls
- * functions that are not PostgreSQL's own: those are promised the rights of the
- * extension's owner, who then trusts the table's owner (SECURITY.md).
+ * Becomes who may read the table bound as this source, as binding_append_rows() has
+ * it: its owner, or the extension where the binding calls functions that are not
+ * PostgreSQL's own (rows.h); under safe settings where the binding's expressions
+ * depend on them.
  */
 extern void user_context_as_reader(UserContext *state, Source source);
 
@@ -38,10 +40,10 @@ extern void user_context_as_reader(UserContext *state, Source source);
 extern Oid table_owner(Oid relation);
 
 /*
- * Becomes the owner of this function.  An error that leaves the
- * (sub)transaction undoes it as well.
+ * Becomes the extension's role.  An error that leaves the (sub)transaction undoes it as
+ * well.
  */
-extern void user_context_as_extension(UserContext *state, Oid function);
+extern void user_context_as_extension(UserContext *state);
 extern void user_context_restore(const UserContext *state);
 
 #endif /* FEATUL_USER_CONTEXT_H */

@@ -77,6 +77,7 @@ compat_base64_decode(const char *text, int length, uint8 *out, int out_size)
 #define compat_extension_ownercheck(oid, role) pg_extension_ownercheck(oid, role)
 #define compat_relation_ownercheck(oid, role) pg_class_ownercheck(oid, role)
 #define compat_database_ownercheck(oid, role) pg_database_ownercheck(oid, role)
+#define compat_function_aclcheck(oid, role, mode) pg_proc_aclcheck(oid, role, mode)
 #else
 #define compat_extension_ownercheck(oid, role)                                           \
 	object_ownercheck(ExtensionRelationId, oid, role)
@@ -84,6 +85,8 @@ compat_base64_decode(const char *text, int length, uint8 *out, int out_size)
 	object_ownercheck(RelationRelationId, oid, role)
 #define compat_database_ownercheck(oid, role)                                            \
 	object_ownercheck(DatabaseRelationId, oid, role)
+#define compat_function_aclcheck(oid, role, mode)                                        \
+	object_aclcheck(ProcedureRelationId, oid, role, mode)
 #endif
 
 /* Whether a lock is held; can be asked for a stronger one, too, since 17. */

@@ -1,7 +1,7 @@
 /*
  * errors.h
  *		The SQLSTATEs of the SQL API, which PostgREST turns into HTTP statuses
- *		(docs/application.md).
+ *		(docs/application.md); and which of PostgreSQL's may be swallowed.
  */
 #ifndef FEATUL_ERRORS_H
 #define FEATUL_ERRORS_H
@@ -11,5 +11,13 @@
 #define ERRCODE_FEATUL_FORBIDDEN MAKE_SQLSTATE('P', 'T', '4', '0', '3')
 #define ERRCODE_FEATUL_NOT_FOUND MAKE_SQLSTATE('P', 'T', '4', '0', '4')
 #define ERRCODE_FEATUL_DELIVERY_FAILED MAKE_SQLSTATE('P', 'T', '5', '0', '0')
+
+/*
+ * True for errors that an application's data, or a change of its tables, can cause,
+ * a binding's functions included.  All others (cancelled, out of memory, locks, disk,
+ * serialization, corruption, what nobody has thought of) are not to be swallowed: the
+ * change would commit without its event.
+ */
+extern bool error_is_fault_of_data(int sqlstate);
 
 #endif /* FEATUL_ERRORS_H */

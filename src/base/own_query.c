@@ -13,7 +13,7 @@ own_query_begin(OwnQuery *query)
 {
 	query->memory = CurrentMemoryContext;
 	SPI_connect();
-	query->settings = safe_settings_begin();
+	query->settings = safe_search_path_begin();
 }
 
 /* See own_query.h. */

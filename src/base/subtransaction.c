@@ -13,6 +13,7 @@
 #include "utils/memutils.h"
 #include "utils/resowner.h"
 
+#include "base/errors.h"
 #include "base/subtransaction.h"
 
 /* See subtransaction.h. */
@@ -40,5 +41,7 @@ subtransaction_run(SubtransactionStep step, void *argument)
 	PG_END_TRY();
 	MemoryContextSwitchTo(caller);
 	CurrentResourceOwner = owner;
+	if (error && !error_is_fault_of_data(error->sqlerrcode))
+		ReThrowError(error);
 	return error;
 }

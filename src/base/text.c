@@ -15,7 +15,6 @@
 #include "base/text.h"
 
 #define REPLACEMENT "\xEF\xBF\xBD" /* U+FFFD */
-#define ELLIPSIS "\xE2\x80\xA6"	   /* U+2026 */
 
 /* See text.h. */
 Text
@@ -210,49 +209,6 @@ text_from_foreign(const char *data, int length, int max_characters)
 	if (GetDatabaseEncoding() == PG_UTF8 || GetDatabaseEncoding() == PG_SQL_ASCII)
 		return out.data;
 	return converted(out.data, out.len, PG_UTF8, GetDatabaseEncoding(), "?");
-}
-
-/* See text.h. */
-char *
-text_excerpt(const char *utf8, int max_characters)
-{
-	StringInfoData out;
-	int			   count = 0;
-	int			   last_kept = 0; /* bytes before the last character that may stay */
-	bool		   space = false;
-
-	initStringInfo(&out);
-	for (const unsigned char *c = (const unsigned char *) utf8; *c;)
-	{
-		int size = pg_utf_mblen(c);
-
-		if (*c <= ' ')
-		{
-			space = out.len > 0;
-			c += size;
-			continue;
-		}
-		for (int i = space ? 0 : 1; i < 2; i++)
-		{
-			if (count == max_characters)
-			{
-				out.len = last_kept;
-				out.data[out.len] = '\0';
-				appendStringInfoString(&out, ELLIPSIS);
-				return out.data;
-			}
-			if (count == max_characters - 1)
-				last_kept = out.len;
-			if (i == 0)
-				appendStringInfoChar(&out, ' ');
-			else
-				appendBinaryStringInfo(&out, (const char *) c, size);
-			count++;
-		}
-		space = false;
-		c += size;
-	}
-	return out.data;
 }
 
 /* See text.h. */

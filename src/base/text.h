@@ -1,6 +1,6 @@
 /*
  * text.h
- *		Texts on their way from the database to the wire: encodings, excerpts,
+ *		Texts on their way from the database to the wire: encodings and
  *		JSON strings.
  *
  * "Sanitized" is valid in the database encoding; "UTF-8" is what leaves.  All
@@ -54,12 +54,6 @@ extern char *text_to_utf8(const char *data, int length);
  * database encoding: invalid UTF-8 and control characters replaced.
  */
 extern char *text_from_foreign(const char *data, int length, int max_characters);
-
-/*
- * A one-line excerpt of UTF-8 text: white space folded, at most so many code
- * points, the ellipsis included.
- */
-extern char *text_excerpt(const char *utf8, int max_characters);
 
 /* Appends UTF-8 as a JSON string, quotes included. */
 extern void text_append_json(StringInfo out, const char *utf8);

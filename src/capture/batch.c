@@ -18,7 +18,6 @@
 #include "application/row.h"
 #include "application/user_context.h"
 #include "base/compat.h"
-#include "base/safe_settings.h"
 #include "base/subtransaction.h"
 #include "capture/batch.h"
 #include "capture/failure.h"
@@ -194,7 +193,6 @@ attempt(Batch *batch, SubtransactionStep step)
 
 	if (error == NULL)
 		return true;
-	failure_raise_unless_data(error);
 	if (!batch->is_read || batch->count <= 1)
 		failure_report(batch->source, error);
 	FreeErrorData(error);
@@ -287,17 +285,12 @@ batch_process_rows(Transition *transition, Oid function, bool announces)
 						  .context = transition->context,
 						  .at_row = true };
 	UserContext caller;
-	int			nest = 0;
 
-	user_context_as_extension(&caller, function);
-	if (transition->bound->unsafe_functions)
-		nest = safe_settings_begin();
+	user_context_as_extension(&caller);
 	open_batch(&batch, transition_count(transition));
 	while (!transition->done)
 		process_batch(&batch);
 	if (batch.recorder)
 		recorder_close(batch.recorder);
-	if (nest > 0)
-		safe_settings_end(nest);
 	user_context_restore(&caller);
 }

@@ -47,11 +47,10 @@ capture_binding(Capture *capture)
 		UserContext caller;
 		ErrorData  *error;
 
-		user_context_as_extension(&caller, capture->function);
+		user_context_as_extension(&caller);
 		error = subtransaction_run(find_binding, capture);
 		if (error)
 		{
-			failure_raise_unless_data(error);
 			failure_report(capture->source, error);
 			capture->bound = NULL;
 		}
@@ -71,8 +70,8 @@ capture_changes(Capture *capture)
 {
 	const TriggerData *trigger = capture->trigger;
 	bool			   update = TRIGGER_FIRED_BY_UPDATE(trigger->tg_event);
-	bool	   announces = setting_capture && subscriptions_any(capture->function);
-	Transition transition;
+	bool			   announces = setting_capture && subscriptions_any();
+	Transition		   transition;
 
 	if (!setting_capture && !update)
 		stats_count_skipped(tuplestore_tuple_count(trigger->tg_newtable));

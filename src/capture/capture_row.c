@@ -35,9 +35,8 @@ has_updates(Source source)
 static void
 capture_written_row(Capture *capture, TupleTableSlot *deleted)
 {
-	bool announces =
-		setting_capture && replicated_announced() && subscriptions_any(capture->function);
-	bool	   update = TRIGGER_FIRED_BY_UPDATE(capture->trigger->tg_event) || deleted;
+	bool announces = setting_capture && replicated_announced() && subscriptions_any();
+	bool update = TRIGGER_FIRED_BY_UPDATE(capture->trigger->tg_event) || deleted;
 	Transition transition;
 
 	/* what may happen only once is marked in any case */
@@ -112,12 +111,13 @@ featul_capture_row(PG_FUNCTION_ARGS)
 						.function = fcinfo->flinfo->fn_oid,
 						.trigger = (TriggerData *) fcinfo->context };
 
-	if (!replicated_by_worker())
-		return PointerGetDatum(NULL);
-	if (source >= SOURCE_POST)
-		capture_row(&capture);
-	else if (source == SOURCE_BOARD)
+	/* what is remembered of a board is void whoever moves it, and captures nothing */
+	if (source == SOURCE_BOARD)
 		capture_board(&capture);
+	else if (!replicated_by_worker())
+		return PointerGetDatum(NULL);
+	else if (source >= SOURCE_POST)
+		capture_row(&capture);
 	else
 		capture_workspace_row(&capture);
 	return PointerGetDatum(NULL);

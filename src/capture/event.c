@@ -39,7 +39,7 @@ event_columns(Source source)
 	switch (source)
 	{
 		case SOURCE_POST:
-			return all & ~(COLUMN_BIT(POST_FINGERPRINT) | COLUMN_BIT(POST_IMAGE));
+			return all & ~COLUMN_BIT(POST_FINGERPRINT);
 		case SOURCE_COMMENT:
 			return all & ~COLUMN_BIT(COMMENT_FINGERPRINT);
 		default:

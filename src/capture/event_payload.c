@@ -59,6 +59,7 @@ fill_post(Payload *payload, const Candidates *candidates, const Candidate *candi
 	payload->title = row_text(post, POST_TITLE);
 	payload->content = row_text(post, POST_CONTENT);
 	payload->slug = row_text(post, POST_SLUG);
+	payload->image = row_text(post, POST_IMAGE);
 	payload->upvotes = row_number(post, POST_UPVOTES);
 	payload->status = row_text(post, POST_STATUS);
 	payload->post_created_at = row_time(post, POST_CREATED_AT);
@@ -155,26 +156,38 @@ parse_json(Text text)
 	return parsing.json;
 }
 
-/* The name of a status in a board's list [{"id", "name"}, ...]; NULL if it is not there. */
+/* True if an item of a board's list has this id; without a status any has. */
+static bool
+is_status(JsonbContainer *item, Text status)
+{
+	JsonbValue id;
+
+	if (status.data == NULL)
+		return true;
+	return getKeyJsonValueFromContainer(item, "id", 2, &id) && id.type == jbvString &&
+		   id.val.string.len == status.length &&
+		   memcmp(id.val.string.val, status.data, status.length) == 0;
+}
+
+/*
+ * The name of a status in a board's list [{"id", "name"}, ...]; NULL if it is not
+ * there.  A post without a status has the first one, as the application shows it.
+ */
 static char *
 name_of_status(Jsonb *list, Text status)
 {
-	if (list == NULL || !JB_ROOT_IS_ARRAY(list) || status.data == NULL)
+	if (list == NULL || !JB_ROOT_IS_ARRAY(list))
 		return NULL;
 	for (uint32 i = 0; i < JB_ROOT_COUNT(list); i++)
 	{
 		JsonbValue *item = getIthJsonbValueFromContainer(&list->root, i);
-		JsonbValue	id;
 		JsonbValue	name;
 
-		if (item->type != jbvBinary || !JsonContainerIsObject(item->val.binary.data) ||
-			!getKeyJsonValueFromContainer(item->val.binary.data, "id", 2, &id) ||
-			!getKeyJsonValueFromContainer(item->val.binary.data, "name", 4, &name) ||
-			id.type != jbvString || name.type != jbvString ||
-			id.val.string.len != status.length ||
-			memcmp(id.val.string.val, status.data, status.length) != 0)
-			continue;
-		return pnstrdup(name.val.string.val, name.val.string.len);
+		if (item->type == jbvBinary && JsonContainerIsObject(item->val.binary.data) &&
+			is_status(item->val.binary.data, status) &&
+			getKeyJsonValueFromContainer(item->val.binary.data, "name", 4, &name) &&
+			name.type == jbvString)
+			return pnstrdup(name.val.string.val, name.val.string.len);
 	}
 	return NULL;
 }

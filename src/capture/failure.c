@@ -9,23 +9,6 @@
 #include "process/stats.h"
 
 /*
- * True for errors that are not about data or tables: the user, the
- * administrator or the transaction's isolation ends the statement.
- */
-static bool
-must_propagate(const ErrorData *error)
-{
-	switch (ERRCODE_TO_CATEGORY(error->sqlerrcode))
-	{
-		case ERRCODE_OPERATOR_INTERVENTION:
-		case ERRCODE_TRANSACTION_ROLLBACK:
-			return true;
-	}
-	return error->sqlerrcode == ERRCODE_LOCK_NOT_AVAILABLE ||
-		   error->sqlerrcode == ERRCODE_DISK_FULL || error->elevel > ERROR;
-}
-
-/*
  * True the first time in this session, since attach was run, that this source
  * fails in this way.
  */
@@ -51,14 +34,6 @@ is_new_failure(Source source, int sqlstate)
 	known[n_known].source = source;
 	known[n_known++].sqlstate = sqlstate;
 	return true;
-}
-
-/* See failure.h. */
-void
-failure_raise_unless_data(ErrorData *error)
-{
-	if (must_propagate(error))
-		ReThrowError(error);
 }
 
 /* See failure.h. */

@@ -26,6 +26,9 @@
  */
 #define OTHER_MAX_BYTES 512
 
+/* A longer image is not told: a URL is worth nothing when it is cut.  Our own bound. */
+#define IMAGE_MAX_BYTES 2048
+
 /* Cuts to at most so many bytes, on a character boundary. */
 static Text
 text_clipped(Text text, int max_bytes)
@@ -286,6 +289,9 @@ append_post(StringInfo out, const Payload *payload)
 																 : text_of(NULL));
 	appendStringInfoString(out, "},");
 	append_key(out, "createdAt", payload->post_created_at);
+	appendStringInfoChar(out, ',');
+	append_key(out, "image",
+			   payload->image.length <= IMAGE_MAX_BYTES ? payload->image : text_of(NULL));
 	if (payload->content.cut || payload->title.cut)
 		appendStringInfoString(out, ",\"truncated\":true");
 	appendStringInfoChar(out, '}');

@@ -35,6 +35,7 @@ typedef struct Payload
 	Text		status;
 	Person		author;
 	Text		post_created_at;
+	Text		image;
 	Text		from_status;
 	int			milestone;
 	Text		comment_id;

@@ -171,7 +171,7 @@ look_for_any(void)
 
 /* See subscription.h. */
 bool
-subscriptions_any(Oid function)
+subscriptions_any(void)
 {
 	UserContext state;
 	uint64		clock;
@@ -181,7 +181,7 @@ subscriptions_any(Oid function)
 	if (caching && cache.any != UNKNOWN)
 		return cache.any == YES;
 	clock = subscriptions_clock();
-	user_context_as_extension(&state, function);
+	user_context_as_extension(&state);
 	any = look_for_any();
 	user_context_restore(&state);
 	if (caching && cache.valid && clock == subscriptions_clock())

@@ -28,11 +28,8 @@ typedef struct Subscriptions
 	Subscription *list;
 } Subscriptions;
 
-/*
- * Whether any integration is active in this database.  Takes the rights of
- * this function's owner if it has to look.
- */
-extern bool subscriptions_any(Oid function);
+/* Whether any integration is active in this database; needs no rights. */
+extern bool subscriptions_any(void);
 
 /*
  * The workspace's active integrations; lives until the end of the transaction.

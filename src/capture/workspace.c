@@ -86,7 +86,7 @@ capture_workspace_delete(Capture *capture)
 		return; /* a node's copy is no customer who leaves */
 	deletion = palloc(sizeof(Deletion));
 	transition_open(&deletion->rows, SOURCE_WORKSPACE, capture->bound, capture->trigger);
-	user_context_as_extension(&caller, capture->function);
+	user_context_as_extension(&caller);
 	deletion->reader = row_reader(capture->bound);
 	deletion->memory = AllocSetContextCreate(
 		CurrentMemoryContext, "featul_integrations workspaces", ALLOCSET_DEFAULT_SIZES);
@@ -95,7 +95,6 @@ capture_workspace_delete(Capture *capture)
 		error = subtransaction_run(read_old_ids, deletion);
 		if (error)
 		{
-			failure_raise_unless_data(error);
 			failure_report(SOURCE_WORKSPACE, error);
 		}
 		else if (deletion->count > 0)
@@ -106,59 +105,65 @@ capture_workspace_delete(Capture *capture)
 	transition_close(&deletion->rows);
 }
 
-/* Those of these workspaces that there are, as an array of SPI's. */
-static Datum
-remaining_workspaces(Datum workspace_ids)
+/* Brings those of these workspaces that are gone to the front; how many they are. */
+static int
+gone_workspaces(Text *ids, int count)
 {
-	Oid			   types[] = { TEXTARRAYOID };
-	Datum		   ids[] = { workspace_ids };
-	UserContext	   caller;
-	StringInfoData sql;
-	bool		   isnull;
+	Lookups *lookups = lookups_create();
+	int		 gone = 0;
 
-	initStringInfo(&sql);
-	appendStringInfoString(&sql, "SELECT coalesce(array_agg(w.id), '{}') FROM ");
-	binding_append_relation(&sql, SOURCE_WORKSPACE, "w");
-	appendStringInfoString(&sql, " WHERE w.id = ANY ($1)");
-	user_context_as_reader(&caller, SOURCE_WORKSPACE);
-	if (SPI_execute_with_args(sql.data, 1, types, ids, NULL, false, 0) != SPI_OK_SELECT)
-		elog(ERROR, "could not read workspaces");
-	user_context_restore(&caller);
-	return SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1, &isnull);
+	CommandCounterIncrement(); /* what is deleted is not to be seen */
+	PushActiveSnapshot(GetTransactionSnapshot());
+	for (int i = 0; i < count; i++)
+		lookups_want(lookups, SOURCE_WORKSPACE, ids[i], InvalidOid);
+	lookups_fetch(lookups, SOURCE_WORKSPACE);
+	PopActiveSnapshot();
+	for (int i = 0; i < count; i++)
+		if (lookups_get(lookups, SOURCE_WORKSPACE, ids[i]) == NULL)
+			ids[gone++] = ids[i];
+	return gone;
 }
 
-/* The workspaces that have integrations, as an array of SPI's. */
-static Datum
-workspaces_with_integrations(void)
+/* The ids of the workspaces that have integrations. */
+static Text *
+workspaces_with_integrations(int *count)
 {
-	bool isnull;
+	OwnQuery query;
+	Text	*ids;
 
-	if (SPI_execute("SELECT coalesce(array_agg(DISTINCT workspace_id), '{}')"
-					" FROM featul_integrations.integration",
+	own_query_begin(&query);
+	if (SPI_execute("SELECT DISTINCT workspace_id FROM featul_integrations.integration",
 					true, 0) != SPI_OK_SELECT)
 		elog(ERROR, "could not read integrations");
-	return SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1, &isnull);
+	MemoryContextSwitchTo(query.memory);
+	*count = SPI_processed;
+	ids = palloc(Max(*count, 1) * sizeof(Text));
+	for (int i = 0; i < *count; i++)
+	{
+		bool isnull;
+
+		ids[i] = text_of_datum(
+			SPI_getbinval(SPI_tuptable->vals[i], SPI_tuptable->tupdesc, 1, &isnull));
+	}
+	own_query_end(&query);
+	return ids;
 }
 
 /* See workspace.h. */
 void
 capture_workspace_truncate(Capture *capture)
 {
-	Oid			types[] = { TEXTARRAYOID };
-	Datum		ids[1];
 	UserContext caller;
-	OwnQuery	query;
+	Text	   *ids;
+	int			count;
 
 	if (replicated_source(SOURCE_WORKSPACE) || capture_binding(capture) == NULL)
 		return;
-	user_context_as_extension(&caller, capture->function);
-	own_query_begin(&query);
-	ids[0] = remaining_workspaces(workspaces_with_integrations());
-	if (SPI_execute_with_args("DELETE FROM featul_integrations.integration"
-							  " WHERE workspace_id <> ALL ($1)",
-							  1, types, ids, NULL, false, 0) != SPI_OK_DELETE)
-		elog(ERROR, "could not delete integrations");
-	own_query_end(&query);
+	user_context_as_extension(&caller);
+	ids = workspaces_with_integrations(&count);
+	count = gone_workspaces(ids, count);
+	if (count > 0)
+		delete_integrations(lookups_text_array(ids, count));
 	user_context_restore(&caller);
 }
 
@@ -172,9 +177,8 @@ capture_workspace_truncate(Capture *capture)
 /* What was deleted in this transaction, in its memory. */
 typedef struct Deleted
 {
-	Oid	  function; /* the trigger function */
-	List *ids;		/* Text * */
-	Datum gone;		/* text[]: those that have not come back */
+	List *ids;	/* Text * */
+	Datum gone; /* text[]: those that have not come back */
 } Deleted;
 
 static Deleted *deleted_workspaces = NULL;
@@ -183,31 +187,16 @@ static Deleted *deleted_workspaces = NULL;
 static void
 find_gone(void *argument)
 {
-	Deleted		 *deleted = argument;
-	Oid			  types[] = { TEXTARRAYOID, TEXTARRAYOID };
-	Datum		  arguments[2];
-	int			  count = 0;
-	Text		 *ids = palloc(list_length(deleted->ids) * sizeof(Text));
-	ListCell	 *cell;
-	OwnQuery	  query;
-	bool		  isnull;
-	MemoryContext inside;
+	Deleted	 *deleted = argument;
+	Text	 *ids = palloc(list_length(deleted->ids) * sizeof(Text));
+	int		  count = 0;
+	ListCell *cell;
 
 	foreach (cell, deleted->ids)
 		ids[count++] = *(Text *) lfirst(cell);
-	arguments[0] = lookups_text_array(ids, count);
-	own_query_begin(&query);
-	arguments[1] = remaining_workspaces(arguments[0]);
-	if (SPI_execute_with_args("SELECT array_agg(id) FROM unnest($1) AS u (id)"
-							  " WHERE id <> ALL ($2)",
-							  2, types, arguments, NULL, true, 0) != SPI_OK_SELECT)
-		elog(ERROR, "could not compare workspaces");
-	arguments[0] =
-		SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1, &isnull);
-	inside = MemoryContextSwitchTo(query.memory);
-	deleted->gone = isnull ? (Datum) 0 : datumCopy(arguments[0], false, -1);
-	MemoryContextSwitchTo(inside);
-	own_query_end(&query);
+	count = gone_workspaces(ids, count);
+	if (count > 0)
+		deleted->gone = lookups_text_array(ids, count);
 }
 
 /* Removes the integrations of the workspaces that are gone. */
@@ -219,13 +208,10 @@ remove_noted(Deleted *deleted)
 	ErrorData	 *error;
 
 	PushActiveSnapshot(GetTransactionSnapshot());
-	user_context_as_extension(&caller, deleted->function);
+	user_context_as_extension(&caller);
 	error = subtransaction_run(find_gone, deleted);
 	if (error)
-	{
-		failure_raise_unless_data(error);
 		failure_report(SOURCE_WORKSPACE, error);
-	}
 	else if (deleted->gone)
 		delete_integrations(deleted->gone);
 	user_context_restore(&caller);
@@ -246,7 +232,7 @@ at_transaction_end(XactEvent event, void *unused)
 
 /* Gets ready to note workspaces of this transaction. */
 static Deleted *
-begin_noting(Oid function)
+begin_noting(void)
 {
 	static bool registered = false;
 
@@ -257,7 +243,6 @@ begin_noting(Oid function)
 	{
 		Deleted *deleted = MemoryContextAllocZero(TopTransactionContext, sizeof(Deleted));
 
-		deleted->function = function;
 		deleted_workspaces = deleted;
 	}
 	return deleted_workspaces;
@@ -268,7 +253,7 @@ static void
 note_workspace(void *argument)
 {
 	Capture		 *capture = argument;
-	Deleted		 *deleted = begin_noting(capture->function);
+	Deleted		 *deleted = begin_noting();
 	MemoryContext caller = MemoryContextSwitchTo(TopTransactionContext);
 	Row *row = row_read(row_reader(capture->bound), capture->trigger->tg_trigslot,
 						COLUMN_BIT(WORKSPACE_ID));
@@ -287,13 +272,10 @@ capture_workspace_row(Capture *capture)
 
 	if (capture_binding(capture) == NULL)
 		return;
-	user_context_as_extension(&caller, capture->function);
+	user_context_as_extension(&caller);
 	error = subtransaction_run(note_workspace, capture);
 	if (error)
-	{
-		failure_raise_unless_data(error);
 		failure_report(SOURCE_WORKSPACE, error);
-	}
 	user_context_restore(&caller);
 }
 

@@ -37,7 +37,14 @@
 #define SIGNATURE_BYTES 32
 
 static const Channel *const channels[] = { &slack_channel, &discord_channel,
-										   &webhook_channel };
+										   &teams_channel, &webhook_channel };
+
+/* See channel.h. */
+const Channel *
+channel_at(int i)
+{
+	return i < lengthof(channels) ? channels[i] : NULL;
+}
 
 /* See channel.h. */
 const Channel *
@@ -167,6 +174,9 @@ signature_headers(const Endpoint *endpoint, const Event *event, const StringInfo
 					  psprintf("webhook-timestamp: %s", timestamp), signature.data);
 }
 
+/* The header that any service may answer with. */
+static const char *const retry_after[] = { "Retry-After", NULL };
+
 /* See channel.h. */
 void
 channel_request(const Endpoint *endpoint, const Event *event, HttpRequest *request)
@@ -180,6 +190,8 @@ channel_request(const Endpoint *endpoint, const Event *event, HttpRequest *reque
 	request->body = body.data;
 	request->body_length = body.len;
 	request->timeout_ms = setting_request_timeout;
+	request->wanted_headers =
+		endpoint->channel->headers ? endpoint->channel->headers : retry_after;
 	request->http2 = endpoint->channel->fixed_hosts;
 	request->tag = NULL;
 	request->headers =
@@ -236,7 +248,7 @@ static bool
 holds(const HttpResult *result)
 {
 	return result->status == 429 ||
-		   (result->status == 503 && result->retry_after != NULL);
+		   (result->status == 503 && http_header(result, "Retry-After") != NULL);
 }
 
 /* The words for a hold, with how long where that was said. */
@@ -288,7 +300,7 @@ channel_judge(const Channel *channel, const HttpResult *result)
 		return verdict;
 	}
 	if (holds(result))
-		verdict.hold_ms = retry_after_ms(result->retry_after);
+		verdict.hold_ms = retry_after_ms(http_header(result, "Retry-After"));
 	decided = channel->judge && channel->judge(result, &verdict);
 	if (result->status / 100 == 2)
 		verdict.kind = VERDICT_DELIVERED;

@@ -2,9 +2,8 @@
  * channel.h
  *		What differs between the kinds of integration.
  *
- * A channel (slack.c, discord.c, webhook.c) is one file and one entry in the
- * table in channel.c: validate a URL, render an event, judge a response.  A
- * fourth kind of integration is one more file.
+ * A channel (slack.c, discord.c, teams.c, webhook.c) is one file and one entry in
+ * the table in channel.c: validate a URL, render an event, judge a response.
  */
 #ifndef FEATUL_CHANNEL_H
 #define FEATUL_CHANNEL_H
@@ -59,6 +58,9 @@ typedef struct Channel
 	bool		fixed_hosts; /* URLs lead to the service's own hosts: HTTP/2 is offered */
 	bool		merges; /* several waiting events may become one message (Event.count) */
 
+	/* of a response, for judge(): Retry-After among them, NULL at the end; NULL: it alone */
+	const char *const *headers;
+
 	/* ereport(ERROR, PT400) with message and hint unless the URL will do */
 	void (*check_url)(const char *url);
 
@@ -73,10 +75,13 @@ typedef struct Channel
 	bool (*judge)(const HttpResult *result, Verdict *verdict);
 } Channel;
 
+/* One after the other, from 0 on; NULL after the last. */
+extern const Channel *channel_at(int i);
+
 /* NULL if there is no such type; types are compared exactly. */
 extern const Channel *channel_find(const char *type);
 
-/* "slack, discord, webhook": for hints */
+/* "slack, discord, teams, webhook": for hints */
 extern const char *channel_types(void);
 
 /* What is needed to write to an endpoint. */
@@ -113,6 +118,7 @@ extern char *channel_new_secret(void);
 /* The channels */
 extern const Channel slack_channel;
 extern const Channel discord_channel;
+extern const Channel teams_channel;
 extern const Channel webhook_channel;
 
 #endif /* FEATUL_CHANNEL_H */

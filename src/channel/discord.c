@@ -10,13 +10,13 @@
  */
 #include "postgres.h"
 
-#include "mb/pg_wchar.h"
 #include "utils/timestamp.h"
 
-#include "channel/channel.h"
-#include "channel/message.h"
+#include "base/event_kind.h"
 #include "base/settings.h"
-#include "base/text.h"
+#include "channel/channel.h"
+#include "channel/markup.h"
+#include "channel/message.h"
 #include "channel/url.h"
 
 /* Limits in code points, counted after escaping: of Discord ... */
@@ -31,8 +31,7 @@
 /* Design 5. */
 #define EXCERPT_CHARACTERS 300
 
-#define ELLIPSIS "\xE2\x80\xA6" /* U+2026 */
-#define EM_DASH "\xE2\x80\x94"	/* U+2014: a field without a value */
+#define EM_DASH "\xE2\x80\x94" /* U+2014: a field without a value */
 
 #define URL_HINT                                                                         \
 	"Copy it from the channel's settings, Integrations, Webhooks: "                      \
@@ -98,99 +97,58 @@ check_url(const char *url)
 		url_refuse("Not a Discord webhook URL", URL_HINT);
 }
 
-/*
- * True if Discord's Markdown could take this character for its own.  A
- * backslash before any other than a letter, digit or space is not shown.
- */
-static bool
-is_markdown(const char *text, const char *c)
-{
-	if (strchr("\\*_~`|<>[]@", *c))
-		return true;
-	/* headings, lists and quotes: only where a line starts */
-	if (c == text)
-		return strchr("#-+", *c) != NULL;
-	return (*c == '.' || *c == ')') && strspn(text, "0123456789") == c - text;
-}
-
-/*
- * A copy of at most so many code points, escapes (if escaped) and ellipsis
- * included; neither a character nor an escape is cut.
- */
-static char *
-clipped(const char *utf8, int max_code_points, bool escaped)
-{
-	StringInfoData out;
-	int			   count = 0;
-	int			   kept = 0; /* bytes that leave room for the ellipsis */
-
-	initStringInfo(&out);
-	for (const char *c = utf8; *c;)
-	{
-		bool escape = escaped && is_markdown(utf8, c);
-		int	 size = pg_utf_mblen((const unsigned char *) c);
-
-		count += escape ? 2 : 1;
-		if (count > max_code_points)
-		{
-			out.len = kept;
-			out.data[kept] = '\0';
-			appendStringInfoString(&out, ELLIPSIS);
-			break;
-		}
-		if (escape)
-			appendStringInfoChar(&out, '\\');
-		appendBinaryStringInfo(&out, c, size);
-		if (count < max_code_points)
-			kept = out.len;
-		c += size;
-	}
-	return out.data;
-}
-
-/* Appends "key":"text". */
+/* Markup.append: what has a meaning in Discord's Markdown is escaped. */
 static void
-append_key(StringInfo out, const char *key, const char *utf8)
+append_escaped(StringInfo out, const char *text, const char *c, int bytes)
 {
-	appendStringInfo(out, "\"%s\":", key);
-	text_append_json(out, utf8);
+	markup_append_markdown(out, "\\*_~`|<>[]@", text, c, bytes);
 }
+
+/* Author line and footer are plain text; all else is Markdown. */
+static const Markup plain = { 0 };
+static const Markup markdown = { .plain_urls = true, .append = append_escaped };
 
 /* Appends a field; none may be empty, so a dash stands for what is not known. */
 static void
 append_field(StringInfo out, const char *name, const char *value)
 {
 	appendStringInfoChar(out, '{');
-	append_key(out, "name", name);
+	markup_append_key(out, "name", name);
 	appendStringInfoChar(out, ',');
-	append_key(out, "value", value ? clipped(value, FIELD_MAX, true) : EM_DASH);
+	markup_append_key(out, "value",
+					  value ? markup_clipped(&markdown, value, FIELD_MAX) : EM_DASH);
 	appendStringInfoString(out, ",\"inline\":true}");
 }
 
-/* The colour at an embed's edge, by event; our own choice. */
+/* The colour at an embed's edge; our own choice.  The compiler complains when one is left out. */
 static int
-colour_of(const char *event)
+colour_of(EventKind kind)
 {
-	static const struct
+	switch (kind)
 	{
-		const char *event;
-		int			colour;
-	} colours[] = {
-		{ "post.created", 0x3B82F6 },		 /* blue */
-		{ "post.status_changed", 0x8B5CF6 }, /* violet */
-		{ "post.pinned", 0xF59E0B },		 /* amber */
-		{ "post.featured", 0xEAB308 },		 /* yellow */
-		{ "post.locked", 0x6B7280 },		 /* grey */
-		{ "post.upvoted", 0x10B981 },		 /* emerald */
-		{ "post.milestone", 0xEC4899 },		 /* pink */
-		{ "comment.created", 0x06B6D4 },	 /* cyan */
-		{ "comment.mention", 0xF97316 },	 /* orange */
-		{ "comment.reaction", 0x84CC16 },	 /* lime */
-	};
-
-	for (int i = 0; i < lengthof(colours); i++)
-		if (strcmp(colours[i].event, event) == 0)
-			return colours[i].colour;
+		case EVENT_POST_CREATED:
+			return 0x3B82F6; /* blue */
+		case EVENT_POST_STATUS_CHANGED:
+			return 0x8B5CF6; /* violet */
+		case EVENT_POST_PINNED:
+			return 0xF59E0B; /* amber */
+		case EVENT_POST_FEATURED:
+			return 0xEAB308; /* yellow */
+		case EVENT_POST_LOCKED:
+			return 0x6B7280; /* grey */
+		case EVENT_POST_UPVOTED:
+			return 0x10B981; /* emerald */
+		case EVENT_POST_MILESTONE:
+			return 0xEC4899; /* pink */
+		case EVENT_COMMENT_CREATED:
+			return 0x06B6D4; /* cyan */
+		case EVENT_COMMENT_MENTION:
+			return 0xF97316; /* orange */
+		case EVENT_COMMENT_REACTION:
+			return 0x84CC16; /* lime */
+		case EVENT_COUNT:	 /* integration.test */
+			break;
+	}
 	return 0x64748B; /* slate */
 }
 
@@ -216,24 +174,26 @@ append_embed(StringInfo out, const Event *event, const Message *message)
 
 	appendStringInfoString(out, "{\"author\":{");
 	/* neither the author line nor the footer is Markdown */
-	append_key(out, "name", clipped(message->headline, AUTHOR_MAX, false));
+	markup_append_key(out, "name", markup_clipped(&plain, message->headline, AUTHOR_MAX));
 	appendStringInfoChar(out, '}');
 	if (message->title)
 	{
 		appendStringInfoChar(out, ',');
-		append_key(out, "title", clipped(message->title, TITLE_MAX, true));
+		markup_append_key(out, "title",
+						  markup_clipped(&markdown, message->title, TITLE_MAX));
 	}
 	if (message->title && message->url)
 	{
 		appendStringInfoChar(out, ',');
-		append_key(out, "url", message->url);
+		markup_append_key(out, "url", message->url);
 	}
 	if (message->text)
 	{
 		appendStringInfoChar(out, ',');
-		append_key(out, "description", clipped(message->text, DESCRIPTION_MAX, true));
+		markup_append_key(out, "description",
+						  markup_clipped(&markdown, message->text, DESCRIPTION_MAX));
 	}
-	appendStringInfo(out, ",\"color\":%d", colour_of(event->name));
+	appendStringInfo(out, ",\"color\":%d", colour_of(event_kind(event->name)));
 	if (message->title)
 	{
 		appendStringInfoString(out, ",\"fields\":[");
@@ -244,13 +204,19 @@ append_embed(StringInfo out, const Event *event, const Message *message)
 		append_field(out, "Submitted by", message->author);
 		appendStringInfoChar(out, ']');
 	}
+	if (message->image)
+	{
+		appendStringInfoString(out, ",\"thumbnail\":{");
+		markup_append_key(out, "url", message->image);
+		appendStringInfoChar(out, '}');
+	}
 	if (timestamp)
 	{
 		appendStringInfoChar(out, ',');
-		append_key(out, "timestamp", timestamp);
+		markup_append_key(out, "timestamp", timestamp);
 	}
 	appendStringInfoString(out, ",\"footer\":{");
-	append_key(out, "text", clipped(message->footer, FOOTER_MAX, false));
+	markup_append_key(out, "text", markup_clipped(&plain, message->footer, FOOTER_MAX));
 	appendStringInfoString(out, "}}");
 }
 
@@ -346,11 +312,12 @@ static const struct
 static void
 judge_rate(const HttpResult *result, Verdict *verdict)
 {
-	char *retry_after = NULL;
+	const char *remaining = http_header(result, "X-RateLimit-Remaining");
+	const char *reset_after = http_header(result, "X-RateLimit-Reset-After");
+	char	   *retry_after = NULL;
 
-	if (result->ratelimit_remaining && strcmp(result->ratelimit_remaining, "0") == 0 &&
-		result->ratelimit_reset_after)
-		verdict->pace_ms = Max(channel_seconds_to_ms(result->ratelimit_reset_after), 0);
+	if (remaining && strcmp(remaining, "0") == 0 && reset_after)
+		verdict->pace_ms = Max(channel_seconds_to_ms(reset_after), 0);
 	if (result->status == 429)
 		retry_after = top_level_number(result->body, "retry_after");
 	/* the body has the fraction that the header rounds up */
@@ -381,6 +348,11 @@ judge(const HttpResult *result, Verdict *verdict)
 	return false;
 }
 
+static const char *const headers[] = { "Retry-After", "X-RateLimit-Remaining",
+									   "X-RateLimit-Reset-After", NULL };
+
+StaticAssertDecl(lengthof(headers) <= HTTP_MAX_HEADERS + 1, "too many headers");
+
 const Channel discord_channel = { .type = "discord",
 								  .label = "Discord",
 								  .user_agent =
@@ -388,6 +360,7 @@ const Channel discord_channel = { .type = "discord",
 									  ")",
 								  .fixed_hosts = true,
 								  .merges = true,
+								  .headers = headers,
 								  .check_url = check_url,
 								  .render = render,
 								  .judge = judge };

@@ -8,38 +8,23 @@
 #include "postgres.h"
 
 #include "fmgr.h"
-#include "mb/pg_wchar.h"
 #include "utils/fmgrprotos.h"
 #include "utils/jsonb.h"
 
-#include "channel/message.h"
+#include "base/event_kind.h"
 #include "base/text.h"
+#include "channel/message.h"
+#include "channel/plain.h"
 
 /* Names inside a headline: our own bound, so that the rest stays readable. */
 #define NAME_CHARACTERS 60
 
+/* Our own bounds, above what the services take: names in the footer, and lines. */
+#define FOOTER_CHARACTERS 100
+#define LINE_CHARACTERS 1000
+
 /* Longest URL that is linked: Discord's bound of an embed's URL, and enough for Slack. */
 #define LINK_MAX_BYTES 2048
-
-/*
- * True if nothing can be seen of it.  Slack and Discord refuse such a text as
- * empty: white space, Unicode's too, and what has no width.
- */
-static bool
-is_blank(const char *utf8)
-{
-	for (const unsigned char *c = (const unsigned char *) utf8; *c; c += pg_utf_mblen(c))
-	{
-		pg_wchar code = utf8_to_unicode(c);
-
-		if (code > ' ' && code != 0x7F && code != 0xA0 && code != 0xAD &&
-			code != 0x180E && !(code >= 0x2000 && code <= 0x200F) &&
-			!(code >= 0x2028 && code <= 0x202F) && !(code >= 0x205F && code <= 0x206F) &&
-			code != 0x2800 && code != 0x3000 && code != 0x3164 && code != 0xFEFF)
-			return false;
-	}
-	return true;
-}
 
 /* A text of the payload at a path of at most three keys; NULL if absent or blank. */
 static char *
@@ -48,7 +33,7 @@ get(Jsonb *json, const char *key1, const char *key2, const char *key3)
 	const char *path[] = { key1, key2, key3, NULL };
 	char	   *text = json ? text_json_get(json, path) : NULL;
 
-	return text && !is_blank(text) ? text : NULL;
+	return text && !plain_is_blank(text) ? text : NULL;
 }
 
 /* A person's name for use within a sentence. */
@@ -58,27 +43,27 @@ get_name(Jsonb *payload, const char *key, const char *subkey)
 	char *name =
 		subkey ? get(payload, key, subkey, "name") : get(payload, key, "name", NULL);
 
-	return text_excerpt(name ? name : "Someone", NAME_CHARACTERS);
+	return plain_line(name ? name : "Someone", NAME_CHARACTERS);
 }
 
 /* Status names: from the board's list where the event has them, else as stored. */
 static char *
-status_name(Jsonb *context, const char *key, char *raw)
+status_name(Jsonb *labels, const char *key, char *raw)
 {
-	char *name = get(context, key, NULL, NULL);
+	char *name = get(labels, key, NULL, NULL);
 
 	if (name == NULL)
 		name = raw;
-	return name ? text_excerpt(name, NAME_CHARACTERS) : NULL;
+	return name ? plain_line(name, NAME_CHARACTERS) : NULL;
 }
 
 /* From one status to another; either may be missing. */
 static char *
-status_headline(Jsonb *payload, Jsonb *context)
+status_headline(Jsonb *payload, Jsonb *labels)
 {
 	char *from =
-		status_name(context, "fromName", get(payload, "changes", "status", "from"));
-	char *to = status_name(context, "toName", get(payload, "changes", "status", "to"));
+		status_name(labels, "fromName", get(payload, "changes", "status", "from"));
+	char *to = status_name(labels, "toName", get(payload, "changes", "status", "to"));
 
 	if (from && to)
 		return psprintf("Status changed: %s \xE2\x86\x92 %s", from, to);
@@ -103,55 +88,60 @@ reaction_headline(Jsonb *payload)
 	return psprintf("%s reacted to a comment", who);
 }
 
-/* What a single event is called. */
+/* The milestone reached. */
 static char *
-headline_of_one(const char *event, Jsonb *payload, Jsonb *context)
+milestone_headline(Jsonb *payload)
 {
-	if (strcmp(event, "post.created") == 0)
-		return "New post";
-	if (strcmp(event, "post.status_changed") == 0)
-		return status_headline(payload, context);
-	if (strcmp(event, "post.pinned") == 0)
-		return "Post pinned";
-	if (strcmp(event, "post.featured") == 0)
-		return "Post featured";
-	if (strcmp(event, "post.locked") == 0)
-		return "Post locked";
-	if (strcmp(event, "post.upvoted") == 0)
-		return psprintf("%s upvoted a post", get_name(payload, "vote", "author"));
-	if (strcmp(event, "post.milestone") == 0)
-	{
-		char *milestone = get(payload, "milestone", NULL, NULL);
+	char *milestone = get(payload, "milestone", NULL, NULL);
 
-		return psprintf("%s upvotes reached", milestone ? milestone : "Many");
+	return psprintf("%s upvotes reached", milestone ? milestone : "Many");
+}
+
+/* What a single event is called.  The compiler complains when one is left out. */
+static const char *
+headline_of_one(EventKind kind, Jsonb *payload, Jsonb *labels)
+{
+	switch (kind)
+	{
+		case EVENT_POST_CREATED:
+			return "New post";
+		case EVENT_POST_STATUS_CHANGED:
+			return status_headline(payload, labels);
+		case EVENT_POST_PINNED:
+			return "Post pinned";
+		case EVENT_POST_FEATURED:
+			return "Post featured";
+		case EVENT_POST_LOCKED:
+			return "Post locked";
+		case EVENT_POST_UPVOTED:
+			return psprintf("%s upvoted a post", get_name(payload, "vote", "author"));
+		case EVENT_POST_MILESTONE:
+			return milestone_headline(payload);
+		case EVENT_COMMENT_CREATED:
+			return psprintf("%s commented", get_name(payload, "comment", "author"));
+		case EVENT_COMMENT_MENTION:
+			return psprintf("%s mentioned %s", get_name(payload, "comment", "author"),
+							get_name(payload, "mention", NULL));
+		case EVENT_COMMENT_REACTION:
+			return reaction_headline(payload);
+		case EVENT_COUNT: /* integration.test is none of them */
+			break;
 	}
-	if (strcmp(event, "comment.created") == 0)
-		return psprintf("%s commented", get_name(payload, "comment", "author"));
-	if (strcmp(event, "comment.mention") == 0)
-		return psprintf("%s mentioned %s", get_name(payload, "comment", "author"),
-						get_name(payload, "mention", NULL));
-	if (strcmp(event, "comment.reaction") == 0)
-		return reaction_headline(payload);
-	if (strcmp(event, "integration.test") == 0)
-		return "Test notification";
-	return pstrdup(event);
+	return "Test notification";
 }
 
 /* Several deliveries of one event about one post: votes or reactions, no other are merged. */
 static char *
-headline_of_many(const char *event, int count)
+headline_of_many(EventKind kind, int count)
 {
-	return psprintf(strcmp(event, "post.upvoted") == 0 ? "%d new upvotes"
-													   : "%d new reactions",
+	return psprintf(kind == EVENT_POST_UPVOTED ? "%d new upvotes" : "%d new reactions",
 					count);
 }
 
-/* The post's URL, unless a service could misread it where links stand. */
+/* A URL, unless a service could misread it where links stand; or NULL. */
 static char *
-linkable_url(Jsonb *payload)
+linkable_url(char *url)
 {
-	char *url = get(payload, "post", "url", NULL);
-
 	if (url == NULL || strlen(url) > LINK_MAX_BYTES || strpbrk(url, "<>|\"\\`") != NULL)
 		return NULL;
 	for (const unsigned char *c = (const unsigned char *) url; *c; c++)
@@ -160,15 +150,45 @@ linkable_url(Jsonb *payload)
 	return url;
 }
 
-/* The words the event is about: a comment's, the test's, else the post's. */
+/* The URL of the post's image; NULL unless everybody who reads the message could load it. */
 static char *
-text_of_event(const char *event, Jsonb *payload)
+image_url(Jsonb *payload)
 {
-	if (strncmp(event, "comment.", strlen("comment.")) == 0)
-		return get(payload, "comment", "content", NULL);
-	if (strcmp(event, "integration.test") == 0)
-		return get(payload, "message", NULL, NULL);
-	return get(payload, "post", "content", NULL);
+	char *url = linkable_url(get(payload, "post", "image", NULL));
+
+	return url && pg_strncasecmp(url, "https://", 8) == 0 ? url : NULL;
+}
+
+/* What a comment says.  One without words has an image, which is not the message's to show. */
+static const char *
+comment_text(Jsonb *payload)
+{
+	char *text = get(payload, "comment", "content", NULL);
+
+	return text ? text : "(image)";
+}
+
+/* What the event is about: a comment, or the post with its image, or the test. */
+static void
+compose_content(EventKind kind, Jsonb *payload, int excerpt_characters, Message *message)
+{
+	const char *text;
+
+	switch (kind)
+	{
+		case EVENT_COMMENT_CREATED:
+		case EVENT_COMMENT_MENTION:
+		case EVENT_COMMENT_REACTION:
+			text = comment_text(payload);
+			break;
+		case EVENT_COUNT:
+			text = get(payload, "message", NULL, NULL);
+			break;
+		default:
+			text = get(payload, "post", "content", NULL);
+			message->image = image_url(payload);
+	}
+	message->text = text ? plain_excerpt(text, excerpt_characters) : NULL;
 }
 
 /* NAME • Powered by featul */
@@ -181,38 +201,45 @@ footer_of(Jsonb *payload)
 		name = get(payload, "workspace", "slug", NULL);
 	if (name == NULL)
 		return "Powered by featul";
-	return psprintf("%s \xE2\x80\xA2 Powered by featul", text_excerpt(name, 100));
+	return psprintf("%s \xE2\x80\xA2 Powered by featul",
+					plain_line(name, FOOTER_CHARACTERS));
 }
 
 /* A one-line copy, or NULL. */
 static char *
 one_line(char *text)
 {
-	return text ? text_excerpt(text, PG_INT32_MAX) : NULL;
+	return text ? plain_line(text, LINE_CHARACTERS) : NULL;
+}
+
+/* JSON in the database encoding; NULL for none. */
+static Jsonb *
+parsed(const char *json)
+{
+	if (json == NULL)
+		return NULL;
+	return DatumGetJsonbP(DirectFunctionCall1(jsonb_in, CStringGetDatum(json)));
 }
 
 /* See message.h. */
 void
 message_compose(const Event *event, int excerpt_characters, Message *message)
 {
-	Jsonb *payload =
-		DatumGetJsonbP(DirectFunctionCall1(jsonb_in, CStringGetDatum(event->payload)));
-	Jsonb *context = event->context == NULL
-						 ? NULL
-						 : DatumGetJsonbP(DirectFunctionCall1(
-							   jsonb_in, CStringGetDatum(event->context)));
-	char  *text = text_of_event(event->name, payload);
+	EventKind kind = event_kind(event->name);
+	Jsonb	 *payload = parsed(event->payload);
+	Jsonb	 *labels = parsed(event->context);
 
-	message->headline = event->count > 1 ? headline_of_many(event->name, event->count)
-										 : headline_of_one(event->name, payload, context);
+	memset(message, 0, sizeof(Message));
+	message->headline = event->count > 1 ? headline_of_many(kind, event->count)
+										 : headline_of_one(kind, payload, labels);
 	message->title = one_line(get(payload, "post", "title", NULL));
 	if (message->title == NULL && get(payload, "post", "id", NULL) != NULL)
 		message->title = "Untitled post";
-	message->url = linkable_url(payload);
-	message->text = text ? text_excerpt(text, excerpt_characters) : NULL;
+	message->url = linkable_url(get(payload, "post", "url", NULL));
+	compose_content(kind, payload, excerpt_characters, message);
 	message->board = one_line(get(payload, "post", "board", NULL));
 	message->status =
-		status_name(context, "statusName", get(payload, "post", "status", NULL));
+		status_name(labels, "statusName", get(payload, "post", "status", NULL));
 	message->author = one_line(get(payload, "post", "author", "name"));
 	message->footer = footer_of(payload);
 }

@@ -7,13 +7,14 @@
 
 #include "channel/channel.h"
 
-/* All UTF-8, one line each, palloc'd and not yet escaped for any service. */
+/* All UTF-8, palloc'd and not yet escaped for any service; one line each but for text. */
 typedef struct Message
 {
 	const char *headline; /* "Status changed: Planned → Done" */
 	const char *title;	  /* the post's; NULL for an event without a post */
 	const char *url;	  /* NULL: there is none that may be linked */
-	const char *text;	  /* excerpt, or NULL */
+	const char *text;	  /* excerpt with its line breaks, or NULL */
+	const char *image;	  /* https URL of the post's image, or NULL */
 	const char *board;	  /* NULL where not known, as the next two */
 	const char *status;
 	const char *author;

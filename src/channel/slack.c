@@ -10,11 +10,10 @@
  */
 #include "postgres.h"
 
-#include "mb/pg_wchar.h"
-
-#include "channel/channel.h"
-#include "channel/message.h"
 #include "base/text.h"
+#include "channel/channel.h"
+#include "channel/markup.h"
+#include "channel/message.h"
 #include "channel/url.h"
 
 /* Limits in UTF-16 units, counted after escaping. */
@@ -27,8 +26,6 @@
 
 /* Design 5. */
 #define EXCERPT_CHARACTERS 200
-
-#define ELLIPSIS "\xE2\x80\xA6" /* U+2026 */
 
 #define URL_HINT                                                                         \
 	"Copy it from the Slack app's page \"Incoming Webhooks\": "                          \
@@ -61,85 +58,75 @@ check_url(const char *url)
 	url_refuse("Not a Slack webhook URL", URL_HINT);
 }
 
-/* What a character becomes in mrkdwn, where & < > are Slack's own; NULL: itself. */
-static const char *
-escape_of(char c)
+/* Markup.append for mrkdwn, where & < > are Slack's own. */
+static void
+append_escaped(StringInfo out, const char *text, const char *c, int bytes)
 {
-	switch (c)
-	{
-		case '&':
-			return "&amp;";
-		case '<':
-			return "&lt;";
-		case '>':
-			return "&gt;";
-		default:
-			return NULL;
-	}
+	if (*c == '&')
+		appendStringInfoString(out, "&amp;");
+	else if (*c == '<')
+		appendStringInfoString(out, "&lt;");
+	else if (*c == '>')
+		appendStringInfoString(out, "&gt;");
+	else
+		appendBinaryStringInfo(out, c, bytes);
 }
 
-/*
- * A copy of at most so many UTF-16 units, escapes (if escaped) and ellipsis
- * included; neither a character nor an escape is cut.
- */
-static char *
-clipped(const char *utf8, int max_units, bool escaped)
-{
-	StringInfoData out;
-	int			   units = 0;
-	int			   kept = 0; /* bytes that leave room for the ellipsis */
-
-	initStringInfo(&out);
-	while (*utf8)
-	{
-		const char *escape = escaped ? escape_of(*utf8) : NULL;
-		int			size = pg_utf_mblen((const unsigned char *) utf8);
-
-		units += escape ? strlen(escape) : (size == 4 ? 2 : 1);
-		if (units > max_units)
-		{
-			out.len = kept;
-			out.data[kept] = '\0';
-			appendStringInfoString(&out, ELLIPSIS);
-			break;
-		}
-		if (escape)
-			appendStringInfoString(&out, escape);
-		else
-			appendBinaryStringInfo(&out, utf8, size);
-		if (units < max_units)
-			kept = out.len;
-		utf8 += size;
-	}
-	return out.data;
-}
+static const Markup plain = { .utf16 = true };
+static const Markup mrkdwn = { .utf16 = true, .append = append_escaped };
 
 /* Appends a plain_text object, in which nothing has a meaning. */
 static void
 append_plain_text(StringInfo out, const char *utf8, int max_units)
 {
 	appendStringInfoString(out, "{\"type\":\"plain_text\",\"text\":");
-	text_append_json(out, clipped(utf8, max_units, false));
+	text_append_json(out, markup_clipped(&plain, utf8, max_units));
 	appendStringInfoString(out, ",\"emoji\":false}");
 }
 
-/* The linked title as a section of its own. */
+/* Appends a section with a plain_text object. */
+static void
+append_section(StringInfo out, const char *utf8, int max_units)
+{
+	appendStringInfoString(out, ",{\"type\":\"section\",\"text\":");
+	append_plain_text(out, utf8, max_units);
+	appendStringInfoChar(out, '}');
+}
+
+/*
+ * The linked title as a section of its own.  Slack formats no label of a link, so
+ * there it is bold whatever is in it; without a link only plain text shows a title
+ * with asterisks as it is.
+ */
 static void
 append_title(StringInfo out, const Message *message)
 {
-	char *title = clipped(message->title, TITLE_MAX, true);
-	char *url = message->url ? clipped(message->url, TEXT_MAX, true) : NULL;
-	char *text;
+	char *title = markup_clipped(&mrkdwn, message->title, TITLE_MAX);
+	char *url = message->url ? markup_clipped(&mrkdwn, message->url, TEXT_MAX) : NULL;
 
 	/* an URL that does not fit is no link at all */
-	if (url != NULL && text_utf16_units(url) + TITLE_MAX + 5 <= TEXT_MAX)
-		text = psprintf("*<%s|%s>*", url, title);
-	else
-		text = psprintf("*%s*", title);
+	if (url == NULL || text_utf16_units(url) + TITLE_MAX + 5 > TEXT_MAX)
+	{
+		append_section(out, message->title, TITLE_MAX);
+		return;
+	}
 	appendStringInfoString(out, ",{\"type\":\"section\",\"text\":"
 								"{\"type\":\"mrkdwn\",\"text\":");
-	text_append_json(out, text);
+	text_append_json(out, psprintf("*<%s|%s>*", url, title));
 	appendStringInfoString(out, ",\"verbatim\":true}}");
+}
+
+/* The post's image. */
+static void
+append_image(StringInfo out, const Message *message)
+{
+	appendStringInfoString(out, ",{\"type\":\"image\",");
+	markup_append_key(out, "image_url", message->image);
+	appendStringInfoChar(out, ',');
+	markup_append_key(out, "alt_text",
+					  message->title ? markup_clipped(&plain, message->title, TITLE_MAX)
+									 : "Image");
+	appendStringInfoChar(out, '}');
 }
 
 /* One element of the context block; none where nothing is known. */
@@ -165,11 +152,9 @@ append_blocks(StringInfo out, const Message *message)
 	if (message->title)
 		append_title(out, message);
 	if (message->text)
-	{
-		appendStringInfoString(out, ",{\"type\":\"section\",\"text\":");
-		append_plain_text(out, message->text, TEXT_MAX);
-		appendStringInfoChar(out, '}');
-	}
+		append_section(out, message->text, TEXT_MAX);
+	if (message->image)
+		append_image(out, message);
 	append_context(out, "Board", message->board, &count);
 	append_context(out, "Status", message->status, &count);
 	append_context(out, "Submitted by", message->author, &count);
@@ -195,7 +180,7 @@ render(const Event *event, StringInfo body)
 		fallback = psprintf("%s: %s", message.headline,
 							message.text ? message.text : message.footer);
 	appendStringInfoString(body, "{\"text\":");
-	text_append_json(body, clipped(fallback, TEXT_MAX, true));
+	text_append_json(body, markup_clipped(&mrkdwn, fallback, TEXT_MAX));
 	appendStringInfoString(body, ",\"blocks\":");
 	append_blocks(body, &message);
 	appendStringInfoString(body, ",\"unfurl_links\":false,\"unfurl_media\":false}");

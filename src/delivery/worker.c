@@ -28,6 +28,7 @@
 #include "utils/timestamp.h"
 
 #include "base/compat.h"
+#include "base/own_role.h"
 #include "base/settings.h"
 #include "delivery/dispatch.h"
 #include "delivery/reader.h"
@@ -551,6 +552,8 @@ featul_integrations_worker_main(Datum key)
 	pqsignal(SIGTERM, die);
 	BackgroundWorkerUnblockSignals();
 	BackgroundWorkerInitializeConnectionByOid(database, InvalidOid, 0);
+	if (!own_role_adopt())
+		recovery_leave(OUTCOME_NO_EXTENSION);
 	allow_descriptors();
 	worker = make_worker(number);
 	recovery_check_extension(&worker->recovery);

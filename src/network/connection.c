@@ -10,7 +10,7 @@
 #include "network/connection.h"
 #include "network/guard.h"
 
-/* Bytes that a request may bring in, whatever they are (docs/delivery.md). */
+/* Bytes that a request may bring in, whatever they are (docs/reliability.md). */
 #define MAX_WIRE_BYTES (256 * 1024)
 
 /* The kernel keeps no more than that for us to read after a cut (bytes; it doubles it). */

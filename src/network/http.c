@@ -199,7 +199,7 @@ http_timeout(HttpClient *client)
 
 /* A transfer for a new request; raises an error if there is no memory. */
 static Transfer *
-get_transfer(HttpClient *client)
+get_transfer(HttpClient *client, const char *const *wanted_headers)
 {
 	Transfer *transfer;
 
@@ -207,7 +207,7 @@ get_transfer(HttpClient *client)
 		transfer = transfer_create(&client->context);
 	else
 		transfer = dlist_container(Transfer, node, dlist_pop_head_node(&client->spare));
-	if (transfer == NULL || !response_begin(&transfer->response))
+	if (transfer == NULL || !response_begin(&transfer->response, wanted_headers))
 	{
 		if (transfer)
 			transfer_free(transfer);
@@ -220,7 +220,7 @@ get_transfer(HttpClient *client)
 void
 http_start(HttpClient *client, const HttpRequest *request)
 {
-	Transfer *transfer = get_transfer(client);
+	Transfer *transfer = get_transfer(client, request->wanted_headers);
 
 	if (client->context.trust == NULL)
 	{

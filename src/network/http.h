@@ -15,6 +15,9 @@
 
 typedef struct HttpClient HttpClient;
 
+/* Headers of a response that a request can want. */
+#define HTTP_MAX_HEADERS 4
+
 /* One POST.  The client copies all of it. */
 typedef struct HttpRequest
 {
@@ -23,8 +26,10 @@ typedef struct HttpRequest
 	const char *body;		 /* UTF-8 */
 	size_t		body_length; /* bytes */
 	int			timeout_ms;	 /* the whole request */
-	bool		http2; /* may be offered: the host is one that can be trusted so far */
-	void	   *tag;   /* comes back in the result */
+	/* names of the response's headers that are wanted, NULL at the end; not copied */
+	const char *const *wanted_headers;
+	bool  http2; /* may be offered: the host is one that can be trusted so far */
+	void *tag;	 /* comes back in the result */
 } HttpRequest;
 
 typedef enum HttpOutcome
@@ -44,11 +49,13 @@ typedef struct HttpResult
 	const char *hint;		/* what to do about it, or NULL */
 	char	   *body;		/* NUL-terminated raw bytes, decompressed, never NULL */
 	size_t		body_length;
-	char	   *retry_after;		   /* header as received, or NULL */
-	char	   *ratelimit_remaining;   /* X-RateLimit-Remaining, or NULL */
-	char	   *ratelimit_reset_after; /* X-RateLimit-Reset-After, or NULL */
-	int			duration_ms;
+	const char *const *wanted_headers; /* of the request */
+	char *headers[HTTP_MAX_HEADERS];   /* as received, in that order; see http_header() */
+	int	  duration_ms;
 } HttpResult;
+
+/* A header's value as received; NULL if there is none, or it was not wanted. */
+extern const char *http_header(const HttpResult *result, const char *name);
 
 /* Takes over the settings as they are.  Raises an error only without memory. */
 extern HttpClient *http_create(void);

@@ -13,7 +13,7 @@
 #include "network/guard.h"
 #include "network/pool.h"
 
-/* How long a pool takes requests: DNS and certificates change (docs/delivery.md). */
+/* How long a pool takes requests: DNS and certificates change (docs/reliability.md). */
 #define MAX_POOL_AGE INT64CONST(300000000)
 
 /* Connections kept open for reuse in a pool, over all hosts. */

@@ -11,7 +11,7 @@
 
 /*
  * A body, as it was sent and decompressed; then the status decides
- * (docs/delivery.md).  Headers and trailers (ours).
+ * (docs/reliability.md).  Headers and trailers (ours).
  */
 #define MAX_BODY_BYTES 65536
 #define MAX_HEADER_BYTES 65536
@@ -21,8 +21,9 @@
 
 /* See response.h. */
 bool
-response_begin(Response *response)
+response_begin(Response *response, const char *const *wanted_headers)
 {
+	response->result.wanted_headers = wanted_headers;
 	response->body_room = 1;
 	response->result.body = calloc(1, 1);
 	return response->result.body != NULL;
@@ -33,9 +34,18 @@ void
 response_free(Response *response)
 {
 	free(response->result.body);
-	free(response->result.retry_after);
-	free(response->result.ratelimit_remaining);
-	free(response->result.ratelimit_reset_after);
+	for (int i = 0; i < HTTP_MAX_HEADERS; i++)
+		free(response->result.headers[i]);
+}
+
+/* See http.h. */
+const char *
+http_header(const HttpResult *result, const char *name)
+{
+	for (int i = 0; i < HTTP_MAX_HEADERS && result->wanted_headers[i]; i++)
+		if (strcmp(result->wanted_headers[i], name) == 0)
+			return result->headers[i];
+	return NULL;
 }
 
 /* CURLOPT_WRITEFUNCTION: decompressed bytes, kept up to the bound. */
@@ -142,9 +152,8 @@ on_header(char *line, size_t size, size_t count, void *response_pointer)
 	}
 	if (length > 0)
 		take_structure(response, line, length);
-	take_header(line, length, "Retry-After", &result->retry_after);
-	take_header(line, length, "X-RateLimit-Remaining", &result->ratelimit_remaining);
-	take_header(line, length, "X-RateLimit-Reset-After", &result->ratelimit_reset_after);
+	for (int i = 0; i < HTTP_MAX_HEADERS && result->wanted_headers[i]; i++)
+		take_header(line, length, result->wanted_headers[i], &result->headers[i]);
 	return length;
 }
 

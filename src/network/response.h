@@ -29,8 +29,8 @@ typedef struct Response
 	ResponseStop stop;		   /* why a callback ended the transfer */
 } Response;
 
-/* An empty response; false if there is no memory. */
-extern bool response_begin(Response *response);
+/* An empty response, to keep these headers; false if there is no memory. */
+extern bool response_begin(Response *response, const char *const *wanted_headers);
 
 /* Frees what a response holds. */
 extern void response_free(Response *response);

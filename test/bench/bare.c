@@ -170,7 +170,9 @@ new_easy(const char *url, const char *ca_file, struct curl_slist *connect_to,
 	CURL	   *easy = curl_easy_init();
 
 	curl_easy_setopt(easy, CURLOPT_URL, url);
+	/* with a file and no directory libcurl keeps the certificates it has loaded */
 	curl_easy_setopt(easy, CURLOPT_CAINFO, ca_file);
+	curl_easy_setopt(easy, CURLOPT_CAPATH, NULL);
 	curl_easy_setopt(easy, CURLOPT_CONNECT_TO, connect_to);
 	curl_easy_setopt(easy, CURLOPT_HTTPHEADER, headers);
 	curl_easy_setopt(easy, CURLOPT_NOSIGNAL, 1L);

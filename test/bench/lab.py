@@ -22,6 +22,7 @@ TREE = HERE.parent.parent
 CONNECTIONS = 8  # featul_integrations.max_in_flight_per_integration, and every peer's
 
 WAL_SEGMENTS = 100
+SYSTEM_BUNDLE = Path("/etc/ssl/certs/ca-certificates.crt")  # of Debian's ca-certificates
 
 CONF = """
 listen_addresses = ''
@@ -61,6 +62,8 @@ http {{
     ssl_session_cache shared:tls:1m;
     server {{ listen 127.0.0.1:{h1} ssl; location / {{ echo_read_request_body; echo -n ok; }} }}
     server {{ listen 127.0.0.1:{h2} ssl http2; location / {{ echo_read_request_body; echo -n ok; }} }}
+    server {{ listen 127.0.0.1:{closing} ssl; keepalive_timeout 0;
+        location / {{ echo_read_request_body; echo -n ok; }} }}
     server {{ listen 127.0.0.1:{status}; location / {{ stub_status; }} }}
 }}
 """
@@ -146,7 +149,7 @@ class Lab:
         self.bindir = subprocess.check_output(
             [os.environ.get("PG_CONFIG", "pg_config"), "--bindir"], text=True
         ).strip()
-        self.ports = {name: free_port() for name in ("pg", "h1", "h2", "status", "arrival", "dead")}
+        self.ports = {name: free_port() for name in ("pg", "h1", "h2", "closing", "status", "arrival", "dead")}
         self.plots = {}  # file name in docs/: SVG
         self.polls = 0
         self.status = None
@@ -233,6 +236,10 @@ class Lab:
         self.run(["openssl", "x509", "-req", "-days", "30", "-in", "sink.csr", "-CA", "ca.pem", "-CAkey",
                   "ca.key", "-CAcreateserial", "-extfile", extension, "-out", "sink.pem"])
 
+        # what is trusted by default, and the CA above: a connection costs what it costs users
+        bundle = SYSTEM_BUNDLE.read_text() if SYSTEM_BUNDLE.exists() else ""
+        self.file("bundle.pem", bundle + (self.folder / "ca.pem").read_text())
+
     def start_nginx(self):
         nginx = shutil.which("nginx", path=os.environ["PATH"] + ":/usr/sbin") or "nginx"
         conf = self.file("nginx.conf", NGINX.format(folder=self.folder, **self.ports))
@@ -252,7 +259,7 @@ class Lab:
         return int(re.search(r"requests\s+\d+ \d+ (\d+)", text).group(1)) - self.polls
 
     def url(self, sink, path="/hook"):
-        """A URL that connect_to leads to a sink: h1, h2, arrival or dead."""
+        """A URL that connect_to leads to a sink: h1, h2, closing, arrival or dead."""
         return f"https://{sink}.sink.test{path}"
 
     # -- the cluster ---------------------------------------------------------------------
@@ -260,11 +267,11 @@ class Lab:
     def make_cluster(self):
         data = self.folder / "data"
         self.run([self.pg("initdb"), "-D", data, "-U", self.owner.pw_name, "-A", "trust", "-E", "UTF8", "--locale=C.UTF-8"])
-        routes = ", ".join(f"{n}.sink.test:443:127.0.0.1:{self.ports[n]}" for n in ("h1", "h2", "arrival", "dead"))
+        routes = ", ".join(f"{n}.sink.test:443:127.0.0.1:{self.ports[n]}" for n in ("h1", "h2", "closing", "arrival", "dead"))
         with open(data / "postgresql.conf", "a") as conf:
             conf.write(CONF)
             conf.write(f"unix_socket_directories = '{self.folder}'\nport = {self.ports['pg']}\n")
-            conf.write(f"featul_integrations.ca_file = '{self.folder}/ca.pem'\n")
+            conf.write(f"featul_integrations.ca_file = '{self.folder}/bundle.pem'\n")
             conf.write(f"featul_integrations.connect_to = '{routes}'\n")
         self.start_cluster()
         self.recycle_wal()

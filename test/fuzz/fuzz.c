@@ -20,17 +20,16 @@
 
 #include "api/access.h"
 #include "base/address.h"
-#include "channel/channel.h"
 #include "base/compat.h"
-#include "capture/payload.h"
+#include "base/errors.h"
 #include "base/text.h"
+#include "capture/payload.h"
+#include "channel/channel.h"
+#include "channel/plain.h"
 
 typedef int (*FuzzTarget)(const uint8_t *data, size_t size);
 
 extern int LLVMFuzzerRunDriver(int *argc, char ***argv, FuzzTarget target);
-
-static const Channel *const channels[] = { &slack_channel, &discord_channel,
-										   &webhook_channel };
 
 /* Ends the fuzzer with the input that broke a promise. */
 #define PROMISE(condition)                                                               \
@@ -149,12 +148,12 @@ fuzz_url(Input *input)
 {
 	char *url = take_bytes(input);
 
-	for (int i = 0; i < lengthof(channels); i++)
+	for (int i = 0; channel_at(i); i++)
 	{
 		const char *host = url + strlen("https://");
 		int			length;
 
-		if (!takes_url(channels[i], url))
+		if (!takes_url(channel_at(i), url))
 			continue;
 		length = strcspn(host, "/?#");
 		PROMISE(pg_strncasecmp(url, "https://", 8) == 0);
@@ -181,30 +180,30 @@ fuzz_address(Input *input)
 static void
 fuzz_judge(Input *input)
 {
-	HttpResult result = { 0 };
-	int		   channel = take_byte(input) % lengthof(channels);
-	Verdict	   verdict;
-	char	  *excerpt;
+	HttpResult	   result = { 0 };
+	int			   choice = take_byte(input);
+	const Channel *channel =
+		channel_at(choice % 4) ? channel_at(choice % 4) : &webhook_channel;
+	Verdict verdict;
+	char   *excerpt;
 
 	result.outcome = take_byte(input) % (HTTP_FAILED + 1);
 	result.status = result.outcome != HTTP_RESPONSE
 						? 0
 						: (take_byte(input) << 8 | take_byte(input)) % 1000;
-	result.retry_after = take_bytes(input);
-	result.ratelimit_remaining = take_bytes(input);
-	result.ratelimit_reset_after = take_bytes(input);
-	if (*result.retry_after == '\0')
-		result.retry_after = NULL;
-	if (*result.ratelimit_remaining == '\0')
-		result.ratelimit_remaining = NULL;
-	if (*result.ratelimit_reset_after == '\0')
-		result.ratelimit_reset_after = NULL;
+	result.wanted_headers = discord_channel.headers;
+	for (int i = 0; result.wanted_headers[i]; i++)
+	{
+		result.headers[i] = take_bytes(input);
+		if (*result.headers[i] == '\0')
+			result.headers[i] = NULL;
+	}
 	strcpy(result.error, result.outcome == HTTP_RESPONSE ? "" : "TLS: no");
 	result.body = palloc0(input->left + 1);
 	memcpy(result.body, input->data, input->left);
 	result.body_length = input->left;
 
-	verdict = channel_judge(channels[channel], &result);
+	verdict = channel_judge(channel, &result);
 	PROMISE((verdict.kind == VERDICT_DELIVERED) ==
 			(result.outcome == HTTP_RESPONSE && result.status >= 200 &&
 			 result.status <= 299));
@@ -225,7 +224,8 @@ fuzz_retry_after(Input *input)
 	HttpResult result = { .outcome = HTTP_RESPONSE, .status = 429, .body = "" };
 	Verdict	   verdict;
 
-	result.retry_after = take_bytes(input);
+	result.wanted_headers = discord_channel.headers;
+	result.headers[0] = take_bytes(input);
 	verdict = channel_judge(&webhook_channel, &result);
 	PROMISE(verdict.kind == VERDICT_HOLD);
 	PROMISE(verdict.hold_ms >= -1 && verdict.hold_ms <= 3600 * 1000);
@@ -238,11 +238,14 @@ fuzz_text(Input *input)
 	int	  limit = 1 + take_byte(input);
 	char *foreign = text_from_foreign((const char *) input->data, input->left, limit);
 	char *text = take_text(input);
-	char *excerpt = text_excerpt(text, limit);
+	char *line = plain_line(text, limit);
+	char *excerpt = plain_excerpt(text, limit);
 	StringInfoData json;
 
 	PROMISE(valid_utf8(foreign, strlen(foreign)) && code_points(foreign) <= limit);
 	PROMISE(valid_utf8(excerpt, strlen(excerpt)) && code_points(excerpt) <= limit);
+	PROMISE(valid_utf8(line, strlen(line)) && code_points(line) <= limit);
+	PROMISE(strpbrk(line, "\r\n\v\f") == NULL && strstr(line, "\xE2\x80\xAE") == NULL);
 	PROMISE(text_utf16_units(text) >= code_points(text));
 	initStringInfo(&json);
 	text_append_json(&json, text);
@@ -297,6 +300,7 @@ take_payload(Input *input, const char *event)
 	payload.comment_id = take_row_text(input, nulls);
 	payload.role = take_row_text(input, nulls);
 	payload.reaction = take_row_text(input, nulls);
+	payload.image = take_row_text(input, nulls);
 	payload.milestone = flags;
 	payload.upvotes = (int64) ((uint64) flags << (flags & 63));
 	payload.post_created_at = text_of_timestamp(payload.upvotes);
@@ -388,6 +392,21 @@ check_discord(Jsonb *message)
 	PROMISE(discord_total <= 6000 + 2048 + 64);
 }
 
+static void
+check_teams_string(const char *string)
+{
+	PROMISE(*string != '\0');
+	PROMISE(strstr(string, "{{") == NULL && strstr(string, "<at>") == NULL);
+}
+
+static void
+check_teams(Jsonb *message, int bytes)
+{
+	PROMISE(bytes <= 28 * 1024);
+	PROMISE(strcmp(AT(message, "type"), "message") == 0);
+	each_string(&message->root, check_teams_string);
+}
+
 /* Any texts of rows, through the payload, as the message of each channel. */
 static void
 fuzz_render(Input *input)
@@ -398,7 +417,7 @@ fuzz_render(Input *input)
 	event.count = take_byte(input);
 	if (choice < EVENT_COUNT)
 	{
-		event.name = payload_event_names[choice];
+		event.name = event_definitions[choice].name;
 		event.payload = take_payload(input, event.name);
 	}
 	else
@@ -423,21 +442,23 @@ fuzz_render(Input *input)
 		appendStringInfoChar(&context, '}');
 		event.context = context.data;
 	}
-	for (int i = 0; i < lengthof(channels); i++)
+	for (int i = 0; channel_at(i); i++)
 	{
 		StringInfoData body;
 		Jsonb		  *message;
 
 		initStringInfo(&body);
-		channels[i]->render(&event, &body);
+		channel_at(i)->render(&event, &body);
 		PROMISE(body.len == strlen(body.data) && body.len <= TEXT_MAX_BYTES);
 		PROMISE(valid_utf8(body.data, body.len));
 		message =
 			DatumGetJsonbP(DirectFunctionCall1(jsonb_in, CStringGetDatum(body.data)));
-		if (channels[i] == &slack_channel)
+		if (channel_at(i) == &slack_channel)
 			check_slack(message);
-		else if (channels[i] == &discord_channel)
+		else if (channel_at(i) == &discord_channel)
 			check_discord(message);
+		else if (channel_at(i) == &teams_channel)
+			check_teams(message, body.len);
 		else
 			PROMISE(strcmp(AT(message, "event"), event.name) == 0);
 	}

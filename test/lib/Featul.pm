@@ -9,7 +9,7 @@ Featul - a cluster with featul's tables and a TLS receiver, for TAP tests
   use lib "$FindBin::RealBin/../lib";
   use Featul;
 
-  my $featul = Featul->new;    # a running node, all three types connected
+  my $featul = Featul->new;    # a running node, slack, discord and webhook connected
   $featul->script({ 'hook.example.com/' => [ { status => 500, times => 2 }, {} ] });
   $featul->post(title => 'Dark mode');
   my @requests = $featul->wait_for_requests(3, host => 'hook.example.com');
@@ -42,6 +42,7 @@ our $test_dir = abs_path(dirname(__FILE__) . '/..');
 our %url = (
 	slack => 'https://hooks.slack.com/services/T0000/B0000/slacksecret',
 	discord => 'https://discord.com/api/webhooks/1234567890/discordsecret',
+	teams => 'https://prod-1.westeurope.logic.azure.com:443/workflows/0af1/triggers/manual/paths/invoke?sv=1.0&sig=teamssecret',
 	webhook => 'https://hook.example.com/featul');
 
 my $json = JSON::PP->new->utf8->canonical;

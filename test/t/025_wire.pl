@@ -81,7 +81,7 @@ sub post_json
 	    '"post":{"id":"p1","title":"Dark mode","content":' . $content
 	  . ',"url":"https://acme.featul.com/posts/dark-mode","upvotes":' . $now{upvotes}
 	  . ',"board":"Ideas","status":' . $now{status}
-	  . ',"author":{"name":"Mina","email":"mina@example.com"},"createdAt":"2026-03-01T09:30:00Z"}';
+	  . ',"author":{"name":"Mina","email":"mina@example.com"},"createdAt":"2026-03-01T09:30:00Z","image":null}';
 }
 
 my $workspace = '"workspace":{"id":"acme","name":"Acme","slug":"acme"}';
@@ -231,10 +231,6 @@ $total += length($embed->{footer}{text}) + length($embed->{author}{name});
 cmp_ok($total, '<=', 6000, "Discord: $total characters in all");
 is_deeply($discord->{json}{allowed_mentions}, { parse => [] }, 'Discord: nobody is pinged');
 
-# ---------------------------------------------------------------------------
-# What is refused: redirects, late answers, wrong certificates
-# ---------------------------------------------------------------------------
-
 # settled($workspace, $columns): its latest delivery, as the log has it, once nothing is pending
 sub settled
 {
@@ -243,6 +239,34 @@ sub settled
 	return $featul->sql_as('olivia',
 		"SELECT $columns FROM integration_deliveries('$workspace') ORDER BY id DESC LIMIT 1");
 }
+
+# ---------------------------------------------------------------------------
+# Teams: a card, which the workflow accepts before it posts it
+# ---------------------------------------------------------------------------
+
+my $workflow = 'prod-1.westeurope.logic.azure.com';
+$featul->workspace('teamed', teams => $Featul::url{teams});
+$featul->script({ "$workflow/" => [ { status => 202 } ] });
+$featul->forget;
+$featul->post(board_id => 'teamed-ideas', title => '[Dark](https://evil.example) mode', content => "- _one_\n- two",
+	image => 'https://img.example.com/a.png');
+my ($teams) = $featul->wait_for_requests(1, host => $workflow);
+is($teams->{path}, '/workflows/0af1/triggers/manual/paths/invoke?sv=1.0&sig=teamssecret', 'Teams: path, and its signature');
+is($teams->{headers}{'content-type'}, 'application/json', 'Teams: Content-Type');
+is_deeply([ grep { /^webhook-/ } keys %{ $teams->{headers} } ], [], 'Teams: not signed by us');
+is($teams->{json}{type}, 'message', 'Teams: a message');
+is($teams->{json}{attachments}[0]{contentType}, 'application/vnd.microsoft.card.adaptive', 'Teams: with a card');
+my $card = $teams->{json}{attachments}[0]{content};
+is("$card->{type} $card->{version}", 'AdaptiveCard 1.4', 'Teams: of that version');
+like($card->{body}[1]{text}, qr/^\[\\\[Dark\\\]\(https:\/\/evil\.example\) mode\]\(https:/, 'Teams: a title, and no link of its own');
+is($card->{body}[2]{text}, '\\- \\_one\\_' . "\n\n" . '\\- two', 'Teams: Markdown is text, a line break one');
+is($card->{body}[3]{url}, 'https://img.example.com/a.png', 'Teams: the image');
+cmp_ok($teams->{headers}{'content-length'}, '<=', 28 * 1024, 'Teams: at most 28 KB');
+is(settled('teamed', 'type, state, attempts, http_status'), 'teams|delivered|1|202', 'Teams: 202 is success');
+
+# ---------------------------------------------------------------------------
+# What is refused: redirects, late answers, wrong certificates
+# ---------------------------------------------------------------------------
 
 $featul->workspace('redirected', webhook => 'https://redirect.example.com/');
 $featul->script({ 'redirect.example.com/' =>

@@ -89,8 +89,8 @@ sub again
 	$node->sql('DROP TABLE post, comment, vote, comment_mention, comment_reaction');
 	$node->sql($partitioned =~ s/^DROP.*$//mr);
 	$pair->app("ALTER PUBLICATION featul_integrations SET (publish_via_partition_root = $via_root)");
-	$node->sql("CREATE SUBSCRIPTION featul CONNECTION '" . $pair->publisher_conninfo . "' PUBLICATION featul_integrations
-		WITH (synchronous_commit = on, copy_data = off)");
+	$node->sql('CREATE SUBSCRIPTION featul CONNECTION $$' . $pair->publisher_conninfo . '$$ PUBLICATION featul_integrations
+		WITH (synchronous_commit = on, copy_data = off)');
 	$node->sql('SELECT integration_attach()');
 	$pair->app($script);
 	$pair->catch_up;

@@ -20,44 +20,52 @@ def dump_bodies(lab, app):
 
 def bare(lab, sink, bodies):
     """Seconds and processor seconds that the bare loop takes for all bodies."""
-    output = lab.run([lab.folder / "bare", lab.url(sink), lab.folder / "ca.pem",
-                      f"{sink}.sink.test:443:127.0.0.1:{lab.ports[sink]}", CONNECTIONS, sink, bodies])
+    output = lab.run([lab.folder / "bare", lab.url(sink), lab.folder / "bundle.pem",
+                      f"{sink}.sink.test:443:127.0.0.1:{lab.ports[sink]}", CONNECTIONS, "h1", bodies])
     _, took, _, used = output.split()
     return float(took), float(used)
 
 
+class Measured:
+    """Rates and processor times of one sink, ours and the bare loop's."""
+
+    def __init__(self):
+        self.rates, self.limits, self.cpu, self.cpu_bare = [], [], [], []
+
+    def add(self, count, ours, alone):
+        self.rates.append(count / ours[0])
+        self.cpu.append(ours[1] / count * 1e6)
+        self.limits.append(count / alone[0])
+        self.cpu_bare.append(alone[1] / count * 1e6)
+
+    def row(self, what, at_least=None):
+        return Row(what, ratios(self.rates, self.limits), "×", at_least=at_least,
+                   note=f"{number(median(self.rates))} of {number(median(self.limits))} deliveries/s")
+
+    def cpu_row(self, what):
+        return Row(what, self.cpu, "µs", note=f"bare loop {number(median(self.cpu_bare), 'µs')}")
+
+
 def rows(lab, scale):
-    count = scale.deliveries
-    rates = {}
-    cpu = {}
+    # a new connection for each request takes some thirty times as long
+    counts = {"h1": scale.deliveries, "h2": scale.deliveries, "closing": scale.deliveries // 20}
+    measured = {sink: Measured() for sink in counts}
     with App(lab, "delivery") as app:
-        bodies = None
         for n in range(scale.delivery_rounds + 1):
-            for sink in ("h1", "h2"):
+            for sink, count in counts.items():
                 app.connect(0, lab.url(sink))
                 app.fill(count)
-                bodies = bodies or dump_bodies(lab, app)
-                took, used = app.drain(count)
-                alone, used_alone = bare(lab, sink, bodies)
+                bodies = dump_bodies(lab, app)
+                ours = app.drain(count)
+                alone = bare(lab, sink, bodies)
                 app.forget()
                 if n > 0:  # the first round warms up
-                    rates.setdefault(sink, []).append(count / took)
-                    rates.setdefault(f"bare {sink}", []).append(count / alone)
-                    cpu.setdefault(sink, []).append(used / count * 1e6)
-                    cpu.setdefault(f"bare {sink}", []).append(used_alone / count * 1e6)
-
-    def row(sink, name):
-        ours, limit = rates[sink], rates[f"bare {sink}"]
-        return Row(f"drain to one endpoint, {name}", ratios(ours, limit), "×", at_least=0.6,
-                   note=f"{number(median(ours))} of {number(median(limit))} deliveries/s")
-
-    def cpu_row(sink, name):
-        return Row(f"processor time for a delivery, {name}", cpu[sink], "µs",
-                   note=f"bare loop {number(median(cpu[f'bare {sink}']), 'µs')}")
+                    measured[sink].add(count, ours, alone)
 
     return [
-        row("h1", "HTTP/1.1"),
-        row("h2", "HTTP/2"),
-        cpu_row("h1", "HTTP/1.1"),
-        cpu_row("h2", "HTTP/2"),
+        measured["h1"].row("drain to one endpoint", 0.7),
+        measured["h2"].row("the same, the endpoint offers HTTP/2 as well"),
+        measured["closing"].row("the same, the endpoint closes each connection", 0.7),
+        measured["h1"].cpu_row("processor time for a delivery"),
+        measured["closing"].cpu_row("the same on a new connection"),
     ]
