@@ -124,7 +124,9 @@ CREATE TABLE featul_integrations.health (
 	failed bigint NOT NULL DEFAULT 0,
 	retried bigint NOT NULL DEFAULT 0,
 	latency bigint[] NOT NULL DEFAULT '{0,0,0,0,0,0,0,0,0,0,0}',
-	latency_sum_ms bigint NOT NULL DEFAULT 0
+	latency_sum_ms bigint NOT NULL DEFAULT 0,
+	failing_days integer NOT NULL DEFAULT 0,
+	response_ms integer
 ) WITH (fillfactor = 50);
 COMMENT ON TABLE featul_integrations.health IS
 'How each integration of this database fares. An integration without a row here, or whose row names another database, arrived by a restore or a template copy and is inactive until activate_restored() or a new connect.';
@@ -136,6 +138,8 @@ COMMENT ON COLUMN featul_integrations.health.type IS 'Copy of integration.type, 
 COMMENT ON COLUMN featul_integrations.health.failures IS 'Failed attempts in a row; 0 after a success.';
 COMMENT ON COLUMN featul_integrations.health.hold_until IS 'No delivery starts before this time (429 and 503 with Retry-After).';
 COMMENT ON COLUMN featul_integrations.health.held_since IS 'Start of the present unbroken series of 429/503 answers.';
+COMMENT ON COLUMN featul_integrations.health.failing_days IS 'Bit n: on day n since failing_since several attempts failed.';
+COMMENT ON COLUMN featul_integrations.health.response_ms IS 'How long an answer is expected to take, after the latest ones; NULL: never tried.';
 COMMENT ON COLUMN featul_integrations.health.retried IS 'Attempts after which another was due.';
 COMMENT ON COLUMN featul_integrations.health.latency IS 'Attempts by duration: counts for the bounds of latency_bounds(), and the rest.';
 
@@ -480,7 +484,7 @@ BEGIN
 
 	INSERT INTO featul_integrations.health AS h (integration_id, database, workspace_id, type)
 	SELECT i.id, here, i.workspace_id, i.type FROM featul_integrations.integration i WHERE i.id = ANY (foreign_ids)
-	ON CONFLICT (integration_id) DO UPDATE SET database = here, failures = 0, failing_since = NULL,
+	ON CONFLICT (integration_id) DO UPDATE SET database = here, failures = 0, failing_since = NULL, failing_days = 0,
 		held_since = NULL, hold_until = NULL, last_error = NULL;
 
 	-- nothing changes, but the trigger on the table makes this known at commit

@@ -33,19 +33,21 @@ typedef struct Event
 typedef enum VerdictKind
 {
 	VERDICT_DELIVERED,
-	VERDICT_RETRY,	  /* failed, try again later */
-	VERDICT_HOLD,	  /* 429, 503: the lane waits; uses up no attempt */
-	VERDICT_REJECTED, /* malformed message: fails at once */
-	VERDICT_GONE	  /* endpoint gone: the integration becomes inactive */
+	VERDICT_RETRY,	   /* failed, try again later */
+	VERDICT_HOLD,	   /* 429, 503: the lane waits; uses up no attempt */
+	VERDICT_UNWELCOME, /* failed for the message's own sake: says nothing about others */
+	VERDICT_REJECTED,  /* malformed message: fails at once */
+	VERDICT_GONE	   /* endpoint gone: the integration becomes inactive */
 } VerdictKind;
 
 typedef struct Verdict
 {
 	VerdictKind kind;
 	int64		hold_ms; /* VERDICT_HOLD: how long, at most 1 h; -1: as after a failure */
-	int64		pace_ms; /* any kind: no next request before this, 0: none */
-	char	   *error;	 /* palloc'd, one line; NULL when delivered */
-	char	   *reason;	 /* VERDICT_GONE: what a workspace admin reads, palloc'd */
+	bool		holds_channel; /* VERDICT_HOLD: all integrations of this type wait */
+	int64		pace_ms;	   /* any kind: no next request before this, 0: none */
+	char	   *error;		   /* palloc'd, one line; NULL when delivered */
+	char	   *reason;		   /* VERDICT_GONE: what a workspace admin reads, palloc'd */
 } Verdict;
 
 typedef struct Channel

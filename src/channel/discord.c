@@ -275,9 +275,9 @@ find_top_level(const char *json, const char *key)
 	return NULL;
 }
 
-/* A top-level number as the text it stands there, or NULL. */
+/* A top-level number, true or false as the text it stands there, or NULL. */
 static char *
-top_level_number(const char *json, const char *key)
+top_level_value(const char *json, const char *key)
 {
 	const char *value;
 	size_t		length;
@@ -308,6 +308,22 @@ static const struct
 	{ "240000", NULL }, /* blocked by harmful links filter */
 };
 
+/*
+ * Whether a 429 is for this server, not for one webhook: Discord's global limit
+ * (https://discord.com/developers/docs/topics/rate-limits), or Cloudflare's in front
+ * of it (error 1015, which has no JSON).
+ */
+static bool
+holds_everybody(const HttpResult *result)
+{
+	char *global = top_level_value(result->body, "global");
+
+	if (global)
+		return strcmp(global, "true") == 0;
+	return strstr(result->body, "1015") != NULL &&
+		   top_level_value(result->body, "retry_after") == NULL;
+}
+
 /* Rate limits: when the next request is allowed, by header and by body. */
 static void
 judge_rate(const HttpResult *result, Verdict *verdict)
@@ -319,7 +335,10 @@ judge_rate(const HttpResult *result, Verdict *verdict)
 	if (remaining && strcmp(remaining, "0") == 0 && reset_after)
 		verdict->pace_ms = Max(channel_seconds_to_ms(reset_after), 0);
 	if (result->status == 429)
-		retry_after = top_level_number(result->body, "retry_after");
+	{
+		retry_after = top_level_value(result->body, "retry_after");
+		verdict->holds_channel = holds_everybody(result);
+	}
 	/* the body has the fraction that the header rounds up */
 	if (retry_after && channel_seconds_to_ms(retry_after) > 0)
 		verdict->hold_ms = channel_seconds_to_ms(retry_after);
@@ -333,7 +352,7 @@ judge(const HttpResult *result, Verdict *verdict)
 
 	judge_rate(result, verdict);
 	if (result->status / 100 != 4 ||
-		(code = top_level_number(result->body, "code")) == NULL)
+		(code = top_level_value(result->body, "code")) == NULL)
 		return false;
 	for (int i = 0; i < lengthof(codes); i++)
 	{

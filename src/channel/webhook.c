@@ -29,9 +29,26 @@ render(const Event *event, StringInfo body)
 	appendStringInfoString(body, text_to_utf8(event->payload, strlen(event->payload)));
 }
 
+/*
+ * Channel.judge: statuses that speak about the message, not about the endpoint
+ * (docs/receivers.md).  Its retries go on, and nobody else waits for them.
+ */
+static bool
+judge(const HttpResult *result, Verdict *verdict)
+{
+	int status = result->status;
+
+	if (status != 400 && status != 413 && status != 415 && status != 422)
+		return false;
+	verdict->kind = VERDICT_UNWELCOME;
+	verdict->error = psprintf("HTTP %d", status);
+	return true;
+}
+
 const Channel webhook_channel = { .type = "webhook",
 								  .label = "Webhook",
 								  .signs = true,
 								  .user_agent = FEATUL_USER_AGENT,
 								  .check_url = check_url,
-								  .render = render };
+								  .render = render,
+								  .judge = judge };

@@ -34,23 +34,24 @@ make_table(Dispatch *dispatch, const char *name, Size key_size, Size entry_size)
 
 /* See dispatch.h. */
 Dispatch *
-dispatch_create(TimestampTz now)
+dispatch_create(void)
 {
 	MemoryContext context = AllocSetContextCreate(
 		TopMemoryContext, "featul_integrations dispatch", ALLOCSET_DEFAULT_SIZES);
 	Dispatch *dispatch = MemoryContextAllocZero(context, sizeof(Dispatch));
 
 	dispatch->context = context;
-	dispatch->now = now;
+	dispatch->now = 1;
 	dispatch->lanes = make_table(dispatch, "lanes", sizeof(pg_uuid_t), sizeof(Lane));
 	dispatch->posts = make_table(dispatch, "posts", sizeof(PostKey), sizeof(Post));
 	dispatch->deliveries =
 		make_table(dispatch, "deliveries", sizeof(DeliveryKey), sizeof(Delivery));
 	dispatch->timers = MemoryContextAllocZero(context, sizeof(pairingheap));
 	dispatch->timers->ph_compare = timer_compare;
-	for (int i = 0; i < READY_LISTS; i++)
-		dlist_init(&dispatch->ready[i]);
-	dlist_init(&dispatch->recent);
+	for (int i = 0; i < TIERS * LOADS; i++)
+		dlist_init(&dispatch->ready[i / LOADS][i % LOADS]);
+	for (int i = 0; i < AGES; i++)
+		dlist_init(&dispatch->flights[i]);
 	dlist_init(&dispatch->wants_rows);
 	dlist_init(&dispatch->dirty);
 	dlist_init(&dispatch->gone);
@@ -91,7 +92,15 @@ dispatch_in_flight(const Dispatch *dispatch)
  * ------------------------------------------------------------------------ */
 
 /* See dispatch.h. */
-TimestampTz
+void
+dispatch_set_time(Dispatch *dispatch, Moment now, TimestampTz time)
+{
+	dispatch->now = now;
+	dispatch->time = time;
+}
+
+/* See dispatch.h. */
+Moment
 dispatch_due(const Dispatch *dispatch)
 {
 	if (pairingheap_is_empty(dispatch->timers))
@@ -128,16 +137,15 @@ timer_fire(Dispatch *dispatch, Timer *timer)
 
 /* See dispatch.h. */
 void
-dispatch_advance(Dispatch *dispatch, TimestampTz now)
+dispatch_advance(Dispatch *dispatch)
 {
-	dispatch->now = now;
 	capacity_age_requests(dispatch);
 	while (!pairingheap_is_empty(dispatch->timers))
 	{
 		Timer *timer =
 			pairingheap_container(Timer, node, pairingheap_first(dispatch->timers));
 
-		if (timer->at > now)
+		if (timer->at > dispatch->now)
 			break;
 		timer_disarm(dispatch, timer);
 		timer_fire(dispatch, timer);
@@ -148,83 +156,76 @@ dispatch_advance(Dispatch *dispatch, TimestampTz now)
  * What goes out
  * ------------------------------------------------------------------------ */
 
-/* The list whose turn it is, or NOT_READY. */
-static ReadyList
-next_list(const Dispatch *dispatch)
+/*
+ * The post whose turn it is.  A probe goes to a delivery that was never tried where
+ * there is one: what the endpoint does to another may be that one's fault.
+ */
+static Post *
+next_post(Lane *lane, bool probe)
 {
-	for (int i = 0; settings_may_deliver() && i < READY_LISTS; i++)
-	{
-		int list = (dispatch->next_list + i) % READY_LISTS;
+	dlist_iter iter;
 
-		if (!dlist_is_empty((dlist_head *) &dispatch->ready[list]) &&
-			capacity_free(dispatch, list))
-			return list;
-	}
-	return NOT_READY;
+	if (probe)
+		dlist_foreach (iter, &lane->runnable)
+		{
+			Post	 *post = dlist_container(Post, node, iter.cur);
+			Delivery *first = dlist_head_element(Delivery, node, &post->waiting);
+
+			if (!first->tried && first->attempts == 0)
+				return post;
+		}
+	return dlist_head_element(Post, node, &lane->runnable);
 }
 
 /* See dispatch.h. */
 bool
 dispatch_ready(const Dispatch *dispatch)
 {
-	return next_list(dispatch) != NOT_READY;
+	return settings_may_deliver() && capacity_peek(dispatch);
 }
 
 /* The lane's next delivery is in flight from now on. */
 static Delivery *
-lane_start(Lane *lane)
+start_next(Lane *lane)
 {
-	Dispatch *dispatch = lane->dispatch;
-	Post	 *post = dlist_head_element(Post, node, &lane->runnable);
-	Delivery *delivery =
-		dlist_container(Delivery, node, dlist_pop_head_node(&post->waiting));
+	bool	  probe = lane_breaker_open(lane);
+	Post	 *post = next_post(lane, probe);
+	Delivery *delivery = dlist_head_element(Delivery, node, &post->waiting);
 
 	Assert(lane->state == LANE_ACTIVE && lane->in_flight < lane_limit(lane));
 	Assert(post->in_flight == NULL); /* one at a time */
-	delivery->state = DELIVERY_IN_FLIGHT;
-	delivery->started_at = dispatch->now;
-	delivery->connected_at = lane->updated_at;
-	delivery->probe = lane_breaker_open(lane);
-	post->in_flight = delivery;
+	lane_begin_request(lane, delivery, probe);
+	dlist_delete(&delivery->node);
 	if (lane->channel->pace_ms > 0)
-		lane->blocked_until =
-			Max(lane->blocked_until,
-				TimestampTzPlusMilliseconds(dispatch->now,
-											lane->channel->pace_ms * PACE_MARGIN));
-	dlist_push_tail(&dispatch->recent, &delivery->recent_node);
-	lane->in_flight++;
-	lane_count_in_flight(lane, 1);
+		lane->pace_until =
+			Max(lane->pace_until, clock_after_ms(lane->dispatch->now,
+												 lane->channel->pace_ms * PACE_MARGIN));
 	post_update(post);
 
 	/* to the end of its list */
-	dlist_delete(&lane->ready_node);
-	lane->ready_list = NOT_READY;
+	lane_unlist(lane);
 	lane_update(lane);
 	return delivery;
 }
 
 /* See dispatch.h. */
 bool
-dispatch_next(Dispatch *dispatch, TimestampTz now, Outgoing *outgoing)
+dispatch_next(Dispatch *dispatch, Outgoing *outgoing)
 {
-	ReadyList list = next_list(dispatch);
-	Lane	 *lane;
+	Lane	 *lane = settings_may_deliver() ? capacity_next(dispatch) : NULL;
 	Delivery *delivery;
 
-	dispatch->now = now;
-	if (list == NOT_READY)
+	if (lane == NULL)
 		return false;
-	dispatch->next_list = (list + 1) % READY_LISTS;
-	lane = dlist_head_element(Lane, ready_node, &dispatch->ready[list]);
-	delivery = lane_start(lane);
+	delivery = start_next(lane);
 	*outgoing = (Outgoing){
 		.delivery = delivery,
 		.id = delivery->key.id,
-		.event = delivery->event,
+		.event = delivery_event(delivery),
 		.endpoint = { .channel = lane->channel,
 					  .url = lane->url,
 					  .secret = lane->secret,
-					  .previous_secret = lane->previous_secret_until > now
+					  .previous_secret = lane->previous_secret_until > dispatch->time
 											 ? lane->previous_secret
 											 : NULL },
 		.count = 1,
@@ -241,7 +242,7 @@ dispatch_mergeable(const Outgoing *outgoing, EventKey *keys, int limit)
 	int		   count = 0;
 	dlist_iter iter;
 
-	Assert(outgoing->mergeable && outgoing->delivery->n_merged == 0);
+	Assert(outgoing->mergeable && outgoing->delivery->flight->n_merged == 0);
 	keys[0] = outgoing->event;
 	dlist_foreach (iter, &post->waiting)
 	{
@@ -249,7 +250,7 @@ dispatch_mergeable(const Outgoing *outgoing, EventKey *keys, int limit)
 
 		if (count == limit || next->next_attempt_at > post->key.lane->dispatch->now)
 			break;
-		keys[++count] = next->event;
+		keys[++count] = delivery_event(next);
 	}
 	return count >= MERGE_MINIMUM ? count : 0;
 }
@@ -258,23 +259,19 @@ dispatch_mergeable(const Outgoing *outgoing, EventKey *keys, int limit)
 void
 dispatch_merge(Outgoing *outgoing, int count)
 {
-	Delivery  *delivery = outgoing->delivery;
-	Delivery **end = &delivery->merged;
+	Delivery *delivery = outgoing->delivery;
+	Flight	 *flight = delivery->flight;
 
 	if (count < MERGE_MINIMUM)
 		return;
 	for (int i = 0; i < count; i++)
 	{
-		Delivery *merged = dlist_container(Delivery, node,
-										   dlist_pop_head_node(&delivery->post->waiting));
+		dlist_node *node = dlist_pop_head_node(&delivery->post->waiting);
 
-		merged->state = DELIVERY_IN_FLIGHT;
-		merged->probe = delivery->probe;
-		*end = merged;
-		end = &merged->next_merged;
+		dlist_container(Delivery, node, node)->state = DELIVERY_IN_FLIGHT;
+		dlist_push_tail(&flight->merged, node);
 	}
-	*end = NULL;
-	delivery->n_merged = count;
+	flight->n_merged = count;
 	outgoing->count = 1 + count;
 	outgoing->mergeable = false;
 }
@@ -283,12 +280,11 @@ dispatch_merge(Outgoing *outgoing, int count)
 void
 dispatch_put_back(Delivery *delivery)
 {
-	Post	 *post = delivery->post;
-	Delivery *merged;
+	Post   *post = delivery->post;
+	Flight *flight = lane_end_request(delivery);
 
-	delivery_end_request(delivery);
-	while ((merged = delivery_take_merged(delivery)) != NULL)
-		post_insert(post, merged);
+	post_put_back_merged(post, flight);
+	pfree(flight);
 	post_insert(post, delivery);
 	post_update(post);
 	lane_update(delivery->key.lane);
@@ -315,7 +311,7 @@ lane_following(Lane *lane, Following *following, int limit)
 		if (next->announced)
 			continue;
 		next->announced = true;
-		following[count++] = (Following){ next->key.id, next->event };
+		following[count++] = (Following){ next->key.id, delivery_event(next) };
 	}
 	return count;
 }

@@ -9,24 +9,31 @@
 #ifndef FEATUL_DISPATCH_H
 #define FEATUL_DISPATCH_H
 
+#include "base/clock.h"
 #include "delivery/table_queue.h"
 
 typedef struct Dispatch Dispatch;
 typedef struct Lane		Lane;
 typedef struct Delivery Delivery;
 
-/* With nothing in memory, in a context of its own. */
-extern Dispatch *dispatch_create(TimestampTz now);
+/* With nothing in memory, in a context of its own.  The first time is to be told next. */
+extern Dispatch *dispatch_create(void);
 extern void		 dispatch_destroy(Dispatch *dispatch); /* NULL will do */
 
 /* Takes over the settings; on every reload of the configuration. */
 extern void dispatch_configure(Dispatch *dispatch);
 
+/*
+ * What time it is: on the monotonic clock, which all that waits goes by, and of day.
+ * Before anything else whenever time may have passed.
+ */
+extern void dispatch_set_time(Dispatch *dispatch, Moment now, TimestampTz time);
+
 /* Lets go on what has waited until now. */
-extern void dispatch_advance(Dispatch *dispatch, TimestampTz now);
+extern void dispatch_advance(Dispatch *dispatch);
 
 /* When dispatch_advance() is due; 0: not at all. */
-extern TimestampTz dispatch_due(const Dispatch *dispatch);
+extern Moment dispatch_due(const Dispatch *dispatch);
 
 /* How many requests are in flight. */
 extern int dispatch_in_flight(const Dispatch *dispatch);
@@ -46,7 +53,7 @@ typedef struct Outgoing
 extern bool dispatch_ready(const Dispatch *dispatch);
 
 /* The next delivery to send, which counts as in flight from then on; false if none. */
-extern bool dispatch_next(Dispatch *dispatch, TimestampTz now, Outgoing *outgoing);
+extern bool dispatch_next(Dispatch *dispatch, Outgoing *outgoing);
 
 /*
  * If it is mergeable: how many of the deliveries after this one, about the same

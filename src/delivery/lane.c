@@ -2,13 +2,19 @@
  * lane.c
  *		Lanes, their timers, and how they share what can be in flight.
  *
- * A lane is trusted if its last attempt succeeded within a second and no request
- * of it has been in flight for longer; else it is new (never tried) or suspect.
- * New and suspect lanes together get half of max_in_flight, suspect ones half of
- * that; a new lane has one request until it has answered.  The upper half goes
- * only to trusted lanes that have nothing in flight.  So endpoints that answer
- * slowly or not at all, be they one or a thousand, leave half of the capacity to
- * the others, and cannot keep a new one from being tried.
+ * What can be in flight (max_in_flight) is shared by how long a request holds its
+ * place.  Each lane has a tier, after how long its latest answers took and how old
+ * its requests in flight are.  The tiers' bounds are nested: of every tier and those
+ * slower than it so many can be in flight, fewer for the slower ones, so that each
+ * tier has places which only requests as short as its own can hold: they are free
+ * again after that time.  And a part of each bound is out of reach for lanes with a
+ * backlog, however many there are: a lane with little pending finds a place at once,
+ * or after one turn of a place of its own tier.  docs/reliability.md tells what follows
+ * from that; test/simulation shows it.
+ *
+ * A lane that was never tried counts as slow; it has one request until it has
+ * answered, then one more with each answer.  A single long answer does not make a
+ * lane a hanging one (lane_expect()), so that a hiccup is no banishment.
  */
 #include "postgres.h"
 
@@ -19,6 +25,28 @@
 #include "delivery/lane_health.h"
 #include "delivery/lane_window.h"
 
+/* The ages that requests pass (ms); also the longest answers of TIER_FAST, MEDIUM, SLOW. */
+static const int age_ms[AGES] = { 0, 100, 500, 2500 };
+
+/* The tier of a lane whose oldest request is of this age. */
+static const Tier age_tier[AGES] = { TIER_FAST, TIER_MEDIUM, TIER_SLOW, TIER_HANGING };
+
+/* Eighths of max_in_flight for each tier together with those slower than it. */
+static const int tier_eighths[TIERS] = { 8, 7, 6, 3, 2 };
+
+/* The part of each bound that lanes with a backlog leave to the others. */
+#define LIGHT_PART 16
+
+/* Lanes with at most so many deliveries pending are light. */
+#define LIGHT_LANE 4
+
+/* One in so many turns goes to a lane with a backlog, even if a light one waits. */
+#define BACKLOG_TURN 4
+
+/* What a long answer adds to what is expected at most, and how much a short one leaves. */
+#define EXPECT_RISE 16
+#define EXPECT_FALL 4
+
 /* See lane.h. */
 void
 lane_init(Lane *lane, Dispatch *dispatch)
@@ -27,8 +55,10 @@ lane_init(Lane *lane, Dispatch *dispatch)
 	lane->dispatch = dispatch;
 	lane->state = LANE_CLOSED;
 	lane->complete = true;
-	lane->class = CLASS_NEW;
-	lane->ready_list = NOT_READY;
+	lane->tier = TIER_NEW;
+	lane->response_ms = -1;
+	lane->allowed = 1;
+	dlist_init(&lane->posts);
 	dlist_init(&lane->runnable);
 	lane->timer.kind = TIMER_LANE;
 	lane->health_timer.kind = TIMER_HEALTH;
@@ -49,15 +79,36 @@ lane_set_text(Lane *lane, char **target, const char *value)
 }
 
 /* ------------------------------------------------------------------------
- * Timers
+ * Time
  * ------------------------------------------------------------------------ */
+
+/* See lane.h. */
+Moment
+dispatch_moment(const Dispatch *dispatch, TimestampTz time, int64 past_ms,
+				int64 future_ms)
+{
+	int64  from_now = time - dispatch->time;
+	Moment moment;
+
+	if (time == 0)
+		return 0;
+	moment = dispatch->now + Max(Min(from_now, future_ms * 1000), -past_ms * 1000);
+	return moment == 0 ? 1 : moment;
+}
+
+/* See lane.h. */
+TimestampTz
+dispatch_time(const Dispatch *dispatch, Moment moment)
+{
+	return moment == 0 ? 0 : dispatch->time + (moment - dispatch->now);
+}
 
 /* See lane.h. */
 int
 timer_compare(const pairingheap_node *a, const pairingheap_node *b, void *unused)
 {
-	TimestampTz x = pairingheap_const_container(Timer, node, a)->at;
-	TimestampTz y = pairingheap_const_container(Timer, node, b)->at;
+	Moment x = pairingheap_const_container(Timer, node, a)->at;
+	Moment y = pairingheap_const_container(Timer, node, b)->at;
 
 	return x < y ? 1 : x > y ? -1 : 0;
 }
@@ -73,7 +124,7 @@ timer_disarm(Dispatch *dispatch, Timer *timer)
 
 /* See lane.h. */
 void
-timer_arm(Dispatch *dispatch, Timer *timer, TimestampTz at)
+timer_arm(Dispatch *dispatch, Timer *timer, Moment at)
 {
 	if (timer->armed && timer->at == at)
 		return;
@@ -84,135 +135,262 @@ timer_arm(Dispatch *dispatch, Timer *timer, TimestampTz at)
 }
 
 /* ------------------------------------------------------------------------
- * Sharing the capacity
+ * Tiers
  * ------------------------------------------------------------------------ */
 
-/* Half of what can be in flight. */
-static int
-half_of_capacity(void)
+/* The tier that a lane belongs to. */
+static Tier
+lane_tier(const Lane *lane)
 {
-	return Max(setting_max_in_flight / 2, 1);
+	Tier tier = TIER_NEW;
+	int	 age = AGES - 1;
+
+	if (lane->response_ms >= 0)
+		tier = lane->response_ms <= age_ms[1]	? TIER_FAST
+			   : lane->response_ms <= age_ms[2] ? TIER_MEDIUM
+			   : lane->response_ms <= age_ms[3] ? TIER_SLOW
+												: TIER_HANGING;
+	while (age > 0 && lane->aged[age] == 0)
+		age--;
+	return Max(tier, age_tier[age]);
+}
+
+/* Decides anew where the lane and its requests in flight belong. */
+static void
+lane_classify(Lane *lane)
+{
+	Dispatch *dispatch = lane->dispatch;
+	Tier	  tier = lane_tier(lane);
+
+	dispatch->tier_in_flight[lane->tier] -= lane->in_flight;
+	dispatch->tier_in_flight[tier] += lane->in_flight;
+	lane->tier = tier;
 }
 
 /* See lane.h. */
 void
-lane_count_in_flight(Lane *lane, int requests)
+lane_expect(Lane *lane, int64 ms)
 {
-	Dispatch *dispatch = lane->dispatch;
+	int64 expected = lane->response_ms;
 
-	dispatch->in_flight += requests;
-	if (lane->class != CLASS_TRUSTED)
-		dispatch->doubtful_in_flight += requests;
-	if (lane->class == CLASS_SUSPECT)
-		dispatch->suspect_in_flight += requests;
-	Assert(0 <= dispatch->suspect_in_flight &&
-		   dispatch->suspect_in_flight <= dispatch->doubtful_in_flight &&
-		   dispatch->doubtful_in_flight <= dispatch->in_flight);
-}
-
-/* Decides anew how far the lane is trusted. */
-static void
-lane_classify(Lane *lane)
-{
-	LaneClass class = lane->n_slow > 0 ? CLASS_SUSPECT
-					  : !lane->tried   ? CLASS_NEW
-					  : lane->good	   ? CLASS_TRUSTED
-									   : CLASS_SUSPECT;
-
-	if (class == lane->class)
-		return;
-	lane_count_in_flight(lane, -lane->in_flight);
-	lane->class = class;
-	lane_count_in_flight(lane, lane->in_flight);
+	if (expected < 0)
+		expected = ms;
+	else if (ms > expected)
+		expected = Min(ms, EXPECT_RISE * Max(expected, age_ms[1]));
+	else
+		expected = Max(ms, expected / EXPECT_FALL);
+	lane->response_ms = Min(expected, PG_INT32_MAX);
 }
 
 /* See lane.h. */
 int
 lane_limit(const Lane *lane)
 {
-	if (!lane->tried || lane->paced || lane_breaker_open(lane))
+	if (lane->response_ms < 0 || lane->paced || lane_breaker_open(lane))
 		return 1;
-	return Min(setting_max_in_flight_per_integration, half_of_capacity());
-}
-
-/* The list a lane belongs to now. */
-static ReadyList
-lane_ready_list(const Lane *lane)
-{
-	if (lane->state != LANE_ACTIVE || dlist_is_empty((dlist_head *) &lane->runnable) ||
-		lane->blocked_until > lane->dispatch->now || lane->in_flight >= lane_limit(lane))
-		return NOT_READY;
-	switch (lane->class)
-	{
-		case CLASS_TRUSTED:
-			return lane->in_flight == 0 ? READY_IDLE : READY_BUSY;
-		case CLASS_NEW:
-			return READY_NEW;
-		case CLASS_SUSPECT:
-			break;
-	}
-	return READY_SUSPECT;
+	return Min(lane->allowed, Min(setting_max_in_flight_per_integration,
+								  Max(setting_max_in_flight / 2, 1)));
 }
 
 /* See lane.h. */
-bool
-capacity_free(const Dispatch *dispatch, ReadyList list)
+void
+lane_begin_request(Lane *lane, Delivery *delivery, bool probe)
 {
-	int half = half_of_capacity();
+	Dispatch *dispatch = lane->dispatch;
+	Flight	 *flight = MemoryContextAllocZero(dispatch->context, sizeof(Flight));
 
-	if (dispatch->in_flight >= setting_max_in_flight)
-		return false;
-	switch (list)
+	flight->delivery = delivery;
+	flight->probe = probe;
+	flight->started_at = dispatch->now;
+	flight->connected_at = lane->updated_at;
+	dlist_init(&flight->merged);
+	dlist_push_tail(&dispatch->flights[0], &flight->node);
+	delivery->flight = flight;
+	delivery->state = DELIVERY_IN_FLIGHT;
+	delivery->tried = true;
+	delivery->post->in_flight = delivery;
+	lane->aged[0]++;
+	lane->in_flight++;
+	dispatch->in_flight++;
+	dispatch->tier_in_flight[lane->tier]++;
+}
+
+/* See lane.h. */
+Flight *
+lane_end_request(Delivery *delivery)
+{
+	Lane	 *lane = delivery->key.lane;
+	Dispatch *dispatch = lane->dispatch;
+	Flight	 *flight = delivery->flight;
+
+	Assert(delivery->state == DELIVERY_IN_FLIGHT &&
+		   delivery->post->in_flight == delivery);
+	dlist_delete(&flight->node);
+	delivery->flight = NULL;
+	delivery->post->in_flight = NULL;
+	lane->aged[flight->age]--;
+	lane->in_flight--;
+	dispatch->in_flight--;
+	dispatch->tier_in_flight[lane->tier]--;
+	return flight;
+}
+
+/* ------------------------------------------------------------------------
+ * Sharing the capacity
+ * ------------------------------------------------------------------------ */
+
+/* True if there is a place for a lane of this tier and load. */
+static bool
+capacity_free(const Dispatch *dispatch, Tier tier, Load load)
+{
+	int light = load == LOAD_LIGHT ? 0 : setting_max_in_flight / LIGHT_PART;
+	int in_flight = 0;
+
+	for (int t = TIERS - 1; t >= 0; t--)
 	{
-		case READY_IDLE:
-			return true;
-		case READY_BUSY:
-			return dispatch->in_flight < half;
-		case READY_NEW:
-			return dispatch->doubtful_in_flight < half;
-		default:
-			return dispatch->doubtful_in_flight < half &&
-				   dispatch->suspect_in_flight < Max(half / 2, 1);
+		int bound = setting_max_in_flight * tier_eighths[t] / 8 - light;
+
+		in_flight += dispatch->tier_in_flight[t];
+		if (t <= (int) tier && in_flight >= Max(bound, 1))
+			return false;
 	}
+	Assert(in_flight == dispatch->in_flight);
+	return true;
+}
+
+/* The lane of this load whose turn it is: the tiers take turns. */
+static Lane *
+next_of_load(const Dispatch *dispatch, Load load)
+{
+	for (int i = 0; i < TIERS; i++)
+	{
+		int			tier = (dispatch->next_tier[load] + i) % TIERS;
+		dlist_head *list = (dlist_head *) &dispatch->ready[tier][load];
+
+		if (!dlist_is_empty(list) && capacity_free(dispatch, tier, load))
+			return dlist_head_element(Lane, ready_node, list);
+	}
+	return NULL;
+}
+
+/* See lane.h. */
+Lane *
+capacity_peek(const Dispatch *dispatch)
+{
+	Load  first = dispatch->turn == 0 ? LOAD_BACKLOG : LOAD_LIGHT;
+	Lane *lane = next_of_load(dispatch, first);
+
+	return lane ? lane : next_of_load(dispatch, LOADS - 1 - first);
+}
+
+/* See lane.h. */
+Lane *
+capacity_next(Dispatch *dispatch)
+{
+	Lane *lane = capacity_peek(dispatch);
+
+	if (lane == NULL)
+		return NULL;
+	dispatch->next_tier[lane->ready_load] = (lane->ready_tier + 1) % TIERS;
+	dispatch->turn = (dispatch->turn + 1) % BACKLOG_TURN;
+	return lane;
 }
 
 /* See lane.h. */
 void
 capacity_age_requests(Dispatch *dispatch)
 {
-	TimestampTz limit = dispatch->now - SLOW_MS * INT64CONST(1000);
-
-	while (!dlist_is_empty(&dispatch->recent))
+	for (int age = 1; age < AGES; age++)
 	{
-		Delivery *delivery = dlist_head_element(Delivery, recent_node, &dispatch->recent);
-		Lane	 *lane = delivery->key.lane;
+		dlist_head *list = &dispatch->flights[age - 1];
+		Moment		limit = clock_after_ms(dispatch->now, -age_ms[age]);
 
-		if (delivery->started_at > limit)
-			break;
-		dlist_delete(&delivery->recent_node);
-		delivery->slow = true;
-		lane->n_slow++;
-		lane_update(lane);
+		while (!dlist_is_empty(list))
+		{
+			Flight *flight = dlist_head_element(Flight, node, list);
+			Lane   *lane = flight->delivery->key.lane;
+
+			if (flight->started_at > limit)
+				break;
+			dlist_delete(&flight->node);
+			dlist_push_tail(&dispatch->flights[age], &flight->node);
+			flight->age = age;
+			lane->aged[age - 1]--;
+			lane->aged[age]++;
+			lane_update(lane);
+		}
 	}
+}
+
+/* Until when all lanes of a channel are held. */
+static Moment
+channel_held_until(const Dispatch *dispatch, const Channel *channel)
+{
+	for (int i = 0; i < CHANNEL_HOLDS && dispatch->channel_holds[i].channel; i++)
+		if (dispatch->channel_holds[i].channel == channel)
+			return dispatch->channel_holds[i].until;
+	return 0;
+}
+
+/* See lane.h. */
+void
+capacity_hold_channel(Dispatch *dispatch, const Channel *channel, int64 ms)
+{
+	HASH_SEQ_STATUS sequence;
+	Lane		   *lane;
+	int				i = 0;
+
+	while (i < CHANNEL_HOLDS - 1 && dispatch->channel_holds[i].channel &&
+		   dispatch->channel_holds[i].channel != channel)
+		i++;
+	dispatch->channel_holds[i].channel = channel;
+	dispatch->channel_holds[i].until =
+		Max(dispatch->channel_holds[i].until, clock_after_ms(dispatch->now, ms));
+	hash_seq_init(&sequence, dispatch->lanes);
+	while ((lane = hash_seq_search(&sequence)) != NULL)
+		if (lane->channel == channel)
+			lane_update(lane);
 }
 
 /* ------------------------------------------------------------------------
  * The lists
  * ------------------------------------------------------------------------ */
 
+/* See lane.h. */
+Moment
+lane_blocked_until(const Lane *lane)
+{
+	return Max(Max(lane->pace_until, lane->probe_at),
+			   Max(lane->hold_until, channel_held_until(lane->dispatch, lane->channel)));
+}
+
+/* See lane.h. */
+void
+lane_unlist(Lane *lane)
+{
+	if (lane->listed)
+		dlist_delete(&lane->ready_node);
+	lane->listed = false;
+}
+
 /* Puts the lane into the list of those that could send, or takes it out. */
 static void
-lane_update_ready(Lane *lane)
+lane_update_ready(Lane *lane, bool blocked)
 {
-	ReadyList list = lane_ready_list(lane);
+	bool ready = lane->state == LANE_ACTIVE && !dlist_is_empty(&lane->runnable) &&
+				 !blocked && lane->in_flight < lane_limit(lane);
+	Load load = lane->complete && lane->loaded <= LIGHT_LANE ? LOAD_LIGHT : LOAD_BACKLOG;
 
-	if (list == lane->ready_list)
+	if (ready && lane->listed && lane->ready_tier == lane->tier &&
+		lane->ready_load == load)
 		return;
-	if (lane->ready_list != NOT_READY)
-		dlist_delete(&lane->ready_node);
-	if (list != NOT_READY)
-		dlist_push_tail(&lane->dispatch->ready[list], &lane->ready_node);
-	lane->ready_list = list;
+	lane_unlist(lane);
+	if (!ready)
+		return;
+	dlist_push_tail(&lane->dispatch->ready[lane->tier][load], &lane->ready_node);
+	lane->ready_tier = lane->tier;
+	lane->ready_load = load;
+	lane->listed = true;
 }
 
 /* Likewise of those that want rows. */
@@ -234,12 +412,15 @@ lane_update_wants_rows(Lane *lane)
 void
 lane_update(Lane *lane)
 {
+	Moment blocked_until = lane_blocked_until(lane);
+	bool   blocked = blocked_until > lane->dispatch->now;
+
 	Assert(lane->position <= lane->frontier);
 	Assert(0 <= lane->loaded && lane->loaded <= lane->in_memory);
 	lane_classify(lane);
-	lane_update_ready(lane);
-	if (lane->blocked_until > lane->dispatch->now)
-		timer_arm(lane->dispatch, &lane->timer, lane->blocked_until);
+	lane_update_ready(lane, blocked);
+	if (blocked)
+		timer_arm(lane->dispatch, &lane->timer, blocked_until);
 	else
 		timer_disarm(lane->dispatch, &lane->timer);
 	lane_update_wants_rows(lane);

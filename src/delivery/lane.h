@@ -22,11 +22,12 @@
 #include "lib/pairingheap.h"
 #include "utils/hsearch.h"
 
+#include "base/clock.h"
 #include "delivery/dispatch.h"
 #include "delivery/table_health.h"
 
-/* A request in flight for longer makes its lane suspect (ms). */
-#define SLOW_MS 1000
+/* Bound of the pause between attempts, whatever the settings multiply to. */
+#define LANE_MAX_RETRY_MS (INT64CONST(7) * 24 * 3600 * 1000)
 
 typedef enum TimerKind
 {
@@ -41,7 +42,7 @@ typedef struct Timer
 	pairingheap_node node;
 	TimerKind		 kind;
 	bool			 armed;
-	TimestampTz		 at;
+	Moment			 at;
 } Timer;
 
 typedef enum LaneState
@@ -52,23 +53,35 @@ typedef enum LaneState
 	LANE_CLOSED	  /* inactive, nothing pending as far as known */
 } LaneState;
 
-typedef enum LaneClass
+/*
+ * How long a lane's requests are expected to hold what can be in flight: by how
+ * long its latest answers took, and by the age of what is in flight.
+ */
+typedef enum Tier
 {
-	CLASS_TRUSTED,
-	CLASS_NEW,
-	CLASS_SUSPECT
-} LaneClass;
+	TIER_FAST,
+	TIER_MEDIUM,
+	TIER_SLOW,
+	TIER_NEW, /* never tried */
+	TIER_HANGING,
+	TIERS
+} Tier;
 
-/* The lists of lanes that could send; each goes round. */
-typedef enum ReadyList
+/* Ages that a request passes (TIER_FAST has none). */
+#define AGES 4
+
+/*
+ * Of each tier, lanes that could send stand in one of two lists, each of which goes
+ * round: those with little pending, and those with a backlog.
+ */
+typedef enum Load
 {
-	READY_IDLE, /* trusted, nothing in flight */
-	READY_BUSY, /* trusted */
-	READY_NEW,
-	READY_SUSPECT,
-	READY_LISTS,
-	NOT_READY = READY_LISTS
-} ReadyList;
+	LOAD_LIGHT,
+	LOAD_BACKLOG,
+	LOADS
+} Load;
+
+typedef struct Post Post;
 
 /* A post of a lane with deliveries in memory. */
 typedef struct PostKey
@@ -77,16 +90,19 @@ typedef struct PostKey
 	uint64 post;
 } PostKey;
 
-typedef struct Post
+typedef struct Flight Flight;
+
+struct Post
 {
 	PostKey	   key;		  /* hash key */
 	dlist_head waiting;	  /* deliveries by id */
 	Delivery  *in_flight; /* or NULL */
-	bool	   runnable;  /* in the lane's list */
-	bool	   skipped;	  /* has pending rows beyond those in memory */
+	dlist_node lane_node; /* in the lane's posts */
 	dlist_node node;	  /* in the lane's runnable */
 	Timer	   timer;	  /* until its first delivery may be tried */
-} Post;
+	bool	   runnable;  /* in the lane's list */
+	bool	   skipped;	  /* has pending rows beyond those in memory */
+};
 
 typedef enum DeliveryState
 {
@@ -101,26 +117,36 @@ typedef struct DeliveryKey
 	int64 id;
 } DeliveryKey;
 
+/* There can be tens of thousands: small. */
 struct Delivery
 {
-	DeliveryKey	  key; /* hash key */
-	DeliveryState state;
-	uint64		  xid;
-	EventKey	  event;
-	int			  attempts;
-	int			  settlements; /* not recorded yet */
-	bool		  probe;	   /* uses up no attempt */
-	bool		  slow;		   /* in flight for longer than SLOW_MS */
-	bool		  announced;   /* see dispatch_following() */
-	TimestampTz	  next_attempt_at;
-	TimestampTz	  started_at;
-	TimestampTz	  connected_at; /* the lane's updated_at when it was started */
-	int			  n_merged;		/* others that go out with it */
-	Delivery	 *merged;		/* the first of them */
-	Delivery	 *next_merged;	/* of one that goes out with another */
-	Post		 *post;			/* NULL once done */
-	dlist_node	  node;			/* WAITING: in post's; to be aborted: in aborts */
-	dlist_node	  recent_node;	/* IN_FLIGHT and not slow: by start */
+	DeliveryKey key; /* hash key */
+	uint64		xid;
+	int64		event_id;
+	Moment		next_attempt_at; /* 0: at once */
+	Post	   *post;			 /* NULL once done */
+	Flight	   *flight;			 /* IN_FLIGHT, the first of those that go out together */
+	dlist_node
+		node; /* WAITING: in post's; merged: in the flight's; to be aborted: in aborts */
+	int attempts;
+	int16 settlements; /* not recorded yet */
+	int16 event_partition;
+	uint8 state;	 /* DeliveryState */
+	bool  tried;	 /* since it is in memory */
+	bool  announced; /* see dispatch_following() */
+};
+
+/* A request in flight. */
+struct Flight
+{
+	Delivery   *delivery;
+	dlist_node	node; /* in the list of those of its age, by start */
+	int			age;
+	bool		probe; /* uses up no attempt */
+	Moment		started_at;
+	TimestampTz connected_at; /* the lane's updated_at then */
+	int			n_merged;
+	dlist_head	merged; /* deliveries that go out with it, by id */
 };
 
 struct Lane
@@ -150,30 +176,40 @@ struct Lane
 	bool	   looking_ahead; /* the read under way goes on from the frontier */
 	int		   in_memory;	  /* deliveries, the done ones too */
 	int		   loaded;		  /* deliveries, without the done ones */
+	dlist_head posts;		  /* that have deliveries in memory */
 	dlist_head runnable;	  /* posts that can send */
 	bool	   to_follow;	  /* see dispatch_following() */
 	bool	   wants_rows;
 	dlist_node wants_rows_node;
 
 	/* sharing */
-	LaneClass class;
-	bool		tried;
-	bool		good; /* its last attempt succeeded, and quickly */
-	int			in_flight;
-	int			n_slow;
-	ReadyList	ready_list;
-	dlist_node	ready_node;
-	bool		paced;		   /* its channel asks for pauses: one at a time */
-	TimestampTz blocked_until; /* pace, hold or breaker */
-	Timer		timer;
+	Tier	   tier;
+	int		   response_ms; /* expected, after its latest answers; -1: never tried */
+	int		   in_flight;
+	int		   aged[AGES]; /* of them, by age */
+	int		   allowed;	   /* how many there may be: grows with its answers */
+	bool	   listed;	   /* in the list of its tier and load: */
+	Tier	   ready_tier;
+	Load	   ready_load;
+	dlist_node ready_node;
+	bool	   paced;	   /* its channel asks for pauses: one at a time */
+	Moment	   pace_until; /* nothing starts before this, */
+	Moment	   probe_at;   /* this (the breaker is open) */
+	Moment	   hold_until; /* and this */
+	Timer	   timer;
 
-	/* health */
-	int			failures;
-	int			probes; /* since only probes go out */
-	int			holds;	/* answers of 429 or 503 in a row */
-	TimestampTz failing_since;
-	TimestampTz held_since;
-	TimestampTz hold_until;
+	/* health; what changes a state says nothing about those that are younger than its request */
+	int failures; /* in a row */
+	Moment
+		turned_at; /* when it began to fail, or to succeed again; 0: before all requests */
+	int			probes;		   /* since only probes go out */
+	int			holds;		   /* answers of 429 or 503 in a row, parallel ones once */
+	Moment		held_since;	   /* the first of them; 0: none */
+	Moment		held_at;	   /* the latest */
+	Moment		failing_since; /* 0: not failing */
+	uint32		failing_days;  /* bit n: several attempts failed on day n since */
+	int			failing_day;   /* the day that is counted, and the failures on it */
+	int			failures_that_day;
 	int			last_status;
 	char	   *last_error;
 	TimestampTz triggered_at; /* since it was saved */
@@ -183,8 +219,8 @@ struct Lane
 	int64		latency[LATENCY_BUCKETS];
 	int64		latency_sum;
 	int			saved_failures; /* as the table has it */
-	TimestampTz saved_hold_until;
-	TimestampTz saved_at;
+	Moment		saved_hold;		/* likewise: hold_until */
+	Moment		saved_at;
 	bool		dirty_listed; /* else its timer may be armed */
 	Timer		health_timer;
 	dlist_node	dirty_node;
@@ -197,29 +233,46 @@ struct Lane
 	dlist_node closing_node; /* CLOSING */
 };
 
+/* A hold that is for all integrations of a channel. */
+typedef struct ChannelHold
+{
+	const Channel *channel; /* NULL: no such hold */
+	Moment		   until;
+} ChannelHold;
+
+#define CHANNEL_HOLDS 4
+
 struct Dispatch
 {
 	MemoryContext context; /* of all of it */
-	TimestampTz	  now;	   /* the time of this call, more or less */
+	Moment		  now;	   /* the time of this call, more or less */
+	TimestampTz	  time;	   /* likewise, time of day */
 	HTAB		 *lanes;
 	HTAB		 *posts;
 	HTAB		 *deliveries;
 	pairingheap	 *timers;
-	dlist_head	  ready[READY_LISTS];
-	int			  next_list; /* whose turn it is */
-	dlist_head	  recent;	 /* deliveries in flight and not slow, by start */
+	dlist_head	  ready[TIERS][LOADS];
+	int			  next_tier[LOADS]; /* whose turn it is */
+	int			  turn;
+	dlist_head	  flights[AGES]; /* requests by age, and each by start */
+	int			  in_flight;
+	int			  tier_in_flight[TIERS];
+	ChannelHold	  channel_holds[CHANNEL_HOLDS];
 	dlist_head	  wants_rows;
 	dlist_head	  dirty;
 	dlist_head	  gone;
 	dlist_head	  closing;
-	dlist_head	  aborts; /* deliveries in flight that must not be */
-	int			  in_flight;
-	int			  doubtful_in_flight; /* of new and suspect lanes */
-	int			  suspect_in_flight;
+	dlist_head	  aborts;		/* deliveries in flight that must not be */
 	int			  n_incomplete; /* lanes that are not complete */
+	int			  loaded;		/* deliveries in memory, without the done ones */
 };
 
-extern void timer_arm(Dispatch *dispatch, Timer *timer, TimestampTz at);
+/* A stored time of day as a moment, which may be past, within bounds; 0 stays 0. */
+extern Moment dispatch_moment(const Dispatch *dispatch, TimestampTz time, int64 past_ms,
+							  int64 future_ms);
+extern TimestampTz dispatch_time(const Dispatch *dispatch, Moment moment);
+
+extern void timer_arm(Dispatch *dispatch, Timer *timer, Moment at);
 extern void timer_disarm(Dispatch *dispatch, Timer *timer);
 
 /* pairingheap_comparator: the earliest first. */
@@ -235,16 +288,33 @@ extern void lane_set_text(Lane *lane, char **target, const char *value);
 /* Puts the lane into the lists where it belongs.  After every change. */
 extern void lane_update(Lane *lane);
 
+/* Takes the lane out of the list of those that could send. */
+extern void lane_unlist(Lane *lane);
+
+/* Nothing of the lane starts before this. */
+extern Moment lane_blocked_until(const Lane *lane);
+
 /* How many requests the lane may have in flight. */
 extern int lane_limit(const Lane *lane);
 
-/* Adds to the counts of requests in flight. */
-extern void lane_count_in_flight(Lane *lane, int requests);
+/*
+ * A request of a delivery begins; it is over, whatever came of it: the caller frees
+ * what is known of it.
+ */
+extern void	   lane_begin_request(Lane *lane, Delivery *delivery, bool probe);
+extern Flight *lane_end_request(Delivery *delivery);
 
-/* True if there is room in flight for a lane of this list. */
-extern bool capacity_free(const Dispatch *dispatch, ReadyList list);
+/* Holds all lanes of a channel. */
+extern void capacity_hold_channel(Dispatch *dispatch, const Channel *channel, int64 ms);
 
-/* Requests that have been in flight for too long make their lanes suspect. */
+/* Notes how long an answer took: what is to be expected of the lane. */
+extern void lane_expect(Lane *lane, int64 ms);
+
+/* The lane whose turn it is to send, or NULL; the second takes the turn. */
+extern Lane *capacity_peek(const Dispatch *dispatch);
+extern Lane *capacity_next(Dispatch *dispatch);
+
+/* Requests that have been in flight for long move their lanes to where they belong. */
 extern void capacity_age_requests(Dispatch *dispatch);
 
 #endif /* FEATUL_LANE_H */

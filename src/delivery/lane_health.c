@@ -8,6 +8,7 @@
 #include <math.h>
 
 #include "common/pg_prng.h"
+#include "port/pg_bitutils.h"
 
 #include "base/settings.h"
 #include "delivery/lane.h"
@@ -26,8 +27,16 @@
 #define BREAKER_FAILURES 10
 #define MAX_PROBE_PAUSE_MS (INT64CONST(600) * 1000)
 
-/* Failing for so long makes an integration inactive. */
+/*
+ * Failing for so long makes an integration inactive, if on so many days of it so many
+ * attempts failed: not two incidents with nothing between.
+ */
 #define MAX_FAILING_MS (INT64CONST(5) * 24 * 3600 * 1000)
+#define MIN_FAILING_DAYS 2
+#define SEVERAL_FAILURES 3
+
+/* How far back stored times are believed: clocks can be wrong. */
+#define MAX_PAST_MS (INT64CONST(30) * 24 * 3600 * 1000)
 
 /* ------------------------------------------------------------------------
  * Failures, holds, the breaker
@@ -40,7 +49,7 @@ lane_breaker_open(const Lane *lane)
 	return lane->failures >= BREAKER_FAILURES;
 }
 
-/* ±20 % of jitter (design 5). */
+/* ±20 % of jitter (docs/receivers.md). */
 static int64
 jittered(int64 ms)
 {
@@ -61,63 +70,121 @@ void
 lane_recover(Lane *lane)
 {
 	lane->failures = 0;
-	lane->holds = 0;
 	lane->failing_since = 0;
+	lane->failing_days = 0;
+	lane->turned_at = lane->dispatch->now;
+	lane->probe_at = 0;
+	lane->holds = 0;
 	lane->held_since = 0;
 	lane->hold_until = 0;
-	lane->blocked_until = 0;
 }
 
-/* See lane_health.h. */
-void
-lane_succeeded(Lane *lane, bool quick)
+/*
+ * The endpoint has taken a request to the point.  A hold that is younger than the
+ * request is not its concern.
+ */
+static void
+end_hold(Lane *lane, const Flight *flight)
 {
-	lane->good = quick;
-	lane_recover(lane);
-	lane->triggered_at = lane->dispatch->now;
-}
-
-/* See lane_health.h. */
-void
-lane_refused(Lane *lane, bool quick)
-{
-	lane->good = quick;
-	lane->failures = Max(lane->failures, 1);
+	if (flight->started_at < lane->held_at)
+		return;
 	lane->holds = 0;
 	lane->held_since = 0;
+	lane->hold_until = 0;
+}
+
+/* Likewise failures: from now on it fails no longer, or only so many times. */
+static void
+end_failures(Lane *lane, const Flight *flight, int failures)
+{
+	if (lane->failures == failures || flight->started_at < lane->turned_at)
+		return;
+	lane->failures = failures;
+	lane->failing_since = 0;
+	lane->failing_days = 0;
+	lane->probe_at = 0;
+	lane->turned_at = lane->dispatch->now;
 }
 
 /* See lane_health.h. */
 void
-lane_failed(Lane *lane, bool probe)
+lane_succeeded(Lane *lane, const Flight *flight)
 {
-	lane->good = false;
+	lane->allowed = Min(lane->allowed + 1, setting_max_in_flight_per_integration);
+	lane->triggered_at = lane->dispatch->time;
+	end_hold(lane, flight);
+	end_failures(lane, flight, 0);
+}
+
+/* See lane_health.h. */
+void
+lane_refused(Lane *lane, const Flight *flight)
+{
+	end_hold(lane, flight);
+	end_failures(lane, flight, 1);
+}
+
+/* Counts on which days since it began to fail it failed several times. */
+static void
+count_failing_day(Lane *lane)
+{
+	int day = (lane->dispatch->now - lane->failing_since) / USECS_PER_DAY;
+
+	day = Min(day, 31);
+	if (day != lane->failing_day)
+		lane->failures_that_day = 0;
+	lane->failing_day = day;
+	if (++lane->failures_that_day >= SEVERAL_FAILURES)
+		lane->failing_days |= 1u << day;
+}
+
+/* See lane_health.h. */
+void
+lane_failed(Lane *lane, const Flight *flight)
+{
+	Moment now = lane->dispatch->now;
+
+	lane->allowed = Max(lane->allowed / 2, 1);
+	if (flight->started_at < lane->turned_at)
+		return;
 	lane->holds = 0;
-	lane->held_since = 0;
 	if (lane->failing_since == 0)
-		lane->failing_since = lane->dispatch->now;
-	lane->failures++;
+	{
+		lane->failing_since = now;
+		lane->failing_day = lane->failures_that_day = 0;
+	}
+	if (lane->failures++ == 0)
+		lane->turned_at = now;
 	if (!lane_breaker_open(lane))
 		lane->probes = 0;
-	else if (probe || lane->blocked_until <= lane->dispatch->now)
-		lane->blocked_until = TimestampTzPlusMilliseconds(
-			lane->dispatch->now, lane_backoff(lane->probes++, MAX_PROBE_PAUSE_MS));
-	if (lane->dispatch->now - lane->failing_since >= MAX_FAILING_MS * 1000)
+	else if (flight->probe || lane->probe_at <= now)
+		lane->probe_at =
+			clock_after_ms(now, lane_backoff(lane->probes++, MAX_PROBE_PAUSE_MS));
+	count_failing_day(lane);
+	if (now - lane->failing_since >= MAX_FAILING_MS * 1000 &&
+		pg_popcount32(lane->failing_days) >= MIN_FAILING_DAYS)
 		lane_leave(lane, "every delivery has failed for five days");
 }
 
 /* See lane_health.h. */
 void
-lane_held(Lane *lane, int64 hold_ms)
+lane_held(Lane *lane, const Flight *flight, int64 hold_ms)
 {
-	if (hold_ms < 0)
+	Moment now = lane->dispatch->now;
+	bool   parallel = flight->started_at < lane->held_at;
+
+	lane->allowed = Max(lane->allowed / 2, 1);
+	if (hold_ms < 0 && !parallel)
 		hold_ms = lane_backoff(lane->holds, CHANNEL_MAX_HOLD_MS);
+	if (hold_ms >= 0)
+		lane->hold_until =
+			Max(lane->hold_until, clock_after_ms(now, Min(hold_ms, CHANNEL_MAX_HOLD_MS)));
+	if (parallel)
+		return;
 	if (lane->held_since == 0)
-		lane->held_since = lane->dispatch->now;
+		lane->held_since = now;
+	lane->held_at = now;
 	lane->holds++;
-	lane->hold_until = TimestampTzPlusMilliseconds(lane->dispatch->now,
-												   Min(hold_ms, CHANNEL_MAX_HOLD_MS));
-	lane->blocked_until = Max(lane->blocked_until, lane->hold_until);
 }
 
 /* See lane_health.h. */
@@ -187,13 +254,13 @@ lane_next_gone(const Dispatch *dispatch, GoneLane *gone)
 
 /* See lane_health.h. */
 void
-lane_deactivated(Lane *lane, Deactivation result, TimestampTz now)
+lane_deactivated(Lane *lane, Deactivation result)
 {
 	dlist_delete(&lane->gone_node);
 	lane->gone_listed = false;
 	if (result == DEACTIVATION_LOCKED)
 		timer_arm(lane->dispatch, &lane->gone_timer,
-				  TimestampTzPlusMilliseconds(now, LOCKED_MS));
+				  clock_after_ms(lane->dispatch->now, LOCKED_MS));
 }
 
 /* ------------------------------------------------------------------------
@@ -204,11 +271,15 @@ lane_deactivated(Lane *lane, Deactivation result, TimestampTz now)
 void
 lane_load_health(Lane *lane, const Integration *row)
 {
+	const Dispatch *dispatch = lane->dispatch;
+
 	lane->failures = lane->saved_failures = row->failures;
-	lane->failing_since = row->failing_since;
-	lane->held_since = row->held_since;
-	lane->hold_until = lane->saved_hold_until = row->hold_until;
-	lane->blocked_until = row->hold_until;
+	lane->failing_since = dispatch_moment(dispatch, row->failing_since, MAX_PAST_MS, 0);
+	lane->failing_days = row->failing_days;
+	lane->held_since = dispatch_moment(dispatch, row->held_since, MAX_PAST_MS, 0);
+	lane->hold_until = dispatch_moment(dispatch, row->hold_until, 0, CHANNEL_MAX_HOLD_MS);
+	lane->saved_hold = lane->hold_until;
+	lane->response_ms = row->response_ms;
 }
 
 /* See lane_health.h. */
@@ -223,9 +294,9 @@ lane_list_dirty(Lane *lane)
 void
 lane_dirty(Lane *lane)
 {
-	TimestampTz due = TimestampTzPlusMilliseconds(lane->saved_at, HEALTH_PERIOD_MS);
-	bool		urgent = (lane->failures > 0) != (lane->saved_failures > 0) ||
-				  lane->hold_until != lane->saved_hold_until;
+	Moment due = clock_after_ms(lane->saved_at, HEALTH_PERIOD_MS);
+	bool   urgent = (lane->failures > 0) != (lane->saved_failures > 0) ||
+				  lane->hold_until != lane->saved_hold;
 
 	if (lane->dirty_listed)
 		return;
@@ -285,9 +356,11 @@ lane_health_due(Dispatch *dispatch, int limit, int *count)
 		change->integration_id = lane->id;
 		change->triggered_at = lane->triggered_at;
 		change->failures = lane->failures;
-		change->failing_since = lane->failing_since;
-		change->held_since = lane->held_since;
-		change->hold_until = lane->hold_until;
+		change->failing_since = dispatch_time(dispatch, lane->failing_since);
+		change->failing_days = lane->failing_days;
+		change->held_since = dispatch_time(dispatch, lane->held_since);
+		change->hold_until = dispatch_time(dispatch, lane->hold_until);
+		change->response_ms = lane->response_ms;
 		change->http_status = lane->last_status;
 		change->error = lane->last_error;
 		change->delivered = lane->delivered;
@@ -301,7 +374,7 @@ lane_health_due(Dispatch *dispatch, int limit, int *count)
 
 /* See lane_health.h. */
 void
-lane_health_saved(Dispatch *dispatch, HealthChange *changes, int count, TimestampTz now)
+lane_health_saved(Dispatch *dispatch, HealthChange *changes, int count)
 {
 	for (int i = 0; i < count; i++)
 	{
@@ -314,16 +387,16 @@ lane_health_saved(Dispatch *dispatch, HealthChange *changes, int count, Timestam
 		Assert(lane->dirty_listed);
 		dlist_delete(&lane->dirty_node);
 		lane->dirty_listed = false;
-		lane->saved_at = now;
+		lane->saved_at = dispatch->now;
 		if (!change->saved)
 		{
 			/* locked: in a second */
-			timer_arm(lane->dispatch, &lane->health_timer,
-					  TimestampTzPlusMilliseconds(now, HEALTH_PERIOD_MS));
+			timer_arm(dispatch, &lane->health_timer,
+					  clock_after_ms(dispatch->now, HEALTH_PERIOD_MS));
 			continue;
 		}
 		lane->saved_failures = change->failures;
-		lane->saved_hold_until = change->hold_until;
+		lane->saved_hold = lane->hold_until;
 		lane->triggered_at = 0;
 		lane->delivered -= change->delivered;
 		lane->failed -= change->failed;

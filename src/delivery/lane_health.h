@@ -9,6 +9,8 @@
 #include "delivery/dispatch.h"
 #include "delivery/table_health.h"
 
+typedef struct Flight Flight;
+
 /* ------------------------------------------------------------------------
  * For the worker
  * ------------------------------------------------------------------------ */
@@ -21,8 +23,7 @@ extern bool lane_health_is_due(const Dispatch *dispatch);
  * lane_health_saved() takes them back, saved or not.
  */
 extern HealthChange *lane_health_due(Dispatch *dispatch, int limit, int *count);
-extern void lane_health_saved(Dispatch *dispatch, HealthChange *changes, int count,
-							  TimestampTz now);
+extern void lane_health_saved(Dispatch *dispatch, HealthChange *changes, int count);
 
 /* An integration that is to be made inactive. */
 typedef struct GoneLane
@@ -35,7 +36,7 @@ typedef struct GoneLane
 
 /* False if there is none. */
 extern bool lane_next_gone(const Dispatch *dispatch, GoneLane *gone);
-extern void lane_deactivated(Lane *lane, Deactivation result, TimestampTz now);
+extern void lane_deactivated(Lane *lane, Deactivation result);
 
 /* ------------------------------------------------------------------------
  * For the other rooms around lanes
@@ -47,20 +48,30 @@ extern bool lane_breaker_open(const Lane *lane);
 /* retry_delay doubled n times, bounded, with jitter (ms). */
 extern int64 lane_backoff(int n, int64 bound);
 
-/* An attempt succeeded; only a quick one makes the lane trusted. */
-extern void lane_succeeded(Lane *lane, bool quick);
+/*
+ * What came of a request changes nothing that is younger than the request.
+ *
+ * It succeeded.
+ */
+extern void lane_succeeded(Lane *lane, const Flight *flight);
 
-/* The endpoint has refused a message on account of the message. */
-extern void lane_refused(Lane *lane, bool quick);
+/*
+ * The endpoint has refused a message on account of the message: it is there, and its
+ * latest attempt failed.
+ */
+extern void lane_refused(Lane *lane, const Flight *flight);
 
 /*
  * An attempt failed on account of the endpoint.  After too many only probes go
  * out, with growing pauses.
  */
-extern void lane_failed(Lane *lane, bool probe);
+extern void lane_failed(Lane *lane, const Flight *flight);
 
-/* The endpoint asked to wait (-1: for as long as after a failure). */
-extern void lane_held(Lane *lane, int64 hold_ms);
+/*
+ * The endpoint asked to wait (-1: for as long as after a failure).  Several requests
+ * of the same time that are told so are one hold.
+ */
+extern void lane_held(Lane *lane, const Flight *flight, int64 hold_ms);
 
 /* True if it has been asked to wait for too long: it then counts as failing. */
 extern bool lane_hold_exhausted(const Lane *lane);

@@ -48,7 +48,6 @@ lane_open(Lane *lane)
 	if (lane->state == LANE_CLOSING)
 		dlist_delete(&lane->closing_node);
 	lane->state = LANE_ACTIVE;
-	lane->tried = false;
 	window_rewind(lane, 0);
 	lane_update(lane);
 }
@@ -80,8 +79,7 @@ lane_free(Lane *lane)
 		dlist_delete(&lane->dirty_node);
 	if (lane->wants_rows)
 		dlist_delete(&lane->wants_rows_node);
-	if (lane->ready_list != NOT_READY)
-		dlist_delete(&lane->ready_node);
+	lane_unlist(lane);
 	lane_free_texts(lane);
 	hash_search(lane->dispatch->lanes, &lane->id, HASH_REMOVE, NULL);
 }
@@ -160,6 +158,12 @@ lane_configure(Lane *lane, const Integration *row, bool is_new)
 
 	lane_set_text(lane, &lane->workspace_id, row->workspace_id);
 	lane_set_text(lane, &lane->type, row->type);
+	if (lane->url && row->webhook_url && strcmp(lane->url, row->webhook_url) != 0)
+	{
+		/* another endpoint, of which nothing is known */
+		lane->response_ms = -1;
+		lane->allowed = 1;
+	}
 	lane_set_text(lane, &lane->url, row->webhook_url);
 	lane_set_text(lane, &lane->secret, row->secret);
 	lane_set_text(lane, &lane->previous_secret, row->previous_secret);
@@ -171,13 +175,13 @@ lane_configure(Lane *lane, const Integration *row, bool is_new)
 	if (is_new)
 		lane_load_health(lane, row);
 	else if (reconnected || row->failures < lane->saved_failures ||
-			 (lane->saved_hold_until != 0 && row->hold_until == 0))
+			 (lane->saved_hold != 0 && row->hold_until == 0))
 	{
 		/* connected again, or somebody has tested it with success */
 		lane_recover(lane);
 		window_hurry(lane);
 		lane->saved_failures = 0;
-		lane->saved_hold_until = 0;
+		lane->saved_hold = 0;
 		if (reconnected)
 			lane_dirty(lane);
 	}

@@ -7,7 +7,8 @@
 
 #include "delivery/dispatch.h"
 
-typedef struct Post Post;
+typedef struct Post	  Post;
+typedef struct Flight Flight;
 
 /* ------------------------------------------------------------------------
  * For the worker
@@ -59,16 +60,16 @@ extern void post_update(Post *post);
 /* Puts a delivery into its post's queue, by id. */
 extern void post_insert(Post *post, Delivery *delivery);
 
+/* Those that were to go out with a delivery wait again. */
+extern void post_put_back_merged(Post *post, Flight *flight);
+
+/* Where its event is. */
+extern EventKey delivery_event(const Delivery *delivery);
+
 /* Ends a delivery's presence in its lane's window. */
 extern void delivery_done(Delivery *delivery);
 
 /* Forgets a delivery that is in no list any more. */
 extern void delivery_free(Delivery *delivery);
-
-/* A request is over, whatever came of it. */
-extern void delivery_end_request(Delivery *delivery);
-
-/* Takes one of those that go out with a delivery; NULL if there is none left. */
-extern Delivery *delivery_take_merged(Delivery *delivery);
 
 #endif /* FEATUL_LANE_WINDOW_H */

@@ -16,9 +16,6 @@
 #include "delivery/lane_window.h"
 #include "delivery/outcome.h"
 
-/* Bound of the pause between attempts, whatever the settings multiply to. */
-#define MAX_RETRY_MS (INT64CONST(7) * 24 * 3600 * 1000)
-
 /* What becomes of what went out. */
 typedef enum RulingKind
 {
@@ -30,9 +27,9 @@ typedef enum RulingKind
 
 typedef struct Ruling
 {
-	RulingKind	kind;
-	bool		counts;	  /* FAILED: uses up an attempt */
-	TimestampTz retry_at; /* FAILED: 0 until the pause is known */
+	RulingKind kind;
+	bool	   counts;	 /* FAILED: uses up an attempt */
+	Moment	   retry_at; /* FAILED: 0 until the pause is known */
 } Ruling;
 
 /* See outcome.h. */
@@ -46,7 +43,7 @@ outcome_channel(const Delivery *delivery)
 int
 outcome_count(const Delivery *delivery)
 {
-	return 1 + delivery->n_merged;
+	return 1 + delivery->flight->n_merged;
 }
 
 /* ------------------------------------------------------------------------
@@ -55,70 +52,78 @@ outcome_count(const Delivery *delivery)
 
 /* A failed attempt, on account of the endpoint. */
 static Ruling
-rule_failure(const Delivery *delivery)
+rule_failure(Lane *lane, const Flight *flight)
 {
-	Lane *lane = delivery->key.lane;
-
-	lane_failed(lane, delivery->probe);
+	lane_failed(lane, flight);
 	return (Ruling){ .kind = RULING_FAILED,
-					 .counts = !delivery->probe,
-					 .retry_at = delivery->probe ? lane->blocked_until : 0 };
+					 .counts = !flight->probe,
+					 .retry_at = flight->probe ? lane->probe_at : 0 };
+}
+
+/* It asked to wait: no attempt, unless it has done so for too long. */
+static Ruling
+rule_hold(Lane *lane, const Flight *flight, const Verdict *verdict)
+{
+	bool exhausted = lane_hold_exhausted(lane);
+
+	lane_held(lane, flight, verdict->hold_ms);
+	if (verdict->holds_channel && verdict->hold_ms >= 0)
+		capacity_hold_channel(lane->dispatch, lane->channel, verdict->hold_ms);
+	if (exhausted)
+		return rule_failure(lane, flight);
+	return (Ruling){ .kind = RULING_AGAIN };
 }
 
 /* What the channel's verdict means, which changes the lane. */
 static Ruling
-rule_verdict(const Delivery *delivery, const Verdict *verdict)
+rule_verdict(Lane *lane, const Flight *flight, const Verdict *verdict)
 {
-	Lane *lane = delivery->key.lane;
-	bool  quick = lane->dispatch->now - delivery->started_at < SLOW_MS * INT64CONST(1000);
-
 	switch (verdict->kind)
 	{
 		case VERDICT_DELIVERED:
-			lane_succeeded(lane, quick);
+			lane_succeeded(lane, flight);
 			return (Ruling){ .kind = RULING_DELIVERED };
 		case VERDICT_HOLD:
-			if (lane_hold_exhausted(lane))
-				return rule_failure(delivery);
-			lane_held(lane, verdict->hold_ms);
-			return (Ruling){ .kind = RULING_AGAIN };
+			return rule_hold(lane, flight, verdict);
 		case VERDICT_REJECTED:
 			/* its own fault, so no reason to distrust the endpoint */
-			lane_refused(lane, quick);
+			lane_refused(lane, flight);
 			return (Ruling){ .kind = RULING_REFUSED };
+		case VERDICT_UNWELCOME:
+			/* likewise, but it may be tried again */
+			lane_refused(lane, flight);
+			return (Ruling){ .kind = RULING_FAILED, .counts = true };
 		case VERDICT_GONE:
-			lane_failed(lane, delivery->probe);
+			lane_failed(lane, flight);
 			lane_leave(lane, verdict->reason ? verdict->reason : "the endpoint is gone");
 			return (Ruling){ .kind = RULING_REFUSED };
 		case VERDICT_RETRY:
 			break;
 	}
-	return rule_failure(delivery);
+	return rule_failure(lane, flight);
 }
 
 /* What an attempt means, which changes the lane. */
 static Ruling
-rule_attempt(const Delivery *delivery, const Attempt *attempt)
+rule_attempt(Lane *lane, const Flight *flight, const Attempt *attempt)
 {
-	Lane		  *lane = delivery->key.lane;
 	const Verdict *verdict = &attempt->verdict;
 	Ruling		   ruling;
 
 	/* connected again meanwhile: what the old endpoint says concerns nobody */
-	if (delivery->connected_at != lane->updated_at && verdict->kind != VERDICT_DELIVERED)
+	if (flight->connected_at != lane->updated_at && verdict->kind != VERDICT_DELIVERED)
 		return (Ruling){ .kind = RULING_AGAIN };
 
-	lane->tried = true;
 	lane->last_status = attempt->http_status;
+	lane_expect(lane, (lane->dispatch->now - flight->started_at) / 1000);
 	lane_count_latency(lane, attempt->duration_ms);
 	lane_set_text(lane, &lane->last_error,
 				  verdict->kind == VERDICT_DELIVERED ? NULL : verdict->error);
-	ruling = rule_verdict(delivery, verdict);
+	ruling = rule_verdict(lane, flight, verdict);
 	lane->paced = verdict->pace_ms > 0 || lane->channel->pace_ms > 0;
 	if (verdict->pace_ms > 0)
-		lane->blocked_until =
-			Max(lane->blocked_until,
-				TimestampTzPlusMilliseconds(lane->dispatch->now, verdict->pace_ms));
+		lane->pace_until =
+			Max(lane->pace_until, clock_after_ms(lane->dispatch->now, verdict->pace_ms));
 	return ruling;
 }
 
@@ -128,7 +133,7 @@ rule_attempt(const Delivery *delivery, const Attempt *attempt)
 
 /* The settlement of a delivery whose request is over. */
 static void
-settle(Delivery *delivery, const char *state, TimestampTz next_attempt_at,
+settle(Delivery *delivery, const char *state, Moment next_attempt_at,
 	   Settlement *settlement)
 {
 	Lane *lane = delivery->key.lane;
@@ -138,15 +143,15 @@ settle(Delivery *delivery, const char *state, TimestampTz next_attempt_at,
 		.integration_id = lane->id,
 		.id = delivery->key.id,
 		.xid = delivery->xid,
-		.event = delivery->event,
+		.event = delivery_event(delivery),
 		.workspace_id = lane->workspace_id,
 		.type = lane->type,
 		.state = state,
 		.ends = strcmp(state, "pending") != 0,
 		.attempts = delivery->attempts,
 		.duration_ms = -1,
-		.at = lane->dispatch->now,
-		.next_attempt_at = next_attempt_at,
+		.at = lane->dispatch->time,
+		.next_attempt_at = dispatch_time(lane->dispatch, next_attempt_at),
 	};
 	delivery->settlements++;
 	if (settlement->ends)
@@ -172,8 +177,8 @@ settle_failed(Delivery *delivery, Ruling *ruling, Settlement *settlement)
 	}
 	lane->retried++;
 	if (ruling->retry_at == 0)
-		ruling->retry_at = TimestampTzPlusMilliseconds(
-			lane->dispatch->now, lane_backoff(delivery->attempts - 1, MAX_RETRY_MS));
+		ruling->retry_at = clock_after_ms(
+			lane->dispatch->now, lane_backoff(delivery->attempts - 1, LANE_MAX_RETRY_MS));
 	settle(delivery, "pending", ruling->retry_at, settlement);
 }
 
@@ -215,43 +220,40 @@ go_on(Lane *lane, Post *post)
 
 /* See outcome.h. */
 void
-outcome_of_attempt(Delivery *delivery, const Attempt *attempt, TimestampTz now,
-				   Settlement **settlements)
+outcome_of_attempt(Delivery *delivery, const Attempt *attempt, Settlement **settlements)
 {
-	Lane  *lane = delivery->key.lane;
-	Post  *post = delivery->post;
-	int	   count = outcome_count(delivery);
-	Ruling ruling;
+	Lane   *lane = delivery->key.lane;
+	Post   *post = delivery->post;
+	int		count = outcome_count(delivery);
+	Flight *flight = lane_end_request(delivery);
+	Ruling	ruling = rule_attempt(lane, flight, attempt);
 
-	lane->dispatch->now = now;
-	delivery_end_request(delivery);
-	ruling = rule_attempt(delivery, attempt);
 	for (int i = 0; i < count; i++)
 	{
-		settle_ruled(i == 0 ? delivery : delivery_take_merged(delivery), &ruling,
-					 settlements[i]);
+		if (i > 0)
+			delivery =
+				dlist_container(Delivery, node, dlist_pop_head_node(&flight->merged));
+		settle_ruled(delivery, &ruling, settlements[i]);
 		settlements[i]->http_status = attempt->http_status;
 		settlements[i]->error = attempt->verdict.error;
 		settlements[i]->response = attempt->response;
 		settlements[i]->duration_ms = attempt->duration_ms;
 	}
+	pfree(flight);
 	go_on(lane, post);
 }
 
 /* See outcome.h. */
 void
-outcome_unsendable(Delivery *delivery, const char *error, TimestampTz now,
-				   Settlement *settlement)
+outcome_unsendable(Delivery *delivery, const char *error, Settlement *settlement)
 {
-	Lane	 *lane = delivery->key.lane;
-	Post	 *post = delivery->post;
-	Ruling	  ruling = { .kind = RULING_REFUSED };
-	Delivery *merged;
+	Lane   *lane = delivery->key.lane;
+	Post   *post = delivery->post;
+	Flight *flight = lane_end_request(delivery);
+	Ruling	ruling = { .kind = RULING_REFUSED };
 
-	lane->dispatch->now = now;
-	while ((merged = delivery_take_merged(delivery)) != NULL)
-		post_insert(post, merged);
-	delivery_end_request(delivery);
+	post_put_back_merged(post, flight);
+	pfree(flight);
 	settle_ruled(delivery, &ruling, settlement);
 	settlement->error = error;
 	go_on(lane, post);

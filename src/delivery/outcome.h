@@ -30,10 +30,10 @@ extern int outcome_count(const Delivery *delivery);
  * the attempt's and the lane's.
  */
 extern void outcome_of_attempt(Delivery *delivery, const Attempt *attempt,
-							   TimestampTz now, Settlement **settlements);
+							   Settlement **settlements);
 
 /* It cannot even be tried: failed, at once; those merged with it wait again. */
-extern void outcome_unsendable(Delivery *delivery, const char *error, TimestampTz now,
+extern void outcome_unsendable(Delivery *delivery, const char *error,
 							   Settlement *settlement);
 
 /* The settlement is recorded. */

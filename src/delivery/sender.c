@@ -425,7 +425,7 @@ sender_send(Sender *sender)
 	batch->now = now;
 	batch->rendering = -1;
 	while (batch->count < START_BATCH &&
-		   dispatch_next(sender->dispatch, now, &batch->outgoing[batch->count]))
+		   dispatch_next(sender->dispatch, &batch->outgoing[batch->count]))
 		batch->count++;
 	while (!try_batch(batch, &failed))
 		;

@@ -83,7 +83,7 @@ take_attempt(Settler *settler, Delivery *delivery, const Attempt *attempt)
 	int			 count = outcome_count(delivery);
 	Settlement **settlements = new_settlements(settler, count);
 
-	outcome_of_attempt(delivery, attempt, GetCurrentTimestamp(), settlements);
+	outcome_of_attempt(delivery, attempt, settlements);
 	for (int i = 0; i < count; i++)
 		settler->unsettled = lappend(settler->unsettled, settlements[i]);
 	pfree(settlements);
@@ -146,6 +146,8 @@ judging_failed(Judgement *judgement)
 void
 settler_take_results(Settler *settler)
 {
+	if (http_has_result(settler->http))
+		dispatch_set_time(settler->dispatch, clock_now(), GetCurrentTimestamp());
 	while (http_has_result(settler->http))
 	{
 		Judgement judgement = { .settler = settler };
@@ -172,7 +174,7 @@ settler_fail(Settler *settler, Delivery *delivery, const char *error)
 	MemoryContext old_context = MemoryContextSwitchTo(settler->context);
 	Settlement	**settlements = new_settlements(settler, 1);
 
-	outcome_unsendable(delivery, pstrdup(error), GetCurrentTimestamp(), settlements[0]);
+	outcome_unsendable(delivery, pstrdup(error), settlements[0]);
 	settler->unsettled = lappend(settler->unsettled, settlements[0]);
 	pfree(settlements);
 	MemoryContextSwitchTo(old_context);
@@ -314,7 +316,7 @@ save_health(void *argument)
 	table_begin("recording health");
 	health_save(changes, count);
 	table_commit();
-	lane_health_saved(settler->dispatch, changes, count, GetCurrentTimestamp());
+	lane_health_saved(settler->dispatch, changes, count);
 }
 
 /* See settler.h. */
@@ -345,7 +347,7 @@ deactivate(void *argument)
 		table_begin("making an integration inactive");
 		result = health_deactivate(&gone.integration_id, gone.updated_at, gone.reason);
 		table_commit();
-		lane_deactivated(gone.lane, result, GetCurrentTimestamp());
+		lane_deactivated(gone.lane, result);
 	}
 }
 

@@ -32,7 +32,8 @@ health_has_extension(void)
 	"SELECT i.id, i.workspace_id, i.type, i.webhook_url, i.secret, i.previous_secret,"   \
 	" i.previous_secret_until, i.is_active, coalesce(h.database = $1, false),"           \
 	" i.inactive_reason, i.updated_at, coalesce(h.failures, 0), h.failing_since,"        \
-	" h.held_since, h.hold_until"                                                        \
+	" h.held_since, h.hold_until, coalesce(h.failing_days, 0),"                          \
+	" coalesce(h.response_ms, -1)"                                                       \
 	" FROM featul_integrations.integration i"                                            \
 	" LEFT JOIN featul_integrations.health h ON h.integration_id = i.id"
 
@@ -64,6 +65,8 @@ take_integrations(void)
 		row->failing_since = DatumGetTimestampTz(result_datum(i, 13, NULL));
 		row->held_since = DatumGetTimestampTz(result_datum(i, 14, NULL));
 		row->hold_until = DatumGetTimestampTz(result_datum(i, 15, NULL));
+		row->failing_days = DatumGetInt32(result_datum(i, 16, NULL));
+		row->response_ms = DatumGetInt32(result_datum(i, 17, NULL));
 	}
 	SPI_freetuptable(SPI_tuptable);
 	return result;
@@ -207,21 +210,22 @@ save_one(const HealthChange *change)
 		" last_http_status = $7, last_error = $8, delivered = delivered + $9,"
 		" failed = failed + $10, retried = retried + $11,"
 		" latency = featul_integrations.latency_add(latency, $12::bigint[]),"
-		" latency_sum_ms = latency_sum_ms + $13"
+		" latency_sum_ms = latency_sum_ms + $13, failing_days = $14, response_ms = $15"
 		" WHERE integration_id = (SELECT integration_id FROM featul_integrations.health"
 		" WHERE integration_id = $1 FOR NO KEY UPDATE SKIP LOCKED)",
-		13,
+		15,
 		{ UUIDOID, TIMESTAMPTZOID, INT4OID, TIMESTAMPTZOID, TIMESTAMPTZOID,
-		  TIMESTAMPTZOID, INT4OID, TEXTOID, INT8OID, INT8OID, INT8OID, TEXTOID, INT8OID }
+		  TIMESTAMPTZOID, INT4OID, TEXTOID, INT8OID, INT8OID, INT8OID, TEXTOID, INT8OID,
+		  INT4OID, INT4OID }
 	};
 	static Statement locked = {
 		"SELECT FROM featul_integrations.health WHERE integration_id = $1", 1, { UUIDOID }
 	};
 	Columns columns;
-	Datum	values[13];
-	char	nulls[13];
+	Datum	values[15];
+	char	nulls[15];
 
-	columns_init(&columns, 13, 1);
+	columns_init(&columns, 15, 1);
 	columns.values[0][0] = UUIDPGetDatum(&change->integration_id);
 	columns_set_time(&columns, 1, 0, change->triggered_at);
 	columns.values[2][0] = Int32GetDatum(change->failures);
@@ -235,7 +239,9 @@ save_one(const HealthChange *change)
 	columns.values[10][0] = Int64GetDatum(change->retried);
 	columns_set_text(&columns, 11, 0, latency_text(change));
 	columns.values[12][0] = Int64GetDatum(change->latency_sum);
-	for (int i = 0; i < 13; i++)
+	columns.values[13][0] = Int32GetDatum(change->failing_days);
+	columns_set_int(&columns, 14, 0, change->response_ms, -1);
+	for (int i = 0; i < 15; i++)
 	{
 		values[i] = columns.values[i][0];
 		nulls[i] = columns.nulls[i][0] ? 'n' : ' ';

@@ -27,8 +27,10 @@ typedef struct Integration
 	TimestampTz updated_at;
 	int			failures;
 	TimestampTz failing_since; /* 0: not failing */
+	int			failing_days;  /* bit n: several attempts failed on day n since */
 	TimestampTz held_since;	   /* 0: not held */
 	TimestampTz hold_until;
+	int			response_ms; /* expected; -1: never tried */
 } Integration;
 
 typedef struct Integrations
@@ -52,8 +54,10 @@ typedef struct HealthChange
 	TimestampTz triggered_at; /* 0: no change */
 	int			failures;
 	TimestampTz failing_since;
+	int			failing_days;
 	TimestampTz held_since;
 	TimestampTz hold_until;
+	int			response_ms;
 	int			http_status; /* 0: none */
 	char	   *error;		 /* or NULL */
 	int64		delivered;	 /* to be added */

@@ -48,9 +48,6 @@
 /* A time of day that rotation waits for is looked at again so often at least (ms). */
 #define ROTATION_CHECK_MS (INT64CONST(3600) * 1000)
 
-/* Likewise for the timers of lanes. */
-#define TIMER_CHECK_MS (INT64CONST(60) * 1000)
-
 typedef struct Worker
 {
 	int			  number;  /* of those of this database, from 0 */
@@ -330,8 +327,7 @@ next_due(const Worker *worker, Moment now)
 		due = clock_earlier(due, tasks[i].due(worker));
 	if (due != 0)
 		due = Max(due, worker->recovery.not_before);
-	due = clock_earlier(
-		due, clock_of_timestamp(dispatch_due(worker->dispatch), now, TIMER_CHECK_MS));
+	due = clock_earlier(due, dispatch_due(worker->dispatch));
 	if (settings_may_deliver() && reader_naps(&worker->reader, now))
 		due = clock_earlier(due, worker->reader.nap_until);
 	if (http_has_result(worker->http) || ConfigReloadPending || InterruptPending)
@@ -449,7 +445,8 @@ turn(Worker *worker)
 	take_signals(worker);
 	http_work(worker->http);
 	settler_take_results(&worker->settler);
-	dispatch_advance(worker->dispatch, GetCurrentTimestamp());
+	dispatch_set_time(worker->dispatch, clock_now(), GetCurrentTimestamp());
+	dispatch_advance(worker->dispatch);
 	run_tasks(worker);
 	wait_for_something(worker);
 }
@@ -460,7 +457,8 @@ start_over(Worker *worker)
 {
 	dispatch_destroy(worker->dispatch);
 	worker->dispatch = NULL;
-	worker->dispatch = dispatch_create(GetCurrentTimestamp());
+	worker->dispatch = dispatch_create();
+	dispatch_set_time(worker->dispatch, clock_now(), GetCurrentTimestamp());
 	worker->http = http_create();
 	check_settings(worker);
 	worker->wait_events = compat_create_wait_event_set(3);

@@ -124,5 +124,25 @@ $featul->sql("INSERT INTO post (id, board_id, title, content, slug) VALUES (gen_
 $featul->wait_for_sql("SELECT h.hold_until BETWEEN now() + '59 min' AND now() + '60 min 1 s' FROM featul_integrations.health h JOIN featul_integrations.integration i ON i.id = h.integration_id WHERE i.workspace_id = 'long'");
 pass('a hold lasts an hour at most');
 
+# What is refused for the message's sake opens no breaker: all have their attempts at once
+$featul->script({ 'large.example.com/' => [ { status => 413 } ] });
+$featul->workspace('large', webhook => 'https://large.example.com/');
+$featul->sql("INSERT INTO post (id, board_id, title, content, slug) SELECT gen_random_uuid(), 'large-ideas', g, 'C', gen_random_uuid() FROM generate_series(1, 10) g");
+$featul->wait_for_sql(
+	"SELECT count(*) FROM featul_integrations.deliveries WHERE workspace_id = 'large' AND state = 'failed' AND attempts = 2", 10);
+pass('ten messages that are too large stop nothing');
+
+# Discord's limit for all of this server: nothing goes out to any of its webhooks
+$featul->script({ 'discord.com/api/webhooks/777/' => [ { status => 429, body => '{"retry_after": 300, "global": true}' } ] });
+$featul->workspace('global', discord => 'https://discord.com/api/webhooks/777/x');
+$featul->workspace('other', discord => 'https://discord.com/api/webhooks/778/x');
+$featul->workspace('beside', webhook => 'https://beside.example.com/');
+$featul->sql("INSERT INTO post (id, board_id, title, content, slug) VALUES (gen_random_uuid(), 'global-ideas', 'T', 'C', gen_random_uuid())");
+$featul->wait_for_sql("SELECT h.hold_until IS NOT NULL FROM featul_integrations.health h JOIN featul_integrations.integration i ON i.id = h.integration_id WHERE i.workspace_id = 'global'");
+$featul->forget;
+$featul->sql("INSERT INTO post (id, board_id, title, content, slug) SELECT gen_random_uuid(), w || '-ideas', 'T', 'C', gen_random_uuid() FROM unnest('{other,beside}'::text[]) w");
+$featul->wait_for_requests(1, host => 'beside.example.com');
+is(scalar($featul->requests(host => 'discord.com')), 0, 'a global hold holds every Discord integration, and nobody else');
+
 $featul->node->stop('fast');
 done_testing();
