@@ -37,6 +37,7 @@ after(async () => {
 /** The page as this user sees it; what the browser complains of (its policy, errors) is kept. */
 async function open(user: string, options: BrowserContextOptions & { workspace?: string; expires?: number } = {}): Promise<Page> {
   const context = await browser.newContext(options)
+  context.setDefaultTimeout(Number(process.env.PG_TEST_TIMEOUT_DEFAULT ?? 180) * 1000)
   const page = await context.newPage()
   page.on('pageerror', (error) => complaints.push(error.message))
   page.on('console', (message) => {
