@@ -35,7 +35,8 @@ typedef struct EventDefinition
 	const char *description; /* likewise: one sentence */
 } EventDefinition;
 
-extern const EventDefinition event_definitions[EVENT_COUNT];
+/* One for each kind: event_kind.c asserts that none is missing. */
+extern const EventDefinition event_definitions[];
 
 /* EVENT_COUNT if there is no such event */
 extern EventKind event_kind(const char *name);

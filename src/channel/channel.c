@@ -24,7 +24,7 @@
 #include "base/text.h"
 
 /*
- * How long a response may hold a lane: at most an hour (design 5); and at
+ * How long a response may hold a lane: at most an hour (docs/receivers.md); and at
  * least a moment, lest an endpoint that says 0.001 is asked all the time (ours).
  */
 #define HOLD_MIN_MS 250

@@ -107,7 +107,7 @@ extern Verdict channel_judge(const Channel *channel, const HttpResult *result);
 
 /*
  * A number of seconds ("1", "0.25") as milliseconds within what a lane may be
- * held (design 5: at most 1 h); -1 unless it is a positive number.
+ * held (docs/receivers.md: at most 1 h); -1 unless it is a positive number.
  */
 extern int64 channel_seconds_to_ms(const char *seconds);
 

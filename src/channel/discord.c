@@ -28,7 +28,7 @@
 /* ... and our own, so that all together stays below Discord's 6,000. */
 #define FIELD_MAX 256
 
-/* Design 5. */
+/* docs/application.md */
 #define EXCERPT_CHARACTERS 300
 
 #define EM_DASH "\xE2\x80\x94" /* U+2014: a field without a value */
@@ -85,7 +85,7 @@ query_known(const char *query)
 	return query[10 + strspn(query + 10, "0123456789")] == '\0';
 }
 
-/* Channel.check_url: design 3's forms and no other. */
+/* Channel.check_url: the forms of docs/application.md and no other. */
 static void
 check_url(const char *url)
 {
@@ -290,7 +290,7 @@ top_level_value(const char *json, const char *key)
 	return length > 0 && length < 32 ? pnstrdup(value, length) : NULL;
 }
 
-/* Discord's JSON codes; which of them are for good is design 5. */
+/* Discord's JSON codes; which of them are for good is our reading. */
 static const struct
 {
 	const char *code;

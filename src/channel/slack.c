@@ -24,14 +24,14 @@
 #define TITLE_MAX 500
 #define CONTEXT_MAX 150
 
-/* Design 5. */
+/* docs/application.md */
 #define EXCERPT_CHARACTERS 200
 
 #define URL_HINT                                                                         \
 	"Copy it from the Slack app's page \"Incoming Webhooks\": "                          \
 	"https://hooks.slack.com/services/..."
 
-/* Channel.check_url: design 3's forms and no other. */
+/* Channel.check_url: the forms of docs/application.md and no other. */
 static void
 check_url(const char *url)
 {
@@ -188,7 +188,7 @@ render(const Event *event, StringInfo body)
 
 /*
  * The codes Slack answers with, as bare text (source: "Handling errors" of the
- * incoming webhooks' page; which of them are for good is design 5).
+ * incoming webhooks' page; which of them are for good is our reading).
  */
 static const struct
 {

@@ -14,7 +14,7 @@
 #include "channel/url.h"
 #include "base/errors.h"
 
-/* Design 3. */
+/* docs/application.md */
 #define URL_MAX_BYTES 2048
 
 /* Copies a libcurl string into the current context and frees it; NULL stays NULL. */

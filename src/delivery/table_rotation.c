@@ -115,11 +115,11 @@ expired_partitions(int *partitions)
 {
 	static Statement select = {
 		"SELECT n FROM featul_integrations.rotation r,"
-		" LATERAL unnest(r.ended) WITH ORDINALITY u (ended, number),"
+		" LATERAL unnest(r.ended) WITH ORDINALITY u (until, number),"
 		" LATERAL (SELECT (u.number - 1)::integer AS n) p"
 		" WHERE n <> r.slot"
-		" AND (ended IS NULL OR ended <= now() - $1 * interval '1 second')"
-		" ORDER BY ended NULLS FIRST, (n - r.slot + $2) % $2",
+		" AND (u.until IS NULL OR u.until <= now() - $1 * interval '1 second')"
+		" ORDER BY u.until NULLS FIRST, (n - r.slot + $2) % $2",
 		2,
 		{ INT4OID, INT4OID }
 	};

@@ -15,11 +15,12 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "base/clock.h"
 #include "network/guard.h"
 
-/* How long one call may take before its socket is cut, and the next one's (ns). */
-#define FIRST_CUT_S 1
-#define NEXT_CUT_NS 100000000
+/* How long the guard may be up before a socket is cut, and until the next one is (us). */
+#define FIRST_CUT 1000000
+#define NEXT_CUT 100000
 
 /* not in glibc's headers before 2.38, but in the kernel's interface */
 #ifndef sigev_notify_thread_id
@@ -28,23 +29,55 @@
 
 static timer_t				 guard_timer;
 static int					 guard_signal = 0; /* 0: not set up yet */
+static volatile Moment		 raised_at = 0;	   /* 0: it is down */
+static volatile sig_atomic_t armed = false;
 static volatile sig_atomic_t watched = -1;
 static volatile sig_atomic_t cut_sockets[GUARD_MAX_CUTS];
 static volatile sig_atomic_t n_cut = 0;
 
-/* The signal's handler: cuts the socket that is being worked on. */
+/* Sets the timer; allowed in a signal handler (POSIX). */
+static void
+arm(int64 microseconds)
+{
+	struct itimerspec times = { .it_value.tv_sec = microseconds / 1000000,
+								.it_value.tv_nsec = microseconds % 1000000 * 1000 };
+
+	armed = true;
+	timer_settime(guard_timer, 0, &times, NULL);
+}
+
+/* Cuts the socket that is being worked on. */
+static void
+cut_watched(void)
+{
+	int fd = watched;
+
+	if (fd < 0)
+		return;
+	(void) shutdown(fd, SHUT_RDWR);
+	if (n_cut < GUARD_MAX_CUTS)
+		cut_sockets[n_cut++] = fd;
+	watched = -1;
+}
+
+/*
+ * The signal's handler.  The timer is not set anew each time that the guard goes up
+ * and down, thousands of times a second, but goes off once a second meanwhile.
+ */
 static void
 on_guard_signal(int signal)
 {
-	int saved_errno = errno;
-	int fd = watched;
+	int	   saved_errno = errno;
+	Moment up = raised_at;
 
-	if (fd >= 0)
+	armed = false;
+	if (up != 0)
 	{
-		(void) shutdown(fd, SHUT_RDWR);
-		if (n_cut < GUARD_MAX_CUTS)
-			cut_sockets[n_cut++] = fd;
-		watched = -1;
+		int64 left = up + FIRST_CUT - clock_now();
+
+		if (left <= 0)
+			cut_watched();
+		arm(left <= 0 ? NEXT_CUT : left);
 	}
 	errno = saved_errno;
 }
@@ -96,11 +129,10 @@ guard_leave_unblocked(sigset_t *signals)
 void
 guard_raise(void)
 {
-	struct itimerspec times = { .it_value.tv_sec = FIRST_CUT_S,
-								.it_interval.tv_nsec = NEXT_CUT_NS };
-
 	n_cut = 0;
-	timer_settime(guard_timer, 0, &times, NULL);
+	raised_at = clock_now();
+	if (!armed)
+		arm(FIRST_CUT);
 }
 
 /* See guard.h. */
@@ -122,10 +154,9 @@ guard_forget(int fd)
 int
 guard_lower(int cuts[GUARD_MAX_CUTS])
 {
-	struct itimerspec times = { 0 };
-	int				  count;
+	int count;
 
-	timer_settime(guard_timer, 0, &times, NULL);
+	raised_at = 0;
 	watched = -1;
 	count = n_cut;
 	for (int i = 0; i < count; i++)

@@ -3,10 +3,9 @@
  *		A bound from outside of libcurl on how long it may keep the process.
  *
  * libcurl works on a socket for as long as there is something to read, so a
- * peer that never stops sending could keep it for ever.  While the guard is up,
- * a timer of the process looks after a second, and then ten times a second,
- * which socket is being worked on, and shuts it down: libcurl then finds it at
- * its end and comes back.
+ * peer that never stops sending could keep it for ever.  When the guard has been
+ * up for a second, and then ten times a second, a timer of the process shuts down
+ * the socket that is being worked on: libcurl finds it at its end and comes back.
  */
 #ifndef FEATUL_GUARD_H
 #define FEATUL_GUARD_H
