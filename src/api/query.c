@@ -9,15 +9,18 @@
 #include "nodes/execnodes.h"
 #include "utils/builtins.h"
 #include "utils/guc.h"
+#include "utils/tuplestore.h"
 
 #include "application/user_context.h"
 #include "api/query.h"
+#include "base/version.h"
 
 /* See query.h. */
 void
 query_begin(OwnQuery *query)
 {
 	own_query_begin(query);
+	version_check();
 	MemoryContextSwitchTo(query->memory);
 }
 

@@ -199,7 +199,7 @@ static void
 read_binding_rows(Relation table)
 {
 	Snapshot		snapshot = RegisterSnapshot(GetLatestSnapshot());
-	TableScanDesc	scan = table_beginscan(table, snapshot, 0, NULL);
+	TableScanDesc	scan = compat_table_beginscan(table, snapshot);
 	TupleTableSlot *slot = table_slot_create(table, NULL);
 
 	while (table_scan_getnextslot(scan, ForwardScanDirection, slot))

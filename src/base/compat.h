@@ -1,6 +1,6 @@
 /*
  * compat.h
- *		Differences between PostgreSQL 15 to 18, named by feature.
+ *		Differences between PostgreSQL 15 to 19, named by feature.
  *
  * Include it after PostgreSQL's own headers.
  */
@@ -97,9 +97,20 @@ compat_base64_decode(const char *text, int length, uint8 *out, int out_size)
 #define compat_lock_held(tag, mode) LockHeldByMe(tag, mode)
 #endif
 
-/* An index scan; counts for EXPLAIN since 18. */
+/* Scans; of an index, counts for EXPLAIN since 18; of both, options since 19. */
 #include "access/genam.h"
-#if PG_VERSION_NUM >= 180000
+#include "access/tableam.h"
+#if PG_VERSION_NUM >= 190000
+#define compat_table_beginscan(relation, snapshot)                                       \
+	table_beginscan(relation, snapshot, 0, NULL, SO_NONE)
+#else
+#define compat_table_beginscan(relation, snapshot)                                       \
+	table_beginscan(relation, snapshot, 0, NULL)
+#endif
+#if PG_VERSION_NUM >= 190000
+#define compat_index_beginscan(relation, index, snapshot, keys)                          \
+	index_beginscan(relation, index, snapshot, NULL, keys, 0, SO_NONE)
+#elif PG_VERSION_NUM >= 180000
 #define compat_index_beginscan(relation, index, snapshot, keys)                          \
 	index_beginscan(relation, index, snapshot, NULL, keys, 0)
 #else
@@ -107,9 +118,15 @@ compat_base64_decode(const char *text, int length, uint8 *out, int out_size)
 	index_beginscan(relation, index, snapshot, keys, 0)
 #endif
 
-/* Index entries of a newly inserted row; can be only summarizing ones since 16. */
+/*
+ * Index entries of a newly inserted row; can be only summarizing ones since
+ * 16, flags instead of booleans since 19.
+ */
 #include "executor/executor.h"
-#if PG_VERSION_NUM >= 160000
+#if PG_VERSION_NUM >= 190000
+#define compat_insert_index_tuples(relation, slot, state)                                \
+	ExecInsertIndexTuples(relation, state, 0, slot, NIL, NULL)
+#elif PG_VERSION_NUM >= 160000
 #define compat_insert_index_tuples(relation, slot, state)                                \
 	ExecInsertIndexTuples(relation, slot, state, false, false, NULL, NIL, false)
 #else
@@ -135,6 +152,15 @@ compat_base64_decode(const char *text, int length, uint8 *out, int out_size)
 #define compat_oldest_clog_xid() (TransamVariables->oldestClogXid)
 #else
 #define compat_oldest_clog_xid() (ShmemVariableCache->oldestClogXid)
+#endif
+
+/* A hash table in shared memory; may grow beyond its size until 18, which ours never do. */
+#include "storage/shmem.h"
+#if PG_VERSION_NUM >= 190000
+#define compat_shmem_hash(name, size, info, flags) ShmemInitHash(name, size, info, flags)
+#else
+#define compat_shmem_hash(name, size, info, flags)                                       \
+	ShmemInitHash(name, size, size, info, flags)
 #endif
 
 #endif /* FEATUL_COMPAT_H */

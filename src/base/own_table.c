@@ -65,7 +65,7 @@ append_current_slot(Oid rotation)
 {
 	Relation		table = table_open(rotation, AccessShareLock);
 	Snapshot		snapshot = RegisterSnapshot(GetLatestSnapshot());
-	TableScanDesc	scan = table_beginscan(table, snapshot, 0, NULL);
+	TableScanDesc	scan = compat_table_beginscan(table, snapshot);
 	TupleTableSlot *row = table_slot_create(table, NULL);
 	bool			isnull;
 	int16			slot;

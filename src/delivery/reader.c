@@ -11,10 +11,12 @@
 #include "commands/dbcommands.h"
 #include "common/hashfn.h"
 #include "miscadmin.h"
+#include "utils/lsyscache.h"
 #include "utils/memutils.h"
 
 #include "base/fault.h"
 #include "base/settings.h"
+#include "base/version.h"
 #include "delivery/durable.h"
 #include "delivery/lane_roster.h"
 #include "delivery/lane_window.h"
@@ -155,6 +157,7 @@ read_all(void *argument)
 	table_begin("reading integrations");
 	if (!health_has_extension())
 		recovery_leave(OUTCOME_NO_EXTENSION);
+	version_check();
 	integrations = health_read_integrations();
 	orphans = health_read_orphans(&n_orphans);
 	report_foreign(reader, &integrations);

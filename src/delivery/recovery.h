@@ -9,6 +9,7 @@
 #include "utils/palloc.h"
 
 #include "base/clock.h"
+#include "base/compat.h"
 #include "process/slots.h"
 
 typedef struct Recovery
@@ -21,7 +22,7 @@ typedef struct Recovery
 } Recovery;
 
 /* Ends this process; the launcher knows what to make of the outcome. */
-extern void recovery_leave(WorkerOutcome outcome) pg_attribute_noreturn();
+pg_noreturn extern void recovery_leave(WorkerOutcome outcome);
 
 /* Likewise unless the extension is (still) there; never raises an error. */
 extern void recovery_check_extension(const Recovery *recovery);

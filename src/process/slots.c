@@ -123,8 +123,8 @@ start_shared_memory(void)
 			SpinLockInit(&shared->slots[i].mutex);
 		}
 	}
-	databases = ShmemInitHash("featul_integrations databases", MAX_DATABASES,
-							  MAX_DATABASES, &info, HASH_ELEM | HASH_BLOBS);
+	databases = compat_shmem_hash("featul_integrations databases", MAX_DATABASES, &info,
+								  HASH_ELEM | HASH_BLOBS);
 	LWLockRelease(AddinShmemInitLock);
 }
 

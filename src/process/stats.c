@@ -23,6 +23,7 @@
 #include "utils/builtins.h"
 #include "utils/hsearch.h"
 #include "utils/timestamp.h"
+#include "utils/tuplestore.h"
 
 #include "base/compat.h"
 #include "process/slots.h"
@@ -116,8 +117,8 @@ start_shared_memory(void)
 		shared->lock = &(GetNamedLWLockTranche("featul_integrations_stats"))->lock;
 		shared->n_workers = max_worker_processes;
 	}
-	capture_stats = ShmemInitHash("featul_integrations capture stats", MAX_DATABASES,
-								  MAX_DATABASES, &info, HASH_ELEM | HASH_BLOBS);
+	capture_stats = compat_shmem_hash("featul_integrations capture stats", MAX_DATABASES,
+									  &info, HASH_ELEM | HASH_BLOBS);
 	LWLockRelease(AddinShmemInitLock);
 }
 
