@@ -90,6 +90,7 @@ CREATE TABLE featul_integrations.mark (
 );
 COMMENT ON TABLE featul_integrations.mark IS
 'What may happen only once: a post or comment that was visible and then hidden, and the highest milestone announced for a post.';
+COMMENT ON COLUMN featul_integrations.mark.id IS 'The id, or sha256: and its digest where it is longer than 128 bytes.';
 
 CREATE TABLE featul_integrations.imported (
 	workspace_id text NOT NULL,
