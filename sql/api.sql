@@ -125,7 +125,7 @@ SELECT call, pg_temp.said(call) FROM unnest(ARRAY[
 	'integration_recover(NULL, ''slack'', now())',
 	'integration_recover(''acme'', NULL, now())',
 	'integration_recover(''acme'', ''slack'', NULL)',
-	'integration_import(NULL)']) call;
+	'integration_import(follow => NULL)']) call;
 
 -- other bad arguments
 \a

@@ -90,6 +90,7 @@ CREATE TABLE featul_integrations.mark (
 );
 COMMENT ON TABLE featul_integrations.mark IS
 'What may happen only once: a post or comment that was visible and then hidden, and the highest milestone announced for a post.';
+COMMENT ON COLUMN featul_integrations.mark.id IS 'The id, or sha256: and its digest where it is longer than 128 bytes.';
 
 CREATE TABLE featul_integrations.imported (
 	workspace_id text NOT NULL,
@@ -410,13 +411,20 @@ REVOKE ALL ON FUNCTION @extschema@.integration_recover(text, text, timestamptz) 
 COMMENT ON FUNCTION @extschema@.integration_recover(text, text, timestamptz) IS
 'Queues again all deliveries of that type that failed or were cancelled since then. Raises PT401 without an acting user, PT400 for a bad argument, PT404 for an unknown workspace, PT403 without the role of owner or admin or on a free plan, PT404 if none of that type is connected, PT400 if it is inactive.';
 
-CREATE FUNCTION @extschema@.integration_import(app_schema text DEFAULT 'public')
+CREATE FUNCTION featul_integrations.follow() RETURNS trigger
+LANGUAGE c AS 'MODULE_PATHNAME', 'featul_follow';
+REVOKE ALL ON FUNCTION featul_integrations.follow() FROM PUBLIC;
+COMMENT ON FUNCTION featul_integrations.follow() IS
+'Row trigger function on the application''s older table: makes here what was made there. Its argument is the events of what is new; without one, all.';
+
+CREATE FUNCTION @extschema@.integration_import(app_schema text DEFAULT NULL,
+	events text[] DEFAULT '{post.created}', follow boolean DEFAULT false)
 RETURNS TABLE (workspace_id text, type text, imported boolean, reason text)
 LANGUAGE c SET search_path = pg_catalog, pg_temp
 AS 'MODULE_PATHNAME', 'featul_integration_import';
-REVOKE ALL ON FUNCTION @extschema@.integration_import(text) FROM PUBLIC;
-COMMENT ON FUNCTION @extschema@.integration_import(text) IS
-'Takes over featul''s older integrations from the table workspace_integration of that schema: one row each, with the reason where it was refused. Never takes one over twice. For the extension''s owner.';
+REVOKE ALL ON FUNCTION @extschema@.integration_import(text, text[], boolean) FROM PUBLIC;
+COMMENT ON FUNCTION @extschema@.integration_import(text, text[], boolean) IS
+'Takes over featul''s older integrations from the table workspace_integration of that schema (by default the one attached), with these events (NULL: all): one row each, with the reason where it was refused. Never takes one over twice. With follow, what changes in that table from then on changes here too. For the extension''s owner.';
 
 -- What did not end well is rare, and what people look for and send again.
 CREATE INDEX attempt_unsent ON featul_integrations.attempt (workspace_id, delivery_id)

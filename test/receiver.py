@@ -9,6 +9,7 @@ hosts), expired, wrong_host, self_signed, old_tls (TLS 1.1 at most), plain (HTTP
 without TLS) and blackhole (never completes a connection).  --port fixes the
 port of server.  It ends with its parent process, or on SIGTERM.
 
+DIR/forms.jsonl gets one body of each form, to each host.
 DIR/record.jsonl gets one line per request, as soon as it is complete: n, time,
 method, path, host, headers (names in lower case), header_list (as received),
 body (a string; with invalid_utf8 where it had to be mended), connection (a
@@ -44,6 +45,7 @@ import email.utils
 import functools
 import json
 import os
+import re
 import random
 import signal
 import socket
@@ -147,12 +149,19 @@ class Script:
         return answer
 
 
+# What two bodies may differ in and still be of one form: values of keys.
+VALUE = re.compile(r':\s*(?:"(?:[^"\\]|\\.)*"|-?[0-9.]+)')
+
+
 class Receiver:
     def __init__(self, directory):
         self.directory = directory
         self.script = Script(directory)
         self.record_fd = os.open(os.path.join(directory, "record.jsonl"),
                                  os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
+        self.forms = set()
+        self.forms_fd = os.open(os.path.join(directory, "forms.jsonl"),
+                                os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
         self.lock = threading.Lock()
         self.requests = 0
         self.connections = 0
@@ -203,6 +212,16 @@ class Receiver:
             self.requests += 1
             line = json.dumps({"n": self.requests, "time": time.time(), **entry}) + "\n"
             os.write(self.record_fd, line.encode())
+            self.record_form(entry)
+
+    def record_form(self, entry):
+        """One body of each form, by host, for the test that holds them against their schemas."""
+        form = (entry["host"], VALUE.sub(":", entry["body"]))
+        if form in self.forms:
+            return
+        self.forms.add(form)
+        line = json.dumps({"host": entry["host"], "body": entry["body"]}) + "\n"
+        os.write(self.forms_fd, line.encode())
 
 
 class Connection:

@@ -365,10 +365,11 @@ def the_log():
         "signed deliveries to the endpoint; nothing about the rolled-back post.")
 
 
-set_up()
-a_post()
-a_rollback()
-a_status_and_a_pin()
-a_comment()
-a_milestone()
-the_log()
+if __name__ == "__main__":
+    set_up()
+    a_post()
+    a_rollback()
+    a_status_and_a_pin()
+    a_comment()
+    a_milestone()
+    the_log()

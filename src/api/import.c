@@ -10,6 +10,7 @@
 
 #include "access/xact.h"
 #include "catalog/namespace.h"
+#include "catalog/pg_type.h"
 #include "executor/spi.h"
 #include "fmgr.h"
 #include "funcapi.h"
@@ -20,22 +21,15 @@
 
 #include "api/access.h"
 #include "api/api.h"
+#include "api/filter.h"
+#include "api/follow.h"
+#include "api/import.h"
 #include "application/attach.h"
 #include "application/binding.h"
 #include "base/compat.h"
 #include "application/user_context.h"
 #include "api/query.h"
 #include "base/errors.h"
-
-/* A row of the older table. */
-typedef struct OldIntegration
-{
-	char *workspace_id;
-	char *type;
-	char *webhook_url;
-	bool  is_active;
-	bool  has_workspace;
-} OldIntegration;
 
 /* workspace_integration or workspace_integrations of that schema; else 42P01. */
 static Oid
@@ -52,25 +46,18 @@ find_table(const char *schema)
 					errmsg("schema \"%s\" has no table workspace_integration", schema)));
 }
 
-/* Notes of each row whether its workspace exists. */
-static void
-check_workspaces(List *rows)
+/* Does its workspace exist? */
+static bool
+has_workspace(const OldIntegration *old)
 {
-	StringInfoData sql;
-	ListCell	  *cell;
+	StringInfoData	sql;
+	QueryParameters parameters = { 0 };
 
 	initStringInfo(&sql);
 	appendStringInfoString(&sql, "SELECT FROM ");
 	binding_append_rows(&sql, SOURCE_WORKSPACE, WORKSPACE_ID, "$1", "w");
-	foreach (cell, rows)
-	{
-		OldIntegration *old = lfirst(cell);
-		QueryParameters parameters = { 0 };
-
-		query_add_text(&parameters, old->workspace_id);
-		old->has_workspace =
-			query_read_bound(&parameters, SOURCE_WORKSPACE, sql.data) > 0;
-	}
+	query_add_text(&parameters, old->workspace_id);
+	return query_read_bound(&parameters, SOURCE_WORKSPACE, sql.data) > 0;
 }
 
 /* Reads all rows, in a stable order, as the table's owner. */
@@ -103,7 +90,6 @@ read_old_integrations(Oid table)
 		old->is_active = query_result_bool(row, 4);
 		rows = lappend(rows, old);
 	}
-	check_workspaces(rows);
 	return rows;
 }
 
@@ -156,83 +142,175 @@ note_imported(const OldIntegration *old)
 					   " VALUES ($1, $2) ON CONFLICT DO NOTHING");
 }
 
+/* Why it cannot be connected; NULL if it can.  *channel is its kind. */
+static char *
+problem_of(const OldIntegration *old, const Channel **channel)
+{
+	if (old->workspace_id == NULL || old->type == NULL || old->webhook_url == NULL)
+		return "A value is missing";
+	*channel = channel_find(old->type);
+	if (*channel == NULL)
+		return psprintf("Unknown integration type; types are %s", channel_types());
+	if (!has_workspace(old))
+		return "Workspace not found";
+	return url_problem(*channel, old->webhook_url);
+}
+
+/* The statement's parameters $1 to $6. */
+static void
+add_integration(QueryParameters *parameters, const OldIntegration *old,
+				const Channel *channel, ArrayType *events, const char *inactive_reason)
+{
+	query_add_text(parameters, old->workspace_id);
+	query_add_text(parameters, old->type);
+	query_add_text(parameters, old->webhook_url);
+	query_add_text(parameters, channel->signs ? channel_new_secret() : NULL);
+	query_add_text(parameters, old->is_active ? NULL : inactive_reason);
+	query_add(parameters, TEXTARRAYOID, PointerGetDatum(events), events == NULL);
+}
+
+#define INSERT_INTEGRATION                                                               \
+	"INSERT INTO featul_integrations.integration AS i"                                   \
+	" (workspace_id, type, webhook_url, secret, is_active, inactive_reason, events)"     \
+	" VALUES ($1, $2, $3, $4, $5 IS NULL, $5, $6) ON CONFLICT "
+
 /* Connects it; false if the workspace has one of that type. */
 static bool
-insert_integration(const OldIntegration *old, const Channel *channel)
+insert_integration(const OldIntegration *old, const Channel *channel, ArrayType *events)
 {
 	QueryParameters parameters = { 0 };
 
-	query_add_text(&parameters, old->workspace_id);
-	query_add_text(&parameters, old->type);
-	query_add_text(&parameters, old->webhook_url);
-	query_add_text(&parameters, channel->signs ? channel_new_secret() : NULL);
-	query_add_text(&parameters,
-				   old->is_active ? NULL : "It was inactive when it was imported.");
-	if (query_write(
-			&parameters,
-			"INSERT INTO featul_integrations.integration"
-			" (workspace_id, type, webhook_url, secret, is_active, inactive_reason)"
-			" VALUES ($1, $2, $3, $4, $5 IS NULL, $5)"
-			" ON CONFLICT DO NOTHING RETURNING id") == 0)
+	add_integration(&parameters, old, channel, events,
+					"It was inactive when it was imported.");
+	if (query_write(&parameters, INSERT_INTEGRATION "DO NOTHING RETURNING id") == 0)
 		return false;
 	api_claim_integration(query_result(0, 1));
 	return true;
 }
 
-/* Takes over one; returns NULL, or why it was refused. */
-static char *
-import_one(const OldIntegration *old)
+/* Connects it, or gives the one there its URL and state. */
+static void
+store_integration(const OldIntegration *old, const Channel *channel, ArrayType *events)
+{
+	QueryParameters parameters = { 0 };
+
+	add_integration(&parameters, old, channel, events,
+					"It is switched off in the application's table.");
+	(void) query_write(
+		&parameters, INSERT_INTEGRATION
+		"(workspace_id, type) DO UPDATE SET webhook_url = excluded.webhook_url,"
+		" is_active = excluded.is_active,"
+		" inactive_reason = excluded.inactive_reason,"
+		" updated_at = clock_timestamp() RETURNING id");
+	api_claim_integration(query_result(0, 1));
+	note_imported(old);
+}
+
+/* See import.h. */
+char *
+import_take_over(const OldIntegration *old, ArrayType *events, bool follow)
 {
 	const Channel *channel;
-	char		  *problem;
+	char		  *problem = problem_of(old, &channel);
 
-	if (old->workspace_id == NULL || old->type == NULL || old->webhook_url == NULL)
-		return "A value is missing";
-	channel = channel_find(old->type);
-	if (channel == NULL)
-		return psprintf("Unknown integration type; types are %s", channel_types());
-	if (!old->has_workspace)
-		return "Workspace not found";
-	problem = url_problem(channel, old->webhook_url);
 	if (problem)
 		return problem;
 	if (was_imported(old))
-		return "It was imported before";
-	if (!insert_integration(old, channel))
+	{
+		if (!follow)
+			return "It was imported before";
+		store_integration(old, channel, events);
+		return NULL;
+	}
+	if (!insert_integration(old, channel, events))
 		return "The workspace has an integration of this type";
 	note_imported(old);
 	return NULL;
 }
 
+/* See import.h. */
+char *
+import_update(const OldIntegration *old, ArrayType *events)
+{
+	const Channel *channel;
+	char		  *problem = problem_of(old, &channel);
+
+	if (problem == NULL)
+		store_integration(old, channel, events);
+	return problem;
+}
+
+/* See import.h. */
+void
+import_remove(const OldIntegration *old)
+{
+	QueryParameters parameters = { 0 };
+
+	query_add_text(&parameters, old->workspace_id);
+	query_add_text(&parameters, old->type);
+	(void) query_write(&parameters, "DELETE FROM featul_integrations.integration"
+									" WHERE workspace_id = $1 AND type = $2");
+}
+
+/* The argument events, checked as integration_connect() does: NULL means all. */
+static ArrayType *
+events_argument(FunctionCallInfo fcinfo, int n)
+{
+	return PG_ARGISNULL(n) ? NULL : filter_events(PG_GETARG_ARRAYTYPE_P(n));
+}
+
+/* The schema to look in: as given, else the one that workspaces are in. */
+static char *
+schema_argument(FunctionCallInfo fcinfo, int n)
+{
+	return PG_ARGISNULL(n)
+			   ? get_namespace_name(get_rel_namespace(binding_relid(SOURCE_WORKSPACE)))
+			   : text_to_cstring(PG_GETARG_TEXT_PP(n));
+}
+
+/* One row of the result. */
+static void
+return_import(ReturnSetInfo *result, const OldIntegration *old, const char *problem)
+{
+	Datum values[4] = { old->workspace_id ? CStringGetTextDatum(old->workspace_id)
+										  : (Datum) 0,
+						old->type ? CStringGetTextDatum(old->type) : (Datum) 0,
+						BoolGetDatum(problem == NULL),
+						problem ? CStringGetTextDatum(problem) : (Datum) 0 };
+	bool nulls[4] = { old->workspace_id == NULL, old->type == NULL, false,
+					  problem == NULL };
+
+	tuplestore_putvalues(result->setResult, result->setDesc, values, nulls);
+}
+
 FEATUL_FUNCTION(featul_integration_import);
 
-/* integration_import(app_schema): see the install script. */
+/* integration_import(app_schema, events, follow): see the install script. */
 Datum
 featul_integration_import(PG_FUNCTION_ARGS)
 {
-	OwnQuery	   query;
-	ReturnSetInfo *result = (ReturnSetInfo *) fcinfo->resultinfo;
-	ListCell	  *cell;
-	char		  *schema;
+	OwnQuery   query;
+	ArrayType *events;
+	bool	   follow;
+	Oid		   table;
+	ListCell  *cell;
 
 	attach_require_owner();
-	schema = api_text(fcinfo, 0, "app_schema");
+	api_require(fcinfo, 2, "follow");
+	events = events_argument(fcinfo, 1);
+	follow = PG_GETARG_BOOL(2);
 	InitMaterializedSRF(fcinfo, 0);
 	query_begin(&query);
 	binding_require();
-	foreach (cell, read_old_integrations(find_table(schema)))
+	table = find_table(schema_argument(fcinfo, 0));
+	if (follow)
+		follow_table(table, events);
+	foreach (cell, read_old_integrations(table))
 	{
 		OldIntegration *old = lfirst(cell);
-		char		   *problem = import_one(old);
-		Datum values[4] = { old->workspace_id ? CStringGetTextDatum(old->workspace_id)
-											  : (Datum) 0,
-							old->type ? CStringGetTextDatum(old->type) : (Datum) 0,
-							BoolGetDatum(problem == NULL),
-							problem ? CStringGetTextDatum(problem) : (Datum) 0 };
-		bool nulls[4] = { old->workspace_id == NULL, old->type == NULL, false,
-						  problem == NULL };
 
-		tuplestore_putvalues(result->setResult, result->setDesc, values, nulls);
+		return_import((ReturnSetInfo *) fcinfo->resultinfo, old,
+					  import_take_over(old, events, follow));
 	}
 	query_end(&query);
 	return (Datum) 0;

@@ -93,11 +93,7 @@ column_state(Oid relid, Source source, int column, const char *expression)
 	Trial	   trial = { relid, source, column, expression };
 	ErrorData *error = expression ? subtransaction_run(try_expression, &trial) : NULL;
 
-	if (error == NULL)
-		return "ok";
-	if (ERRCODE_TO_CATEGORY(error->sqlerrcode) == ERRCODE_OPERATOR_INTERVENTION)
-		ReThrowError(error);
-	return error->message;
+	return error ? error->message : "ok";
 }
 
 /* What is wrong with a source as a whole; NULL: nothing. */

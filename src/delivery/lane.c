@@ -13,7 +13,7 @@
  * from that; test/simulation shows it.
  *
  * A lane that was never tried counts as slow; it has one request until it has
- * answered, then one more with each answer.  A single long answer does not make a
+ * answered.  A failure halves what it may have, a success adds one.  A single long answer does not make a
  * lane a hanging one (lane_expect()), so that a hiccup is no banishment.
  */
 #include "postgres.h"
@@ -57,7 +57,7 @@ lane_init(Lane *lane, Dispatch *dispatch)
 	lane->complete = true;
 	lane->tier = TIER_NEW;
 	lane->response_ms = -1;
-	lane->allowed = 1;
+	lane->allowed = LANE_MAX_ALLOWED;
 	dlist_init(&lane->posts);
 	dlist_init(&lane->runnable);
 	lane->timer.kind = TIMER_LANE;

@@ -23,8 +23,12 @@
 #include "utils/hsearch.h"
 
 #include "base/clock.h"
+#include "base/settings.h"
 #include "delivery/dispatch.h"
 #include "delivery/table_health.h"
+
+/* More than max_in_flight_per_integration can be. */
+#define LANE_MAX_ALLOWED SETTING_MAX_IN_FLIGHT_BOUND
 
 /* Bound of the pause between attempts, whatever the settings multiply to. */
 #define LANE_MAX_RETRY_MS (INT64CONST(7) * 24 * 3600 * 1000)
@@ -187,7 +191,7 @@ struct Lane
 	int		   response_ms; /* expected, after its latest answers; -1: never tried */
 	int		   in_flight;
 	int		   aged[AGES]; /* of them, by age */
-	int		   allowed;	   /* how many there may be: grows with its answers */
+	int		   allowed;	   /* how many there may be: fewer after each failure */
 	bool	   listed;	   /* in the list of its tier and load: */
 	Tier	   ready_tier;
 	Load	   ready_load;

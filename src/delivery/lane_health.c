@@ -110,7 +110,7 @@ end_failures(Lane *lane, const Flight *flight, int failures)
 void
 lane_succeeded(Lane *lane, const Flight *flight)
 {
-	lane->allowed = Min(lane->allowed + 1, setting_max_in_flight_per_integration);
+	lane->allowed = Min(lane->allowed + 1, LANE_MAX_ALLOWED);
 	lane->triggered_at = lane->dispatch->time;
 	end_hold(lane, flight);
 	end_failures(lane, flight, 0);
@@ -122,6 +122,13 @@ lane_refused(Lane *lane, const Flight *flight)
 {
 	end_hold(lane, flight);
 	end_failures(lane, flight, 1);
+}
+
+/* A lane that does not do well has fewer requests. */
+static void
+halve_allowed(Lane *lane)
+{
+	lane->allowed = Max(Min(lane->allowed, setting_max_in_flight_per_integration) / 2, 1);
 }
 
 /* Counts on which days since it began to fail it failed several times. */
@@ -144,7 +151,7 @@ lane_failed(Lane *lane, const Flight *flight)
 {
 	Moment now = lane->dispatch->now;
 
-	lane->allowed = Max(lane->allowed / 2, 1);
+	halve_allowed(lane);
 	if (flight->started_at < lane->turned_at)
 		return;
 	lane->holds = 0;
@@ -173,7 +180,7 @@ lane_held(Lane *lane, const Flight *flight, int64 hold_ms)
 	Moment now = lane->dispatch->now;
 	bool   parallel = flight->started_at < lane->held_at;
 
-	lane->allowed = Max(lane->allowed / 2, 1);
+	halve_allowed(lane);
 	if (hold_ms < 0 && !parallel)
 		hold_ms = lane_backoff(lane->holds, CHANNEL_MAX_HOLD_MS);
 	if (hold_ms >= 0)
@@ -274,6 +281,8 @@ lane_load_health(Lane *lane, const Integration *row)
 	const Dispatch *dispatch = lane->dispatch;
 
 	lane->failures = lane->saved_failures = row->failures;
+	if (row->failures > 0)
+		lane->allowed = 1;
 	lane->failing_since = dispatch_moment(dispatch, row->failing_since, MAX_PAST_MS, 0);
 	lane->failing_days = row->failing_days;
 	lane->held_since = dispatch_moment(dispatch, row->held_since, MAX_PAST_MS, 0);

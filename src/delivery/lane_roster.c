@@ -162,7 +162,7 @@ lane_configure(Lane *lane, const Integration *row, bool is_new)
 	{
 		/* another endpoint, of which nothing is known */
 		lane->response_ms = -1;
-		lane->allowed = 1;
+		lane->allowed = LANE_MAX_ALLOWED;
 	}
 	lane_set_text(lane, &lane->url, row->webhook_url);
 	lane_set_text(lane, &lane->secret, row->secret);

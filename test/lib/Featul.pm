@@ -30,6 +30,8 @@ use warnings;
 
 use Cwd qw(abs_path);
 use File::Basename qw(dirname);
+use File::Copy qw(copy);
+use IPC::Run;
 use JSON::PP;
 use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
@@ -283,6 +285,50 @@ sub insert
 	my @values = map { defined $row{$_} ? "'" . ($row{$_} =~ s/'/''/gr) . "'" : 'NULL' } @names;
 
 	return "INSERT INTO $table (" . join(', ', @names) . ') VALUES (' . join(', ', @values) . ");\n";
+}
+
+=head2 Featul::code_blocks($page)
+
+The code blocks of a page of docs/ that have a name, by name: "<!-- file: NAME -->" or
+"<!-- run: NAME -->" on the line before.
+
+=cut
+
+sub code_blocks
+{
+	my ($page) = @_;
+	my $text = slurp_file("$test_dir/../docs/$page");
+	my %blocks;
+
+	while ($text =~ /^ *<!-- (?:file|run): (\S+) -->\n( *)```\w+\n(.*?)^ *```$/msg)
+	{
+		my ($name, $indent, $code) = ($1, $2, $3);
+		$code =~ s/^\Q$indent\E//mg;
+		$blocks{$name} = $code;
+	}
+	return %blocks;
+}
+
+=head2 Featul::install_packages()
+
+The folder of test/examples with the packages it names, installed once a run; undef where
+there are no node and npm, or they have no packages for us.
+
+=cut
+
+sub install_packages
+{
+	my $dir = "$PostgreSQL::Test::Utils::tmp_check/packages";
+	my @npm = ('npm', 'ci', '--prefix', $dir, qw(--no-audit --no-fund --ignore-scripts --fetch-retries=1 --fetch-timeout=20000));
+
+	return $dir if -e "$dir/installed";
+	local $ENV{HOME} = $dir;
+	mkdir $dir;
+	copy($_, $dir) foreach glob("$test_dir/examples/*");
+	return undef unless IPC::Run::run([ 'sh', '-c', 'command -v node && command -v npm' ], '>', \my $out, '2>&1');
+	return undef unless IPC::Run::run(\@npm, '>', \$out, '2>&1');
+	append_to_file("$dir/installed", '');
+	return $dir;
 }
 
 =head2 $featul->set($setting, $value)
@@ -544,6 +590,10 @@ sub stop_receiver
 	local $?;
 	kill 'TERM', $pid;
 	waitpid($pid, 0);
+
+	# for 999_published, which holds what all tests have sent against its schema
+	append_to_file("$PostgreSQL::Test::Utils::tmp_check/forms.jsonl", slurp_file("$self->{dir}/forms.jsonl"))
+	  if -e "$self->{dir}/forms.jsonl";
 	return;
 }
 

@@ -190,7 +190,9 @@ simulate_moods(uint64 seed, int64 steps, StringInfo report)
 				world_configure(world);
 				break;
 			case 2: /* a burst about few posts */
-				for (int n = world_random(world, 3000); n > 0; n--)
+				for (int n =
+						 world_random(world, world_random(world, 4) == 0 ? 3000 : 300);
+					 n > 0; n--)
 					world_queue(world, site, world_random(world, 3));
 				break;
 		}

@@ -17,25 +17,6 @@ use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
 use Test::More;
 
-my $docs = "$FindBin::RealBin/../../docs";
-
-# The code blocks of a page that have a name: "<!-- file: NAME -->" or "<!-- run: NAME -->"
-# on the line before.
-sub code_blocks
-{
-	my ($page) = @_;
-	my $text = slurp_file("$docs/$page");
-	my %blocks;
-
-	while ($text =~ /^ *<!-- (?:file|run): (\S+) -->\n( *)```\w+\n(.*?)^ *```$/msg)
-	{
-		my ($name, $indent, $code) = ($1, $2, $3);
-		$code =~ s/^\Q$indent\E//mg;
-		$blocks{$name} = $code;
-	}
-	return %blocks;
-}
-
 sub have
 {
 	my ($program) = @_;
@@ -43,7 +24,7 @@ sub have
 }
 
 my $dir = PostgreSQL::Test::Utils::tempdir('examples');
-my %file = (code_blocks('receivers.md'), code_blocks('application.md'));
+my %file = (Featul::code_blocks('receivers.md'), Featul::code_blocks('application.md'));
 append_to_file("$dir/$_", $file{$_}) foreach grep { /\./ } keys %file;
 
 my $featul = Featul->new;
@@ -120,15 +101,6 @@ SKIP:
 # With npm's packages: the official library, docs/application.md's TypeScript
 # ---------------------------------------------------------------------------
 
-sub install_packages
-{
-	local $ENV{HOME} = $dir;
-	copy("$Featul::test_dir/examples/$_", $dir) foreach qw(package.json package-lock.json);
-	return IPC::Run::run([ 'npm', 'ci', '--prefix', $dir, '--no-audit', '--no-fund', '--ignore-scripts',
-			'--fetch-retries=1', '--fetch-timeout=20000' ],
-		'>', \my $out, '2>&1');
-}
-
 # node MODULE-CODE: its output and, if it failed, the error
 sub run_node
 {
@@ -144,7 +116,10 @@ sub run_node
 SKIP:
 {
 	skip 'no node and npm here', 1 unless have('node') && have('npm');
-	skip 'npm has no packages for us', 1 unless install_packages();
+	my $packages = Featul::install_packages();
+	skip 'npm has no packages for us', 1 unless $packages;
+	symlink("$packages/node_modules", "$dir/node_modules") or die "node_modules: $!";
+	copy("$packages/package.json", $dir);
 
 	# the official library, before and after a rotation
 	sub verify_with_library
@@ -171,7 +146,7 @@ SKIP:
 	my $compiled = IPC::Run::run(
 		[
 			"$dir/node_modules/.bin/tsc", '--strict', '--skipLibCheck', '--target', 'es2022',
-			'--module', 'nodenext', '--outDir', $dir, "$dir/with-pg.ts", "$dir/with-drizzle.ts"
+			'--module', 'nodenext', '--outDir', $dir, map { "$dir/$_.ts" } qw(errors with-pg with-drizzle with-neon with-postgres with-kysely)
 		],
 		'>', \my $errors);
 	is($errors, '', 'the TypeScript compiles');
@@ -181,14 +156,16 @@ SKIP:
 	local $ENV{PGDATABASE} = 'postgres';
 	local $ENV{PGUSER} = $featul->sql('SELECT current_user');
 	my $application = <<'END';
-import { connect, list, httpStatus, pool } from './with-pg.js'
+import { connect, list, pool } from './with-pg.js'
 import { deliveries, redeliver } from './with-drizzle.js'
+import { httpStatus, userMessage } from './errors.js'
 
 console.log(await connect('olivia', 'acme', 'webhook', 'https://hook.example.com/again', ['post.created']))
 const integrations = await list('adam', 'acme')
 console.log(integrations.map((one) => `${one.type} ${one.status} ${one.events ?? 'all'}`).join(', '))
-console.log(await list('mina', 'acme').catch((error) => `${httpStatus(error)} ${error.message}`))
-console.log(await list('olivia', 'nowhere').catch((error) => `${httpStatus(error)} ${error.message}`))
+const caught = (error) => `${httpStatus(error)} ${userMessage(error)}`
+console.log(await list('mina', 'acme').catch(caught))
+console.log(await deliveries('olivia', 'nowhere').catch((error) => `${error.constructor.name} ${caught(error)}`))
 const delivered = await deliveries('olivia', 'acme', 'delivered')
 console.log(delivered.length > 0 && delivered.every((one) => one.state === 'delivered'))
 console.log((await deliveries('olivia', 'acme', 'failed')).length)
@@ -200,11 +177,51 @@ END
 Webhook integration updated
 slack active all, discord active all, webhook active post.created
 403 You don't have permission to view integrations
-404 Workspace not found
+DrizzleQueryError 404 Workspace not found
 true
 0
 again
 END
+
+	# the other drivers; neon-http against a stand-in for Neon's endpoint
+	my $endpoint = IPC::Run::start([ 'node', "$packages/neon.mjs" ], '<', \undef, '>', \my $port, '2>', \my $problem);
+	Featul::wait_for(sub { $endpoint->pump_nb; $port =~ /\d+\n/ }, 'the stand-in for Neon');
+	chomp($port);
+	is(run_node(<<"END"), <<'END' =~ s/\n\z//r, 'neon-http, postgres.js and Kysely');
+import { neonConfig } from '\@neondatabase/serverless'
+neonConfig.fetchEndpoint = () => 'http://127.0.0.1:$port/sql'
+process.env.DATABASE_URL = 'postgresql://app:secret\@db.example.com/featul'
+const neon = await import('./with-neon.js')
+const postgres = await import('./with-postgres.js')
+const { disconnect } = await import('./with-kysely.js')
+const { pool } = await import('./with-pg.js')
+const { httpStatus, userMessage } = await import('./errors.js')
+const caught = (error) => [httpStatus(error), userMessage(error)].join(' ')
+
+console.log(await neon.connect('olivia', 'acme', 'webhook', 'https://hook.example.com/neon', ['post.created']))
+console.log((await neon.list('olivia', 'acme')).map((one) => [one.type, one.events, typeof one.created_at].join(' ')).at(-1))
+console.log(await neon.connect('mina', 'acme', 'webhook', 'https://hook.example.com/topsecret').catch(caught))
+console.log(await neon.connect('olivia', 'acme', 'slack', 'https://hook.example.com/topsecret').catch(caught))
+await neon.importPosts('ideas', ['Quiet one', 'Quiet two'])
+console.log(await postgres.test('olivia', 'acme', 'webhook'))
+console.log(await postgres.test('olivia', 'nowhere', 'webhook').catch(caught))
+console.log(await disconnect('olivia', 'acme', 'webhook'))
+console.log(await disconnect('olivia', 'acme', 'webhook').catch(caught))
+await pool.end()
+await postgres.close()
+END
+Webhook integration updated
+webhook post.created string
+403 You don't have permission to manage integrations
+400 Not a Slack webhook URL
+Test notification sent successfully
+404 Workspace not found
+Webhook integration disconnected
+404 Integration not found
+END
+	$endpoint->kill_kill;
+	is($featul->sql("SELECT count(*) FROM post p JOIN featul_integrations.event e ON e.post_id = p.id WHERE title LIKE 'Quiet%'"),
+		0, 'an import through db.batch is not told');
 }
 
 # ---------------------------------------------------------------------------
@@ -249,7 +266,7 @@ END
 # ---------------------------------------------------------------------------
 
 $featul->wait_until_settled;
-my %run = code_blocks('operators.md');
+my %run = Featul::code_blocks('operators.md');
 cmp_ok(scalar(keys %run), '>=', 10, 'the statements of operators.md');
 foreach my $name (sort keys %run)
 {
