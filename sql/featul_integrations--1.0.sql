@@ -90,6 +90,7 @@ CREATE TABLE featul_integrations.mark (
 );
 COMMENT ON TABLE featul_integrations.mark IS
 'What may happen only once: a post or comment that was visible and then hidden, and the highest milestone announced for a post.';
+COMMENT ON COLUMN featul_integrations.mark.id IS 'The id, or sha256: and its digest where it is longer than 128 bytes.';
 
 CREATE TABLE featul_integrations.imported (
 	workspace_id text NOT NULL,
@@ -411,8 +412,7 @@ COMMENT ON FUNCTION @extschema@.integration_recover(text, text, timestamptz) IS
 'Queues again all deliveries of that type that failed or were cancelled since then. Raises PT401 without an acting user, PT400 for a bad argument, PT404 for an unknown workspace, PT403 without the role of owner or admin or on a free plan, PT404 if none of that type is connected, PT400 if it is inactive.';
 
 CREATE FUNCTION featul_integrations.follow() RETURNS trigger
-LANGUAGE c SECURITY DEFINER SET search_path = pg_catalog, pg_temp
-AS 'MODULE_PATHNAME', 'featul_follow';
+LANGUAGE c AS 'MODULE_PATHNAME', 'featul_follow';
 REVOKE ALL ON FUNCTION featul_integrations.follow() FROM PUBLIC;
 COMMENT ON FUNCTION featul_integrations.follow() IS
 'Row trigger function on the application''s older table: makes here what was made there. Its argument is the events of what is new; without one, all.';

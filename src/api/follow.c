@@ -24,6 +24,7 @@
 #include "api/query.h"
 #include "application/binding.h"
 #include "application/replicated.h"
+#include "application/user_context.h"
 #include "base/compat.h"
 #include "base/subtransaction.h"
 
@@ -158,6 +159,7 @@ featul_follow(PG_FUNCTION_ARGS)
 	FollowedChange change = { 0 };
 	TupleDesc	   columns;
 	OwnQuery	   query;
+	UserContext	   state;
 
 	if (!CALLED_AS_TRIGGER(fcinfo) || !TRIGGER_FIRED_FOR_ROW(trigger->tg_event) ||
 		!TRIGGER_FIRED_AFTER(trigger->tg_event))
@@ -166,6 +168,7 @@ featul_follow(PG_FUNCTION_ARGS)
 	if (SessionReplicationRole == SESSION_REPLICATION_ROLE_REPLICA &&
 		!replicated_by_worker())
 		return PointerGetDatum(NULL);
+	user_context_as_extension(&state);
 	query_begin(&query);
 	columns = RelationGetDescr(trigger->tg_relation);
 	if (TRIGGER_FIRED_BY_INSERT(trigger->tg_event))
@@ -183,5 +186,6 @@ featul_follow(PG_FUNCTION_ARGS)
 		  change.old->is_active == change.new->is_active))
 		follow_row(&change);
 	query_end(&query);
+	user_context_restore(&state);
 	return PointerGetDatum(NULL);
 }

@@ -49,6 +49,7 @@ typedef struct TriggerDefinition
 
 static const TriggerDefinition trigger_definitions[] = {
 	/* what sessions do */
+	{ SOURCE_WORKSPACE, "update", "UPDATE", BOTH_ROWS },
 	{ SOURCE_WORKSPACE, "delete", "DELETE", OLD_ROWS },
 	{ SOURCE_WORKSPACE, "truncate", "TRUNCATE", "" },
 	{ SOURCE_BOARD, "update", "UPDATE", BOTH_ROWS },
@@ -63,7 +64,7 @@ static const TriggerDefinition trigger_definitions[] = {
 	{ SOURCE_REACTION, "insert", "INSERT", NEW_ROWS },
 	{ SOURCE_REACTION, "update", "UPDATE", BOTH_ROWS },
 	/* what the workers of a subscription do (capture_row.c) */
-	{ SOURCE_WORKSPACE, "row", "DELETE", EACH_ROW },
+	{ SOURCE_WORKSPACE, "row", "UPDATE OR DELETE", EACH_ROW },
 	{ SOURCE_BOARD, "row", "UPDATE OR DELETE", EACH_ROW },
 	{ SOURCE_POST, "row", "INSERT OR UPDATE OR DELETE", EACH_ROW },
 	{ SOURCE_COMMENT, "row", "INSERT OR UPDATE OR DELETE", EACH_ROW },

@@ -34,10 +34,11 @@ typedef struct BoundColumn
 /* An index over a relation's ids alone, and how to compare with it. */
 typedef struct IdIndex
 {
-	Oid index;	  /* InvalidOid: none */
-	Oid key_type; /* text, uuid or bigint */
-	Oid equal;	  /* function */
-	Oid collation;
+	Oid			  index;	/* InvalidOid: none */
+	Oid			  key_type; /* text, uuid or bigint */
+	Oid			  equal;	/* function */
+	Oid			  collation;
+	TransactionId xmin; /* older snapshots must not use it; 0: all may */
 } IdIndex;
 
 /* How to read a source's canonical columns from one relation. */

@@ -22,6 +22,7 @@
 #include "access/skey.h"
 #include "access/stratnum.h"
 #include "access/tableam.h"
+#include "access/transam.h"
 #include "catalog/pg_am.h"
 #include "catalog/pg_class.h"
 #include "catalog/pg_index.h"
@@ -98,6 +99,10 @@ check_id_index(const BoundColumn *id, Relation index, IdIndex *result)
 		return false;
 	result->equal = get_opcode(operator);
 	result->index = RelationGetRelid(index);
+	/* made over broken HOT chains: as in the planner's get_relation_info() */
+	result->xmin = form->indcheckxmin
+					   ? HeapTupleHeaderGetXmin(index->rd_indextuple->t_data)
+					   : InvalidTransactionId;
 	return true;
 }
 
@@ -130,6 +135,8 @@ static bool
 fetch_possible(const BoundRelation *bound, bool as_text)
 {
 	return OidIsValid(bound->id_index.index) && !bound->unsafe_functions &&
+		   (!TransactionIdIsValid(bound->id_index.xmin) ||
+			TransactionIdPrecedes(bound->id_index.xmin, TransactionXmin)) &&
 		   (!as_text || bound->id_index.key_type == TEXTOID);
 }
 

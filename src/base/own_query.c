@@ -4,6 +4,9 @@
  */
 #include "postgres.h"
 
+#include "access/xact.h"
+#include "utils/snapmgr.h"
+
 #include "base/own_query.h"
 #include "base/safe_settings.h"
 
@@ -40,4 +43,15 @@ own_query_prepare(SPIPlanPtr *plan, const char *sql, int n_arguments, Oid *types
 		*plan = prepared;
 	}
 	return *plan;
+}
+
+/* See own_query.h. */
+int
+own_query_change(SPIPlanPtr plan, Datum *arguments)
+{
+	if (!IsolationUsesXactSnapshot())
+		return SPI_execute_plan(plan, arguments, NULL, false, 0);
+	CommandCounterIncrement();
+	return SPI_execute_snapshot(plan, arguments, NULL, GetLatestSnapshot(),
+								GetTransactionSnapshot(), false, true, 0);
 }

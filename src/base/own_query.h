@@ -24,4 +24,11 @@ extern void own_query_end(const OwnQuery *query);
 extern SPIPlanPtr own_query_prepare(SPIPlanPtr *plan, const char *sql, int n_arguments,
 									Oid *types);
 
+/*
+ * Runs a saved plan that changes rows of ours on account of the application's: whatever
+ * rows have been committed by now, as a foreign key's actions do.  One that a snapshot
+ * of the whole transaction (REPEATABLE READ) does not see is 40001.
+ */
+extern int own_query_change(SPIPlanPtr plan, Datum *arguments);
+
 #endif /* FEATUL_OWN_QUERY_H */

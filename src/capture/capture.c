@@ -12,6 +12,7 @@
 
 #include "commands/trigger.h"
 #include "fmgr.h"
+#include "utils/inval.h"
 #include "utils/rel.h"
 #include "utils/tuplestore.h"
 
@@ -108,9 +109,10 @@ trigger_source(FunctionCallInfo fcinfo)
 		bool has_new = trigger->tg_newtable != NULL;
 
 		if (source >= SOURCE_POST ? (insert && has_new) || (update && has_old && has_new)
-			: source == SOURCE_BOARD ? !insert && (!update || (has_old && has_new))
-									 : source == SOURCE_WORKSPACE && !insert && !update &&
-										   (!delete || has_old))
+			: source == SOURCE_BOARD
+				? !insert && (!update || (has_old && has_new))
+				: source == SOURCE_WORKSPACE && !insert &&
+					  (!update || (has_old && has_new)) && (!delete || has_old))
 			return source;
 	}
 	ereport(ERROR, (errcode(ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED),
@@ -130,10 +132,14 @@ featul_capture(PG_FUNCTION_ARGS)
 							 .function = fcinfo->flinfo->fn_oid,
 							 .trigger = trigger };
 
+	/* who has connected by now, as this statement may see: it may hold all locks already */
+	AcceptInvalidationMessages();
 	if (source >= SOURCE_POST)
 		capture_changes(&capture);
 	else if (source == SOURCE_BOARD)
 		capture_board(&capture);
+	else if (TRIGGER_FIRED_BY_UPDATE(trigger->tg_event))
+		capture_workspace_update(&capture);
 	else if (TRIGGER_FIRED_BY_DELETE(trigger->tg_event))
 		capture_workspace_delete(&capture);
 	else

@@ -93,7 +93,7 @@ trigger_source(FunctionCallInfo fcinfo)
 		(source >= SOURCE_POST ? !update || has_updates(source)
 		 : source == SOURCE_BOARD
 			 ? !TRIGGER_FIRED_BY_INSERT(trigger->tg_event)
-			 : source == SOURCE_WORKSPACE && TRIGGER_FIRED_BY_DELETE(trigger->tg_event)))
+			 : source == SOURCE_WORKSPACE && !TRIGGER_FIRED_BY_INSERT(trigger->tg_event)))
 		return source;
 	ereport(ERROR, (errcode(ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED),
 					errmsg("featul_integrations.capture_row() must be called by a "
@@ -118,6 +118,8 @@ featul_capture_row(PG_FUNCTION_ARGS)
 		return PointerGetDatum(NULL);
 	else if (source >= SOURCE_POST)
 		capture_row(&capture);
+	else if (TRIGGER_FIRED_BY_UPDATE(capture.trigger->tg_event))
+		capture_workspace_update(&capture);
 	else
 		capture_workspace_row(&capture);
 	return PointerGetDatum(NULL);

@@ -7,12 +7,48 @@
 #include "catalog/pg_type.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
+#include "utils/fmgrprotos.h"
 
 #include "application/lookup.h"
 #include "base/own_query.h"
 #include "capture/mark.h"
 
-/* The ids that a query has returned. */
+/*
+ * Longest id that stands in the table as it is; of a longer one a digest, since an index
+ * takes no more than a third of a page.  Our own bound.
+ */
+#define KEY_MAX_BYTES 128
+
+/* What the mark of a row with this id is kept under; palloc'd where it is not the id. */
+static Text
+mark_key(Text id)
+{
+	bytea *digest;
+	char  *key;
+
+	if (id.length <= KEY_MAX_BYTES)
+		return id;
+	digest = DatumGetByteaPP(DirectFunctionCall1(
+		sha256_bytea, PointerGetDatum(cstring_to_text_with_len(id.data, id.length))));
+	key = palloc(strlen("sha256:") + 2 * VARSIZE_ANY_EXHDR(digest) + 1);
+	strcpy(key, "sha256:");
+	hex_encode(VARDATA_ANY(digest), VARSIZE_ANY_EXHDR(digest), key + strlen("sha256:"));
+	key[strlen("sha256:") + 2 * VARSIZE_ANY_EXHDR(digest)] = '\0';
+	return text_of(key);
+}
+
+/* text[] of the keys of these ids */
+static Datum
+mark_keys(const Text *ids, int count)
+{
+	Text *keys = palloc(Max(count, 1) * sizeof(Text));
+
+	for (int i = 0; i < count; i++)
+		keys[i] = mark_key(ids[i]);
+	return lookups_text_array(keys, count);
+}
+
+/* The keys that a query has returned. */
 static Text *
 returned_ids(void)
 {
@@ -32,8 +68,10 @@ returned_ids(void)
 static bool
 is_returned(const Text *returned, Text id)
 {
+	Text key = mark_key(id);
+
 	for (uint64 i = 0; i < SPI_processed; i++)
-		if (text_equal(id, returned[i]))
+		if (text_equal(key, returned[i]))
 			return true;
 	return false;
 }
@@ -55,7 +93,7 @@ mark_hidden(Source source, const Text *ids, int count)
 					  " WHERE NOT mark.was_visible",
 					  2, types);
 	arguments[0] = CStringGetTextDatum(source_definitions[source].name);
-	arguments[1] = lookups_text_array(ids, count);
+	arguments[1] = mark_keys(ids, count);
 	if (SPI_execute_plan(plan, arguments, NULL, false, 0) != SPI_OK_INSERT)
 		elog(ERROR, "could not write marks");
 	own_query_end(&query);
@@ -77,7 +115,7 @@ marks_hidden(Source source, const Text *ids, int count, bool *marked)
 					  " WHERE source = $1 AND id = ANY ($2) AND was_visible",
 					  2, types);
 	arguments[0] = CStringGetTextDatum(source_definitions[source].name);
-	arguments[1] = lookups_text_array(ids, count);
+	arguments[1] = mark_keys(ids, count);
 	if (SPI_execute_plan(plan, arguments, NULL, false, 0) != SPI_OK_SELECT)
 		elog(ERROR, "could not read marks");
 	returned = returned_ids();
@@ -104,7 +142,7 @@ write_milestones(const Text *ids, Datum *heights, int count)
 		" WHERE mark.milestone < excluded.milestone"
 		" RETURNING id",
 		2, types);
-	arguments[0] = lookups_text_array(ids, count);
+	arguments[0] = mark_keys(ids, count);
 	arguments[1] = PointerGetDatum(
 		construct_array(heights, count, INT4OID, sizeof(int32), true, TYPALIGN_INT));
 	if (SPI_execute_plan(plan, arguments, NULL, false, 0) != SPI_OK_INSERT_RETURNING)

@@ -79,6 +79,31 @@ void_cache(Datum unused, Oid relid)
 	invalidations++;
 }
 
+/*
+ * What was found out of boards in a transaction, or a part of it, that is rolled back may
+ * be about boards that there never were.
+ */
+static bool remembered = false; /* a board, in this transaction */
+
+static void
+forget_at_transaction_end(XactEvent event, void *unused)
+{
+	if (event != XACT_EVENT_COMMIT && event != XACT_EVENT_ABORT &&
+		event != XACT_EVENT_PREPARE)
+		return;
+	if (remembered && event == XACT_EVENT_ABORT)
+		cache.valid = false;
+	remembered = false;
+}
+
+static void
+forget_at_subtransaction_end(SubXactEvent event, SubTransactionId unused,
+							 SubTransactionId unused_parent, void *unused_argument)
+{
+	if (remembered && event == SUBXACT_EVENT_ABORT_SUB)
+		cache.valid = false;
+}
+
 /* Empties the cache; what was given out lives on until the end of the transaction. */
 static void
 start_cache(void)
@@ -87,7 +112,11 @@ start_cache(void)
 	HASHCTL		control = { .keysize = sizeof(CacheKey) };
 
 	if (!registered)
+	{
 		CacheRegisterRelcacheCallback(void_cache, (Datum) 0);
+		RegisterXactCallback(forget_at_transaction_end, NULL);
+		RegisterSubXactCallback(forget_at_subtransaction_end, NULL);
+	}
 	registered = true;
 
 	/* a caller further up may be using what it was given */
@@ -368,9 +397,11 @@ quiet_board_remember(Datum datum, bool by_value, int length, uint64 clock)
 {
 	CacheKey key;
 
-	if (use_cache() && clock == subscriptions_clock() &&
-		board_cache_key(&key, datum, by_value, length))
-		hash_search(cache.quiet_boards, &key, HASH_ENTER, NULL);
+	if (!use_cache() || clock != subscriptions_clock() ||
+		!board_cache_key(&key, datum, by_value, length))
+		return;
+	hash_search(cache.quiet_boards, &key, HASH_ENTER, NULL);
+	remembered = true;
 }
 
 /* See subscription.h. */

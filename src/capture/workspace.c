@@ -69,7 +69,7 @@ delete_integrations(Datum workspace_ids)
 		"DELETE FROM featul_integrations.integration WHERE workspace_id = ANY ($1)", 1,
 		types);
 	arguments[0] = workspace_ids;
-	if (SPI_execute_plan(plan, arguments, NULL, false, 0) != SPI_OK_DELETE)
+	if (own_query_change(plan, arguments) != SPI_OK_DELETE)
 		elog(ERROR, "could not delete integrations");
 	own_query_end(&query);
 }
@@ -105,6 +105,96 @@ capture_workspace_delete(Capture *capture)
 	transition_close(&deletion->rows);
 }
 
+/* ------------------------------------------------------------------------
+ * Ids that change
+ * ------------------------------------------------------------------------ */
+
+/* Going through updated workspaces. */
+typedef struct Renaming
+{
+	Transition rows;
+	RowReader *reader;
+	int		   count;
+	Text	   from[READ_IDS];
+	Text	   to[READ_IDS];
+} Renaming;
+
+/* Step: reads the next rows whose id has changed. */
+static void
+read_renamed(void *argument)
+{
+	Renaming *renaming = argument;
+
+	renaming->count = 0;
+	while (renaming->count < READ_IDS && transition_advance(&renaming->rows))
+	{
+		Text from = row_text(
+			row_read(renaming->reader, renaming->rows.old_slot, COLUMN_BIT(WORKSPACE_ID)),
+			WORKSPACE_ID);
+		Text to = row_text(
+			row_read(renaming->reader, renaming->rows.new_slot, COLUMN_BIT(WORKSPACE_ID)),
+			WORKSPACE_ID);
+
+		if (from.data == NULL || to.data == NULL || text_same(from, to))
+			continue;
+		renaming->from[renaming->count] = from;
+		renaming->to[renaming->count++] = to;
+	}
+}
+
+/* Takes the integrations along; raises what an UPDATE raises. */
+static void
+rename_integrations(const Renaming *renaming)
+{
+	static SPIPlanPtr plan = NULL;
+	Oid				  types[] = { TEXTARRAYOID, TEXTARRAYOID };
+	Datum			  arguments[2];
+	OwnQuery		  query;
+
+	own_query_begin(&query);
+	own_query_prepare(&plan,
+					  "UPDATE featul_integrations.integration AS i"
+					  " SET workspace_id = u.renamed"
+					  " FROM ROWS FROM (pg_catalog.unnest($1), pg_catalog.unnest($2))"
+					  " AS u (id, renamed) WHERE i.workspace_id = u.id",
+					  2, types);
+	arguments[0] = lookups_text_array(renaming->from, renaming->count);
+	arguments[1] = lookups_text_array(renaming->to, renaming->count);
+	if (own_query_change(plan, arguments) != SPI_OK_UPDATE)
+		elog(ERROR, "could not rename workspaces");
+	own_query_end(&query);
+}
+
+/* See workspace.h. */
+void
+capture_workspace_update(Capture *capture)
+{
+	UserContext caller;
+	Renaming   *renaming;
+	ErrorData  *error = NULL;
+
+	if (capture_binding(capture) == NULL)
+		return;
+	renaming = palloc(sizeof(Renaming));
+	transition_open(&renaming->rows, SOURCE_WORKSPACE, capture->bound, capture->trigger);
+	user_context_as_extension(&caller);
+	renaming->reader = row_reader(capture->bound);
+	while (!renaming->rows.done && error == NULL)
+	{
+		error = subtransaction_run(read_renamed, renaming);
+		if (error)
+			failure_report(SOURCE_WORKSPACE, error);
+		else if (renaming->count > 0)
+			rename_integrations(renaming);
+	}
+	user_context_restore(&caller);
+	transition_close(&renaming->rows);
+}
+
+/* ------------------------------------------------------------------------
+ * TRUNCATE
+ * ------------------------------------------------------------------------ */
+
 /* Brings those of these workspaces that are gone to the front; how many they are. */
 static int
 gone_workspaces(Text *ids, int count)
@@ -124,16 +214,20 @@ gone_workspaces(Text *ids, int count)
 	return gone;
 }
 
-/* The ids of the workspaces that have integrations. */
+/* The ids of the workspaces that have integrations, by the latest snapshot. */
 static Text *
 workspaces_with_integrations(int *count)
 {
-	OwnQuery query;
-	Text	*ids;
+	static SPIPlanPtr plan = NULL;
+	OwnQuery		  query;
+	Text			 *ids;
 
 	own_query_begin(&query);
-	if (SPI_execute("SELECT DISTINCT workspace_id FROM featul_integrations.integration",
-					true, 0) != SPI_OK_SELECT)
+	own_query_prepare(&plan,
+					  "SELECT DISTINCT workspace_id FROM featul_integrations.integration",
+					  0, NULL);
+	if (SPI_execute_snapshot(plan, NULL, NULL, GetLatestSnapshot(), InvalidSnapshot, true,
+							 false, 0) != SPI_OK_SELECT)
 		elog(ERROR, "could not read integrations");
 	MemoryContextSwitchTo(query.memory);
 	*count = SPI_processed;

@@ -14,6 +14,9 @@ extern void capture_workspace_delete(Capture *capture);
 /* A workspace that a subscription's worker deletes: if it is still gone at the end. */
 extern void capture_workspace_row(Capture *capture);
 
+/* UPDATE of workspaces, or of one row: integrations follow the id. */
+extern void capture_workspace_update(Capture *capture);
+
 /* TRUNCATE of workspaces, or of a part of them */
 extern void capture_workspace_truncate(Capture *capture);
 

@@ -173,6 +173,20 @@ describe('the other calls', () => {
     await heard(3)
     await reader.cancel()
   })
+
+  test('streams: so many for a user, and their places are free again when the reader has gone', async () => {
+    const adam = `Bearer ${await token('adam')}`
+    const open = async () => {
+      const reader = new AbortController()
+      const { status } = await fetch(`${service.api}/integration/changes?workspaceSlug=acme`, { headers: { Authorization: adam }, signal: reader.signal })
+      return { status, reader }
+    }
+    const streams = await Promise.all(Array.from({ length: 8 }, open))
+    assert.deepEqual([...new Set(streams.map(({ status }) => status))], [200])
+    assert.equal((await open()).status, 429)
+    for (const { reader } of streams) reader.abort()
+    await eventually('a place to be free', async () => (await open()).status === 200)
+  })
 })
 
 describe('who is refused', () => {
@@ -189,6 +203,7 @@ describe('who is refused', () => {
       'another secret': bearer(await token('olivia', {}, 'another secret of the tests, 32 bytes')),
       'no algorithm': bearer(`${btoa('{"alg":"none"}')}.${btoa('{"sub":"olivia","exp":9999999999}')}.`.replaceAll('=', '')),
       'no user': bearer(await token('')),
+      'a number for a user': bearer(await token(7 as unknown as string)),
       'a NUL in the user': bearer(await token('oli\0via')),
       'basic': bare({ Authorization: `Basic ${btoa('olivia:olivia')}` }),
     })) {

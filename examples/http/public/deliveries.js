@@ -20,7 +20,8 @@ export class Deliveries {
   #newest
   #filter
   #labels
-  #rows = new Map() // by id, newest first
+  #rows = new Map() // by id
+  #shown = 0 // counts what has been looked for: answers to an earlier question are dropped
 
   constructor(api, { list, older, newest, filter }, events) {
     this.#api = api
@@ -36,6 +37,7 @@ export class Deliveries {
   /** The newest page again: new ones come on top, those that are shown are brought up to date. */
   async refresh() {
     const deliveries = await this.#read({})
+    if (!deliveries) return
     for (const delivery of deliveries.toReversed()) this.#put(delivery, true)
     if (this.#rows.size <= PAGE) this.#older.hidden = deliveries.length < PAGE
     const [newest] = deliveries
@@ -44,6 +46,7 @@ export class Deliveries {
   }
 
   async #restart() {
+    this.#shown++
     this.#rows.clear()
     this.#list.replaceChildren()
     await this.refresh()
@@ -52,20 +55,23 @@ export class Deliveries {
   async #readOlder() {
     const last = [...this.#rows.keys()].reduce((least, id) => (BigInt(id) < BigInt(least) ? id : least))
     const deliveries = await this.#read({ before: last })
+    if (!deliveries) return
     for (const delivery of deliveries) this.#put(delivery, false)
     this.#older.hidden = deliveries.length < PAGE
     const first = deliveries[0] && this.#rows.get(deliveries[0].id)
     if (first) find(first, 'summary').focus()
   }
 
+  /** Undefined if something else is looked for by now. */
   async #read(more) {
+    const shown = this.#shown
     const { deliveries } = await this.#api.get('deliveries', {
       maxRows: PAGE,
       type: this.#filter.type.value,
       state: this.#filter.state.value,
       ...more,
     })
-    return deliveries
+    return shown === this.#shown ? deliveries : undefined
   }
 
   #label(delivery) {

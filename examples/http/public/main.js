@@ -10,14 +10,16 @@ const at = (id) => document.getElementById(id)
 
 /** What was refused, in words, in place of everything. */
 function refuse(error) {
-  at('content').hidden = true
   if (error.status === 401) return askWho(error.hint ?? error.message)
+  at('content').hidden = true
+  at('live').textContent = 'Not connected'
   at('refused').textContent = error.words ?? error.message
   at('refused').hidden = false
 }
 
 function askWho(reason) {
   at('content').hidden = true
+  at('live').textContent = 'Not connected'
   at('sign-in').hidden = false
   at('sign-in-reason').textContent = reason
 }
@@ -45,8 +47,8 @@ function offerRecovery(api, deliveries) {
   })
 }
 
-/** One refresh at a time, and one more if something changed meanwhile. */
-function once(work) {
+/** One refresh at a time, and one more, after a pause, if something changed meanwhile. */
+function calmly(pause, work) {
   let running = false
   let again = false
   return async () => {
@@ -56,6 +58,7 @@ function once(work) {
     while (again) {
       again = false
       await work().catch((error) => error instanceof Refusal && [401, 403, 404].includes(error.status) && refuse(error))
+      await new Promise((resolve) => setTimeout(resolve, pause))
     }
     running = false
   }
@@ -71,8 +74,15 @@ async function start() {
   const deliveries = new Deliveries(api, { list: at('deliveries'), older: at('older'), newest: at('newest'), filter: at('log-filter') }, events)
   const activity = new Activity(api, at('activity'))
   offerRecovery(api, deliveries)
-  const refresh = once(() => Promise.all([connections.refresh(), deliveries.refresh(), activity.refresh()]))
-  await refresh()
+  // shown when all of it is there: nothing jumps
+  await Promise.all([connections.refresh(), deliveries.refresh(), activity.refresh()])
+  at('content').hidden = false
+  const news = calmly(1_000, () => Promise.all([connections.refresh(), deliveries.refresh()]))
+  const bars = calmly(10_000, () => activity.refresh()) // reads much of the log
+  const refresh = () => {
+    void news()
+    void bars()
+  }
   await api.watch(refresh, (on, error) => {
     at('live').textContent = on ? 'Live' : error ? 'Not connected' : 'Connecting again…'
     at('live').classList.toggle('on', on)

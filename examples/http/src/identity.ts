@@ -38,7 +38,7 @@ export function bearer(settings: TokenSettings): Identify {
     if (!token) throw unauthenticated('Send a token: Authorization: Bearer ...')
     const { sub, exp } = await verify(token)
     // Control characters are in nobody's id; PostgreSQL does not even take a NUL.
-    if (!sub || sub.length > 255 || /\p{Cc}/u.test(sub)) throw unauthenticated('The token names no user.')
+    if (typeof sub !== 'string' || sub === '' || sub.length > 255 || /\p{Cc}/u.test(sub)) throw unauthenticated('The token names no user.')
     return { user: sub, until: (exp ?? 0) * 1000 }
   }
 }

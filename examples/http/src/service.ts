@@ -12,6 +12,7 @@ import { log } from './log.ts'
 import { page } from './page.ts'
 
 const READINESS_LASTS = 1_000
+const LONGEST_PATH = 200 // in the log
 
 export type ServiceOptions = {
   api: ReturnType<typeof createApi>
@@ -31,7 +32,7 @@ export function createService({ api, database, stopping }: ServiceOptions) {
     log('info', 'request', {
       request,
       method: c.req.method,
-      path: c.req.path,
+      path: c.req.path.slice(0, LONGEST_PATH),
       status: c.res.status,
       ms: Math.round(performance.now() - start),
     })
