@@ -173,6 +173,9 @@ lane_expect(Lane *lane, int64 ms)
 {
 	int64 expected = lane->response_ms;
 
+	/* what ended with the time-out, however short that is, has hung */
+	if (ms >= setting_request_timeout)
+		ms = Max(ms, age_ms[AGES - 1] + 1);
 	if (expected < 0)
 		expected = ms;
 	else if (ms > expected)

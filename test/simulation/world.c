@@ -16,6 +16,7 @@
 #define READ_BATCH 16
 
 /* The settings, as they are by default, and the channel: what is simulated knows no more. */
+int setting_request_timeout = 10000;
 int setting_max_attempts = 3;
 int setting_retry_delay = 10000;
 int setting_max_in_flight = 256;

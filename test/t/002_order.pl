@@ -150,6 +150,8 @@ foreach my $n (1 .. 30)
 pass('twenty dead endpoints stop nobody else'); # for how long: test/simulation
 cmp_ok($most, '<=', 16, 'and hold no more than three eighths of what can be in flight');
 
+$featul->set('request_timeout', '10s');
+
 # A great many new rows are noted, not read one by one; and cancelled bit by bit
 $featul->set('delivery', 'off');
 $featul->wait_for_sql('SELECT config_loaded_at > pg_conf_load_time() FROM featul_integrations.stat_worker');
