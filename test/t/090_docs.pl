@@ -220,6 +220,16 @@ Webhook integration disconnected
 404 Integration not found
 END
 	$endpoint->kill_kill;
+	# docs/operators.md: a notification becomes an e-mail to the owner
+	my %operators = Featul::code_blocks('operators.md');
+	append_to_file("$dir/tell-owners.mjs", $operators{'tell-owners.mjs'});
+	my $listener = IPC::Run::start([ 'node', "$dir/tell-owners.mjs" ], '<', \undef, '>', \my $told, '2>', \$problem);
+	Featul::wait_for(sub { $listener->pump_nb; $told =~ /listening/ }, 'the listener');
+	$featul->sql(q(SELECT pg_notify('featul_integrations', '{"workspace_id": "acme", "type": "slack", "status": "inactive", "reason": "no_service"}')));
+	Featul::wait_for(sub { $listener->pump_nb; $told =~ /no_service/ }, 'an e-mail');
+	like($told, qr/^olivia\@example\.com: The slack integration of Acme has been switched off: no_service$/m, 'the owner is told');
+	$listener->kill_kill;
+
 	is($featul->sql("SELECT count(*) FROM post p JOIN featul_integrations.event e ON e.post_id = p.id WHERE title LIKE 'Quiet%'"),
 		0, 'an import through db.batch is not told');
 }
@@ -267,6 +277,7 @@ END
 
 $featul->wait_until_settled;
 my %run = Featul::code_blocks('operators.md');
+delete $run{'tell-owners.mjs'};    # run above
 cmp_ok(scalar(keys %run), '>=', 10, 'the statements of operators.md');
 foreach my $name (sort keys %run)
 {
