@@ -138,13 +138,19 @@ compat_base64_decode(const char *text, int length, uint8 *out, int out_size)
  * An expression over a relation's rows with its virtual generated columns
  * (new in 18) replaced by what generates them: a trigger's rows lack them.
  */
+#include "utils/relcache.h"
 #if PG_VERSION_NUM >= 180000
 #include "rewrite/rewriteHandler.h"
-#define compat_expand_virtual_columns(node, relation)                                    \
-	expand_generated_columns_in_expr(node, relation, 1)
-#else
-#define compat_expand_virtual_columns(node, relation) (node)
 #endif
+static inline Node *
+compat_expand_virtual_columns(Node *node, Relation relation)
+{
+#if PG_VERSION_NUM >= 180000
+	return expand_generated_columns_in_expr(node, relation, 1);
+#else
+	return node;
+#endif
+}
 
 /* The oldest transaction that the commit log still has (under XactTruncationLock). */
 #include "access/transam.h"

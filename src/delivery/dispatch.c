@@ -163,18 +163,23 @@ dispatch_advance(Dispatch *dispatch)
 static Post *
 next_post(Lane *lane, bool probe)
 {
+	Post	  *found = dlist_head_element(Post, node, &lane->runnable);
 	dlist_iter iter;
 
-	if (probe)
-		dlist_foreach (iter, &lane->runnable)
-		{
-			Post	 *post = dlist_container(Post, node, iter.cur);
-			Delivery *first = dlist_head_element(Delivery, node, &post->waiting);
+	if (!probe)
+		return found;
+	dlist_foreach (iter, &lane->runnable)
+	{
+		Post	 *post = dlist_container(Post, node, iter.cur);
+		Delivery *first = dlist_head_element(Delivery, node, &post->waiting);
 
-			if (!first->tried && first->attempts == 0)
-				return post;
+		if (!first->tried && first->attempts == 0)
+		{
+			found = post;
+			break;
 		}
-	return dlist_head_element(Post, node, &lane->runnable);
+	}
+	return found;
 }
 
 /* See dispatch.h. */
