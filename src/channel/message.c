@@ -57,7 +57,10 @@ status_name(Jsonb *labels, const char *key, char *raw)
 	return name ? plain_line(name, NAME_CHARACTERS) : NULL;
 }
 
-/* From one status to another; either may be missing. */
+/*
+ * From one status to another; either may be missing.  None and the board's first are
+ * shown by the same name: from one to the other nothing seems to change.
+ */
 static char *
 status_headline(Jsonb *payload, Jsonb *labels)
 {
@@ -65,7 +68,7 @@ status_headline(Jsonb *payload, Jsonb *labels)
 		status_name(labels, "fromName", get(payload, "changes", "status", "from"));
 	char *to = status_name(labels, "toName", get(payload, "changes", "status", "to"));
 
-	if (from && to)
+	if (from && to && strcmp(from, to) != 0)
 		return psprintf("Status changed: %s \xE2\x86\x92 %s", from, to);
 	if (to)
 		return psprintf("Status set: %s", to);

@@ -121,8 +121,8 @@ my @authors = map { $_->{json}{embeds}[0]{author}{name} } $featul->requests(host
 is_deeply(
 	\@authors,
 	[
-		'Status removed: Pending',
-		'Status set: Planned',
+		'Status set: Pending',    # none is shown as the board's first
+		"Status changed: Pending \x{2192} Planned",
 		"Status changed: Planned \x{2192} odd",
 		'Mina commented',
 		'Vera upvoted a comment',
