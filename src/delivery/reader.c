@@ -91,14 +91,23 @@ is_mine(const Reader *reader, const pg_uuid_t *integration_id)
  * Integrations
  * ------------------------------------------------------------------------ */
 
-/* Once, and again if it changes, what a DBA should know; in a transaction. */
-static void
-report_foreign(Reader *reader, const Integrations *integrations)
+/* How many came with a restored or copied database. */
+static int
+count_foreign(const Integrations *integrations)
 {
 	int count = 0;
 
 	for (int i = 0; i < integrations->count; i++)
 		count += !integrations->rows[i].is_ours;
+	return count;
+}
+
+/* Once, and again if it changes, what a DBA should know; in a transaction. */
+static void
+report_foreign(Reader *reader, const Integrations *integrations)
+{
+	int count = count_foreign(integrations);
+
 	if (count > reader->foreign && reader->number == 0)
 		ereport(
 			WARNING,
@@ -185,6 +194,12 @@ read_changed(void *argument)
 	integrations = health_read_changed(reader->changed, reader->n_changed);
 	table_commit();
 
+	if (count_foreign(&integrations) > 0)
+	{
+		/* they come with a dump that is being restored: all are counted, and told of */
+		reader->all = true;
+		return;
+	}
 	roster_take_changed(reader->dispatch, &integrations, reader->changed,
 						reader->n_changed);
 	abort_deliveries(reader);

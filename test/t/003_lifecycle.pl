@@ -34,6 +34,10 @@ sub load
 	$featul->set_up_database($database);
 	local $featul->{dbname} = $database;
 	$featul->connect('webhook');
+	# an endpoint that has not answered yet gets one request at a time
+	$featul->script({});
+	$featul->post(title => "first in $database");
+	$featul->wait_until_settled;
 	$featul->script({ 'hook.example.com/' => [ { until => 'never' } ] });
 	$featul->post(title => "hangs in $database") foreach 1 .. 10;
 	$featul->wait_for_sql("SELECT in_flight = 8 FROM featul_integrations.stat_worker WHERE database = '$database'");
