@@ -190,7 +190,6 @@ read_changed(void *argument)
 	Integrations integrations;
 
 	table_begin("reading integrations");
-	reader->n_changed = keep_my_ids(reader, reader->changed, reader->n_changed);
 	integrations = health_read_changed(reader->changed, reader->n_changed);
 	table_commit();
 
@@ -200,6 +199,8 @@ read_changed(void *argument)
 		reader->all = true;
 		return;
 	}
+	keep_mine(reader, &integrations);
+	reader->n_changed = keep_my_ids(reader, reader->changed, reader->n_changed);
 	roster_take_changed(reader->dispatch, &integrations, reader->changed,
 						reader->n_changed);
 	abort_deliveries(reader);
