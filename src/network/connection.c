@@ -92,7 +92,7 @@ connection_open(Connections *connections, const struct curl_sockaddr *address,
 Connection *
 connection_opened_by(Connections *connections, void *opener)
 {
-	struct sockaddr_storage address;
+	struct sockaddr_storage address = { 0 };
 	dlist_iter				iter;
 
 	dlist_foreach (iter, &connections->list)
@@ -146,7 +146,7 @@ connection_on_close(void *connections_pointer, curl_socket_t fd)
 static int
 local_port_of(int fd)
 {
-	struct sockaddr_storage address;
+	struct sockaddr_storage address = { 0 };
 	socklen_t				length = sizeof(address);
 
 	if (getsockname(fd, (struct sockaddr *) &address, &length) != 0)
