@@ -130,7 +130,7 @@ unlike(slurp_file($node->logfile, $before), qr/could not capture/, 'without a wa
 # --- a text as large as a row can be is cut to what can be sent, without reading all of it
 
 # PostgreSQL allocates 2^30 - 1 bytes at most; the rest of the row and its headers take the others
-my $largest = 1073741701;
+my $largest = 1073741600;
 
 sub available_memory
 {
