@@ -146,14 +146,19 @@ connection_on_close(void *connections_pointer, curl_socket_t fd)
 static int
 local_port_of(int fd)
 {
-	struct sockaddr_storage address = { 0 };
-	socklen_t				length = sizeof(address);
+	union
+	{
+		struct sockaddr		any;
+		struct sockaddr_in	v4;
+		struct sockaddr_in6 v6;
+	} address;
+	socklen_t length = sizeof(address);
 
-	if (getsockname(fd, (struct sockaddr *) &address, &length) != 0)
+	memset(&address, 0, sizeof(address));
+	if (getsockname(fd, &address.any, &length) != 0)
 		return 0;
-	return ntohs(address.ss_family == AF_INET6
-					 ? ((struct sockaddr_in6 *) &address)->sin6_port
-					 : ((struct sockaddr_in *) &address)->sin_port);
+	return ntohs(address.any.sa_family == AF_INET6 ? address.v6.sin6_port
+												   : address.v4.sin_port);
 }
 
 /* See connection.h.  What is used often stays in front. */
