@@ -206,7 +206,9 @@ is(scalar(grep { ($_->{json}{post}{title} // '') =~ /^for nobody/ } grep { ref $
 	3, 'and can be recovered');
 
 # What is under way when the worker is killed is sent again, under the same id.  Another one
-# ends properly before, so that what it has done counts in a coverage build.
+# ends properly before, so that what it has done counts in a coverage build; not before it has
+# written down that the endpoint no longer fails, or the next one begins with less in flight.
+$featul->wait_for_sql('SELECT failures = 0 FROM featul_integrations.health');
 $featul->sql('SELECT pg_terminate_backend(pid, 10000) FROM featul_integrations.stat_worker');
 $featul->post(title => 'for the next worker to trust the endpoint');
 $featul->wait_until_settled;
