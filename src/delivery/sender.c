@@ -133,10 +133,10 @@ string_size(const char *string)
 static Event *
 copy_event(MemoryContext context, const Event *event)
 {
-	Event *copy = MemoryContextAlloc(context, sizeof(Event) + string_size(event->name) +
-												  string_size(event->webhook_id) +
-												  string_size(event->payload) +
-												  string_size(event->context));
+	Event *copy = MemoryContextAlloc(
+		context, sizeof(Event) + string_size(event->name) +
+					 string_size(event->webhook_id) + string_size(event->payload) +
+					 string_size(event->context) + string_size(event->traceparent));
 	char  *room = (char *) (copy + 1);
 
 	*copy = *event;
@@ -144,6 +144,7 @@ copy_event(MemoryContext context, const Event *event)
 	copy->webhook_id = copy_string(&room, event->webhook_id);
 	copy->payload = copy_string(&room, event->payload);
 	copy->context = copy_string(&room, event->context);
+	copy->traceparent = copy_string(&room, event->traceparent);
 	return copy;
 }
 
