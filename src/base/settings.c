@@ -374,7 +374,8 @@ check_traceparent(char **newval, void **extra, GucSource source)
 		return true;
 	rest = strncmp(rest, "00", 2) == 0 ? skip_trace_id(rest + 2, 32) : NULL;
 	rest = rest ? skip_trace_id(rest, 16) : NULL;
-	if (rest && *rest == '-' && strspn(rest + 1, "0123456789abcdef") == 2 && rest[3] == '\0')
+	if (rest && *rest == '-' && strspn(rest + 1, "0123456789abcdef") == 2 &&
+		rest[3] == '\0')
 		return true;
 	GUC_check_errdetail(
 		"It is not a W3C traceparent of version 00: 00-TRACE-PARENT-FLAGS in 32, 16 and 2 lower-case hexadecimal digits, neither id all zero.");

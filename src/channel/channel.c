@@ -198,8 +198,8 @@ channel_request(const Endpoint *endpoint, const Event *event, HttpRequest *reque
 		list_make2(pstrdup("Content-Type: application/json"),
 				   psprintf("User-Agent: %s", endpoint->channel->user_agent));
 	if (event->traceparent)
-		request->headers = lappend(request->headers,
-								   psprintf("traceparent: %s", event->traceparent));
+		request->headers =
+			lappend(request->headers, psprintf("traceparent: %s", event->traceparent));
 	if (endpoint->secret)
 		request->headers =
 			list_concat(request->headers, signature_headers(endpoint, event, &body));
@@ -281,8 +281,7 @@ judge_status(const HttpResult *result, Verdict *verdict)
 	}
 	else if (result->status / 100 == 3)
 	{
-		verdict->error =
-			psprintf("HTTP %d: redirects are not followed", result->status);
+		verdict->error = psprintf("HTTP %d: redirects are not followed", result->status);
 		verdict->hint = "Connect the URL that it redirects to.";
 	}
 	else

@@ -137,7 +137,7 @@ copy_event(MemoryContext context, const Event *event)
 		context, sizeof(Event) + string_size(event->name) +
 					 string_size(event->webhook_id) + string_size(event->payload) +
 					 string_size(event->labels) + string_size(event->traceparent));
-	char  *room = (char *) (copy + 1);
+	char *room = (char *) (copy + 1);
 
 	*copy = *event;
 	copy->name = copy_string(&room, event->name);
