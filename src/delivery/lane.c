@@ -325,36 +325,6 @@ capacity_age_requests(Dispatch *dispatch)
 	}
 }
 
-/* Until when all lanes of a channel are held. */
-static Moment
-channel_held_until(const Dispatch *dispatch, const Channel *channel)
-{
-	for (int i = 0; i < CHANNEL_HOLDS && dispatch->channel_holds[i].channel; i++)
-		if (dispatch->channel_holds[i].channel == channel)
-			return dispatch->channel_holds[i].until;
-	return 0;
-}
-
-/* See lane.h. */
-void
-capacity_hold_channel(Dispatch *dispatch, const Channel *channel, int64 ms)
-{
-	HASH_SEQ_STATUS sequence;
-	Lane		   *lane;
-	int				i = 0;
-
-	while (i < CHANNEL_HOLDS - 1 && dispatch->channel_holds[i].channel &&
-		   dispatch->channel_holds[i].channel != channel)
-		i++;
-	dispatch->channel_holds[i].channel = channel;
-	dispatch->channel_holds[i].until =
-		Max(dispatch->channel_holds[i].until, clock_after_ms(dispatch->now, ms));
-	hash_seq_init(&sequence, dispatch->lanes);
-	while ((lane = hash_seq_search(&sequence)) != NULL)
-		if (lane->channel == channel)
-			lane_update(lane);
-}
-
 /* ------------------------------------------------------------------------
  * The lists
  * ------------------------------------------------------------------------ */
@@ -364,7 +334,7 @@ Moment
 lane_blocked_until(const Lane *lane)
 {
 	return Max(Max(lane->pace_until, lane->probe_at),
-			   Max(lane->hold_until, channel_held_until(lane->dispatch, lane->channel)));
+			   Max(lane->hold_until, dispatch_channel_hold(lane->dispatch, lane->channel)));
 }
 
 /* See lane.h. */

@@ -223,6 +223,7 @@ struct Lane
 	int64		latency[LATENCY_BUCKETS];
 	int64		latency_sum;
 	int			saved_failures; /* as the table has it */
+	bool		told_failing;	/* likewise */
 	Moment		saved_hold;		/* likewise: hold_until */
 	Moment		saved_at;
 	bool		dirty_listed; /* else its timer may be armed */
@@ -307,9 +308,6 @@ extern int lane_limit(const Lane *lane);
  */
 extern void	   lane_begin_request(Lane *lane, Delivery *delivery, bool probe);
 extern Flight *lane_end_request(Delivery *delivery);
-
-/* Holds all lanes of a channel. */
-extern void capacity_hold_channel(Dispatch *dispatch, const Channel *channel, int64 ms);
 
 /* Notes how long an answer took: what is to be expected of the lane. */
 extern void lane_expect(Lane *lane, int64 ms);

@@ -446,6 +446,7 @@ turn(Worker *worker)
 	http_work(worker->http);
 	settler_take_results(&worker->settler);
 	dispatch_set_time(worker->dispatch, clock_now(), GetCurrentTimestamp());
+	settler_share_holds(&worker->settler);
 	dispatch_advance(worker->dispatch);
 	run_tasks(worker);
 	wait_for_something(worker);
