@@ -90,7 +90,8 @@ check_settings(Worker *worker)
 				 errmsg("featul_integrations worker: nothing is delivered: %s", now),
 				 errdetail("Deliveries wait; no attempt is used up."),
 				 name
-					 ? errhint("Correct the setting and reload.")
+					 ? errhint("Correct the setting and reload; one that is given on the "
+							   "server's command line needs a restart.")
 					 : errhint("Install the system's CA certificates (Debian: "
 							   "ca-certificates) or correct featul_integrations.ca_file, "
 							   "and reload.")));
