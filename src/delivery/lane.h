@@ -65,6 +65,7 @@ typedef enum Tier
 {
 	TIER_FAST,
 	TIER_MEDIUM,
+	TIER_UNHURRIED,
 	TIER_SLOW,
 	TIER_NEW, /* never tried */
 	TIER_HANGING,
@@ -72,7 +73,7 @@ typedef enum Tier
 } Tier;
 
 /* Ages that a request passes (TIER_FAST has none). */
-#define AGES 4
+#define AGES 5
 
 /*
  * Of each tier, lanes that could send stand in one of two lists, each of which goes
