@@ -187,12 +187,14 @@ CREATE TABLE featul_integrations.event (
 	payload json NOT NULL,
 	labels json,
 	created_at timestamptz NOT NULL DEFAULT now(),
+	traceparent text,
 	PRIMARY KEY (id, partition)
 ) PARTITION BY LIST (partition);
 COMMENT ON TABLE featul_integrations.event IS
 'What happened, append-only: one row per event that at least one integration wants, with the payload as the transaction saw it.';
 COMMENT ON COLUMN featul_integrations.event.webhook_id IS 'Sent as webhook-id, prefixed with msg_.';
 COMMENT ON COLUMN featul_integrations.event.labels IS 'What chat messages show beyond the payload: {"statusName", "fromName", "toName"}.';
+COMMENT ON COLUMN featul_integrations.event.traceparent IS 'The setting traceparent of the transaction that it happened in, sent as the header of that name; NULL: none.';
 
 CREATE TABLE featul_integrations.queue (
 	id bigint NOT NULL DEFAULT nextval('featul_integrations.delivery_id_seq'),

@@ -18,6 +18,7 @@
 #include "base/own_table.h"
 #include "base/compat.h"
 #include "base/event_kind.h"
+#include "base/settings.h"
 #include "capture/record.h"
 
 /* Columns of the tables, as the install script creates them */
@@ -32,6 +33,7 @@ enum
 	EVENT_PAYLOAD,
 	EVENT_LABELS,
 	EVENT_CREATED_AT,
+	EVENT_TRACEPARENT,
 	EVENT_COLUMNS
 };
 enum
@@ -198,6 +200,9 @@ fill_event(Recorder *recorder, const NewEvent *event, int64 id)
 		row->tts_values[EVENT_LABELS] = CStringGetTextDatum(event->labels);
 	row->tts_values[EVENT_CREATED_AT] =
 		TimestampTzGetDatum(GetCurrentTransactionStartTimestamp());
+	row->tts_isnull[EVENT_TRACEPARENT] = *setting_traceparent == '\0';
+	if (*setting_traceparent)
+		row->tts_values[EVENT_TRACEPARENT] = CStringGetTextDatum(setting_traceparent);
 }
 
 /* Puts all columns of a new queue entry into a row. */
