@@ -299,7 +299,8 @@ delete $run{'tell-owners.mjs'};    # run above
 cmp_ok(scalar(keys %run), '>=', 10, 'the statements of operators.md');
 foreach my $name ((grep { !/^uninstall/ } sort keys %run), 'uninstall', 'uninstall_role')
 {
-	my $before = $run{$name} =~ /integration_(list|recover)/ ? "SET featul_integrations.operator = on;\n" : '';
+	my $before = "SET client_min_messages = warning;\n"
+	  . ($run{$name} =~ /integration_(list|recover)/ ? "SET featul_integrations.operator = on;\n" : '');
 	my ($status, undef, $error) = $featul->node->psql('postgres', "$before$run{$name}");
 	is($error, '', "operators.md: $name");
 }
