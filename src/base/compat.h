@@ -180,4 +180,23 @@ compat_expand_virtual_columns(Node *node, Relation relation)
 #define compat_origin_timestamp() replorigin_session_origin_timestamp
 #endif
 
+/* Where a setting's value comes from (the default, if there is no such setting): found by name since 16. */
+#include "utils/guc_tables.h"
+static inline GucSource
+compat_setting_source(const char *name)
+{
+#if PG_VERSION_NUM >= 160000
+	struct config_generic *setting = find_option(name, false, true, DEBUG5);
+
+	return setting ? setting->source : PGC_S_DEFAULT;
+#else
+	struct config_generic **settings = get_guc_variables();
+
+	for (int i = 0; i < GetNumConfigOptions(); i++)
+		if (strcmp(settings[i]->name, name) == 0)
+			return settings[i]->source;
+	return PGC_S_DEFAULT;
+#endif
+}
+
 #endif /* FEATUL_COMPAT_H */
