@@ -73,6 +73,7 @@ compat_base64_decode(const char *text, int length, uint8 *out, int out_size)
 }
 
 /* Ownership checks: one function per kind of object until 15. */
+#include "catalog/pg_proc.h"
 #if PG_VERSION_NUM < 160000
 #define compat_extension_ownercheck(oid, role) pg_extension_ownercheck(oid, role)
 #define compat_relation_ownercheck(oid, role) pg_class_ownercheck(oid, role)
@@ -209,6 +210,15 @@ compat_jsonpath_converts(JsonPathItemType type)
 #endif
 	return false;
 }
+/* Of the transaction that an apply worker commits: variables of their own until 18. */
+#include "replication/origin.h"
+#if PG_VERSION_NUM >= 190000
+#define compat_origin_lsn() (replorigin_xact_state.origin_lsn)
+#define compat_origin_timestamp() (replorigin_xact_state.origin_timestamp)
+#else
+#define compat_origin_lsn() replorigin_session_origin_lsn
+#define compat_origin_timestamp() replorigin_session_origin_timestamp
+#endif
 
 /* Where a setting's value comes from (the default, if there is no such setting): found by name since 16. */
 #include "utils/guc_tables.h"

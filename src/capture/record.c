@@ -127,8 +127,9 @@ recorder_open(Oid function)
 
 	recorder->event_partition = current_partition(own);
 	recorder->sequence = own->sequence;
-	recorder->table[TABLE_EVENT] = appender_open(own->event[recorder->event_partition]);
-	recorder->table[TABLE_QUEUE] = appender_open(own->queue);
+	recorder->table[TABLE_EVENT] =
+		appender_open(own->event[recorder->event_partition], EVENT_COLUMNS);
+	recorder->table[TABLE_QUEUE] = appender_open(own->queue, QUEUE_COLUMNS);
 	return recorder;
 }
 
@@ -185,7 +186,6 @@ fill_event(Recorder *recorder, const NewEvent *event, int64 id)
 {
 	TupleTableSlot *row = appender_next(recorder->table[TABLE_EVENT]);
 
-	Assert(row->tts_tupleDescriptor->natts == EVENT_COLUMNS);
 	memset(row->tts_isnull, 0, EVENT_COLUMNS * sizeof(bool));
 	row->tts_values[EVENT_PARTITION] = Int16GetDatum(recorder->event_partition);
 	row->tts_values[EVENT_ID] = Int64GetDatum(id);
@@ -212,7 +212,6 @@ fill_queue(Recorder *recorder, const NewEvent *event, int64 id, int64 event_id,
 {
 	TupleTableSlot *row = appender_next(recorder->table[TABLE_QUEUE]);
 
-	Assert(row->tts_tupleDescriptor->natts == QUEUE_COLUMNS);
 	memset(row->tts_isnull, 0, QUEUE_COLUMNS * sizeof(bool));
 	row->tts_values[QUEUE_ID] = Int64GetDatum(id);
 	row->tts_values[QUEUE_INTEGRATION_ID] = UUIDPGetDatum(integration);
