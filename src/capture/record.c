@@ -9,7 +9,6 @@
 #include "postgres.h"
 
 #include "access/xact.h"
-#include "commands/sequence.h"
 #include "utils/builtins.h"
 #include "utils/fmgrprotos.h"
 #include "utils/snapmgr.h"
@@ -53,6 +52,7 @@ struct Recorder
 {
 	int16	  event_partition;
 	Oid		  sequence;
+	Nesting	  nesting;
 	Appender *table[2];
 };
 
@@ -120,13 +120,14 @@ current_partition(const OwnRelations *own)
 
 /* See record.h. */
 Recorder *
-recorder_open(Oid function)
+recorder_open(Oid function, Nesting nesting)
 {
 	const OwnRelations *own = own_relations(function);
 	Recorder		   *recorder = palloc(sizeof(Recorder));
 
 	recorder->event_partition = current_partition(own);
 	recorder->sequence = own->sequence;
+	recorder->nesting = nesting;
 	recorder->table[TABLE_EVENT] =
 		appender_open(own->event[recorder->event_partition], EVENT_COLUMNS);
 	recorder->table[TABLE_QUEUE] = appender_open(own->queue, QUEUE_COLUMNS);
@@ -227,14 +228,15 @@ fill_queue(Recorder *recorder, const NewEvent *event, int64 id, int64 event_id,
 void
 recorder_write(Recorder *recorder, const NewEvent *event)
 {
-	int64 event_id = nextval_internal(recorder->sequence, false);
+	int64 event_id =
+		nesting_event_id(recorder->nesting, recorder->sequence, event->post_id);
 	int64 id = event_id;
 
 	fill_event(recorder, event, event_id);
 	for (int i = 0; i < event->n_integrations; i++)
 	{
 		if (i > 0)
-			id = nextval_internal(recorder->sequence, false);
+			id = nesting_event_id(recorder->nesting, recorder->sequence, event->post_id);
 		fill_queue(recorder, event, id, event_id, &event->integrations[i]);
 	}
 }
