@@ -44,6 +44,7 @@ enum
 	QUEUE_XID,
 	QUEUE_ATTEMPTS,
 	QUEUE_NEXT_ATTEMPT_AT,
+	QUEUE_EVENT_NAME,
 	QUEUE_COLUMNS
 };
 
@@ -203,20 +204,25 @@ fill_event(Recorder *recorder, const NewEvent *event, int64 id)
 /* Puts all columns of a new queue entry into the slot. */
 static void
 fill_queue(Recorder *recorder, const NewEvent *event, int64 id, int64 event_id,
-		   const pg_uuid_t *integration)
+		   const Recipient *recipient)
 {
 	TupleTableSlot *slot = append_row(recorder->table[TABLE_QUEUE]);
 
 	Assert(slot->tts_tupleDescriptor->natts == QUEUE_COLUMNS);
 	memset(slot->tts_isnull, 0, QUEUE_COLUMNS * sizeof(bool));
 	slot->tts_values[QUEUE_ID] = Int64GetDatum(id);
-	slot->tts_values[QUEUE_INTEGRATION_ID] = UUIDPGetDatum(integration);
+	slot->tts_values[QUEUE_INTEGRATION_ID] = UUIDPGetDatum(&recipient->id);
 	slot->tts_values[QUEUE_EVENT_PARTITION] = Int16GetDatum(recorder->event_partition);
 	slot->tts_values[QUEUE_EVENT_ID] = Int64GetDatum(event_id);
 	slot->tts_values[QUEUE_POST_ID] = text_datum(event->post_id);
 	slot->tts_values[QUEUE_XID] = FullTransactionIdGetDatum(GetTopFullTransactionId());
 	slot->tts_values[QUEUE_ATTEMPTS] = Int32GetDatum(0);
-	slot->tts_isnull[QUEUE_NEXT_ATTEMPT_AT] = true;
+	slot->tts_isnull[QUEUE_NEXT_ATTEMPT_AT] = recipient->wait_ms == 0;
+	slot->tts_values[QUEUE_NEXT_ATTEMPT_AT] = TimestampTzGetDatum(
+		TimestampTzPlusMilliseconds(GetCurrentTimestamp(), recipient->wait_ms));
+	slot->tts_isnull[QUEUE_EVENT_NAME] = !recipient->is_chat;
+	slot->tts_values[QUEUE_EVENT_NAME] =
+		CStringGetTextDatum(event_definitions[event->kind].name);
 }
 
 /* See record.h. */
@@ -227,10 +233,10 @@ recorder_write(Recorder *recorder, const NewEvent *event)
 	int64 id = event_id;
 
 	fill_event(recorder, event, event_id);
-	for (int i = 0; i < event->n_integrations; i++)
+	for (int i = 0; i < event->n_recipients; i++)
 	{
 		if (i > 0)
 			id = nextval_internal(recorder->sequence, false);
-		fill_queue(recorder, event, id, event_id, &event->integrations[i]);
+		fill_queue(recorder, event, id, event_id, &event->recipients[i]);
 	}
 }

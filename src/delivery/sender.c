@@ -14,8 +14,8 @@
 #include "lib/ilist.h"
 
 #include "base/compat.h"
-#include "base/event_kind.h"
 #include "channel/channel.h"
+#include "channel/message.h"
 #include "delivery/sender.h"
 #include "delivery/statement.h"
 #include "network/http.h"
@@ -25,9 +25,6 @@
 
 /* Events read with one statement: of those being started, then of those to come. */
 #define EVENT_BATCH 256
-
-/* Deliveries that one message to people stands for, itself not counted. */
-#define MERGE_LIMIT 499
 
 /* Events kept for what will be sent soon (bytes), and for how long at most (ms). */
 #define MAX_CACHED_BYTES (4 * 1024 * 1024)
@@ -214,53 +211,71 @@ typedef struct Batch
 	int64	 ids[EVENT_BATCH];	 /* of the deliveries */
 } Batch;
 
-/* Renders and sends one. */
+/* Renders and sends one, with what it is to tell besides. */
 static void
-start_delivery(Batch *batch, int index, const Event *event)
+start_delivery(Batch *batch, int index, const Event *event, const Event *others)
 {
 	Outgoing   *outgoing = &batch->outgoing[index];
-	Event		merged = *event;
+	Event		whole = *event;
 	HttpRequest request;
 
 	Assert(outgoing->delivery != NULL);
 	batch->rendering = index;
-	merged.count = outgoing->count;
-	channel_request(&outgoing->endpoint, &merged, &request);
+	whole.count = outgoing->count;
+	whole.posts = outgoing->posts;
+	whole.n_others = outgoing->n_told;
+	whole.others = others;
+	channel_request(&outgoing->endpoint, &whole, &request);
 	request.tag = outgoing->delivery;
 	http_start(batch->sender->http, &request);
 	outgoing->delivery = NULL;
 	batch->rendering = -1;
 }
 
-/* True if several events of this name may become one message. */
-static bool
-event_merges(const char *name)
+/* Events that are told together, the delivery's own first, in a context of theirs. */
+typedef struct Told
 {
-	EventKind kind = name ? event_kind(name) : EVENT_COUNT;
+	MemoryContext context;
+	int			  count; /* up to the first that is not kept any more */
+	Event		  events[1 + MAX_TOLD];
+} Told;
 
-	return kind < EVENT_COUNT && event_definitions[kind].merges;
+/* queue_read_events() callback: they come in the order of their keys. */
+static void
+take_told(int index, const Event *event, void *argument)
+{
+	Told *told = argument;
+
+	if (index == told->count)
+		told->events[told->count++] = *copy_event(told->context, event);
 }
 
-/*
- * Lets deliveries to people go out as one message where many are waiting: those
- * that come next about the same post, as long as they are the same event.
- */
+/* Sends one that tells several events; unless its own is there no more. */
 static void
-merge_waiting(Outgoing *outgoing)
+start_told(Batch *batch, int index)
 {
-	EventKey keys[MERGE_LIMIT + 1];
-	int		 count = dispatch_mergeable(outgoing, keys, MERGE_LIMIT);
-	int		 same = 0;
-	char   **names;
+	Outgoing *outgoing = &batch->outgoing[index];
+	EventKey  keys[1 + MAX_TOLD];
+	Told	 *told = palloc(sizeof(Told));
 
-	if (count == 0)
-		return;
-	names = queue_read_event_names(keys, count + 1);
-	if (!event_merges(names[0]))
-		return;
-	while (same < count && names[same + 1] && strcmp(names[same + 1], names[0]) == 0)
-		same++;
-	dispatch_merge(outgoing, same);
+	told->context =
+		AllocSetContextCreate(table_context(), "featul_integrations told events",
+							  ALLOCSET_DEFAULT_SIZES);
+	told->count = 0;
+	keys[0] = outgoing->event;
+	memcpy(keys + 1, outgoing->told, outgoing->n_told * sizeof(EventKey));
+	queue_read_events(keys, 1 + outgoing->n_told, take_told, told);
+	if (told->count > 0)
+	{
+		batch->rendering = index;
+		if (outgoing->may_take)
+			dispatch_take(outgoing, message_mentions(&told->events[0], &told->events[1],
+													 told->count - 1));
+		outgoing->n_told = Min(outgoing->n_told, told->count - 1);
+		start_delivery(batch, index, &told->events[0], &told->events[1]);
+	}
+	MemoryContextDelete(told->context);
+	pfree(told);
 }
 
 /* Adds an event to those that are to be read. */
@@ -284,12 +299,12 @@ start_cached(Batch *batch)
 		Outgoing *outgoing = &batch->outgoing[i];
 		Event	 *event;
 
-		if (outgoing->delivery == NULL)
+		if (outgoing->delivery == NULL || outgoing->n_told > 0)
 			continue;
 		event = cache_take(batch->sender->cache, outgoing->id, outgoing->event);
 		if (event)
 		{
-			start_delivery(batch, i, event);
+			start_delivery(batch, i, event, NULL);
 			pfree(event);
 		}
 		else
@@ -325,7 +340,7 @@ take_event(int index, const Event *event, void *argument)
 	{
 		/* were an event there twice, it would be sent once */
 		if (batch->outgoing[outgoing].delivery)
-			start_delivery(batch, outgoing, event);
+			start_delivery(batch, outgoing, event, NULL);
 	}
 	else
 		cache_put(batch->sender->cache, batch->ids[index], batch->keys[index], event,
@@ -340,8 +355,8 @@ start_batch(Batch *batch)
 
 	table_begin("sending");
 	for (int i = 0; i < batch->count; i++)
-		if (batch->outgoing[i].delivery && batch->outgoing[i].mergeable)
-			merge_waiting(&batch->outgoing[i]);
+		if (batch->outgoing[i].delivery && batch->outgoing[i].n_told > 0)
+			start_told(batch, i);
 	start_cached(batch);
 	if (batch->n_events > 0)
 	{
@@ -361,13 +376,23 @@ fail_outgoing(Batch *batch, int index, const char *error)
 	batch->outgoing[index].delivery = NULL;
 }
 
-/* In PG_CATCH: the one that could not be rendered fails, and nothing else does. */
+/*
+ * In PG_CATCH: the one that could not be rendered fails, and nothing else does.  Of
+ * several that were to be told together any may be at fault: each is tried by itself.
+ */
 static void
 rendering_failed(Batch *batch)
 {
+	Outgoing  *outgoing = &batch->outgoing[batch->rendering];
 	ErrorData *error = recovery_take_error(batch->sender->recovery->context);
 
-	fail_outgoing(batch, batch->rendering, error->message);
+	if (outgoing->n_told == 0)
+		fail_outgoing(batch, batch->rendering, error->message);
+	else
+	{
+		dispatch_put_back_alone(outgoing->delivery);
+		outgoing->delivery = NULL;
+	}
 	batch->rendering = -1;
 }
 
