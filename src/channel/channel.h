@@ -25,7 +25,7 @@ typedef struct Event
 	const char *name;		/* post.created, ..., integration.test */
 	const char *webhook_id; /* msg_UUID */
 	const char *payload;	/* JSON, database encoding */
-	const char *context;	/* JSON or NULL; see featul_integrations.event */
+	const char *labels;		/* JSON or NULL; what chat messages show beyond the payload */
 	TimestampTz created_at;
 
 	/* what one chat message tells besides; all 0: nothing */

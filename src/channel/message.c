@@ -319,7 +319,7 @@ compose_lines(const Event *event, EventKind kind, Jsonb *payload, Jsonb *labels,
 	add_line(message, kind, payload, labels);
 	for (int i = 0; i < event->n_others && message->n_lines < MESSAGE_LINES; i++)
 		add_line(message, kind, parsed(event->others[i].payload),
-				 parsed(event->others[i].context));
+				 parsed(event->others[i].labels));
 	if (event->posts > message->n_lines)
 		message->more = psprintf("and %d more", event->posts - message->n_lines);
 }
@@ -409,7 +409,7 @@ message_compose(const Event *event, int excerpt_characters, Message *message)
 {
 	EventKind kind = event_kind(event->name);
 	Jsonb	 *payload = parsed(event->payload);
-	Jsonb	 *labels = parsed(event->context);
+	Jsonb	 *labels = parsed(event->labels);
 
 	memset(message, 0, sizeof(Message));
 	message->headline = headline_of(event, kind, payload, labels);

@@ -133,14 +133,14 @@ copy_event(MemoryContext context, const Event *event)
 	Event *copy = MemoryContextAlloc(context, sizeof(Event) + string_size(event->name) +
 												  string_size(event->webhook_id) +
 												  string_size(event->payload) +
-												  string_size(event->context));
+												  string_size(event->labels));
 	char  *room = (char *) (copy + 1);
 
 	*copy = *event;
 	copy->name = copy_string(&room, event->name);
 	copy->webhook_id = copy_string(&room, event->webhook_id);
 	copy->payload = copy_string(&room, event->payload);
-	copy->context = copy_string(&room, event->context);
+	copy->labels = copy_string(&room, event->labels);
 	return copy;
 }
 
