@@ -277,23 +277,42 @@ burst_collect(Burst *burst, const Delivery *first)
 		burst->posts += burst_add(burst, dlist_container(Post, node, iter.cur));
 }
 
-/* All of it goes out with its first, and some of the posts are told. */
+/* qsort() comparator */
+static int
+compare_events(const void *a, const void *b)
+{
+	int64 x = ((const EventKey *) a)->id;
+	int64 y = ((const EventKey *) b)->id;
+
+	return x < y ? -1 : x > y;
+}
+
+/* All of it goes out with its first, whichever that is; the first events are told. */
 static void
 burst_merge(const Burst *burst, Outgoing *outgoing)
 {
+	EventKey	heads[MERGE_LIMIT]; /* of each post */
 	const Post *post = burst->first->post;
+	int			n_heads = 0;
 
+	heads[n_heads++] = delivery_event(burst->first);
 	for (int i = 0; i < burst->count; i++)
 	{
 		Delivery *delivery = burst->deliveries[i];
 
-		if (delivery->post != post && outgoing->n_told < MERGE_TOLD - 1)
-			outgoing->told[outgoing->n_told++] = delivery_event(delivery);
+		if (delivery->post != post)
+			heads[n_heads++] = delivery_event(delivery);
 		post = delivery->post;
 		flight_merge(burst->first->flight, delivery);
 	}
+	Assert(n_heads == burst->posts);
 	outgoing->count = 1 + burst->count;
 	outgoing->posts = burst->posts;
+	if (burst->posts == 1)
+		return;
+	qsort(heads, n_heads, sizeof(EventKey), compare_events);
+	outgoing->n_told = Min(n_heads, MERGE_TOLD);
+	memcpy(outgoing->told, heads, outgoing->n_told * sizeof(EventKey));
 }
 
 /* Mentions that come next on a comment's post. */
@@ -302,6 +321,7 @@ find_mentions(const Delivery *comment, Outgoing *outgoing)
 {
 	dlist_iter iter;
 
+	outgoing->told[outgoing->n_told++] = outgoing->event;
 	dlist_foreach (iter, &comment->post->waiting)
 	{
 		const Delivery *next = dlist_container(Delivery, node, iter.cur);
@@ -311,7 +331,9 @@ find_mentions(const Delivery *comment, Outgoing *outgoing)
 			break;
 		outgoing->told[outgoing->n_told++] = delivery_event(next);
 	}
-	outgoing->may_take = outgoing->n_told > 0;
+	outgoing->may_take = outgoing->n_told > 1;
+	if (!outgoing->may_take)
+		outgoing->n_told = 0;
 }
 
 /* What else goes out in the message of a delivery to people. */
@@ -336,12 +358,12 @@ dispatch_take(Outgoing *outgoing, int count)
 {
 	Delivery *delivery = outgoing->delivery;
 
-	Assert(outgoing->may_take && count <= outgoing->n_told);
+	Assert(outgoing->may_take && count < outgoing->n_told);
 	for (int i = 0; i < count; i++)
 		flight_merge(delivery->flight,
 					 dlist_head_element(Delivery, node, &delivery->post->waiting));
 	outgoing->count += count;
-	outgoing->n_told = count;
+	outgoing->n_told = 1 + count;
 	outgoing->may_take = false;
 }
 

@@ -38,8 +38,8 @@ extern Moment dispatch_due(const Dispatch *dispatch);
 /* How many requests are in flight. */
 extern int dispatch_in_flight(const Dispatch *dispatch);
 
-/* Events that one message tells besides its own. */
-#define MAX_TOLD 49
+/* Events that one message tells. */
+#define MAX_TOLD 50
 
 /* A delivery that is to be sent. */
 typedef struct Outgoing
@@ -50,7 +50,7 @@ typedef struct Outgoing
 	Endpoint  endpoint; /* valid until the roster changes */
 	int		  count;	/* deliveries that it stands for */
 	int		  posts;	/* that these are about */
-	int		  n_told;	/* events that are told with its own: */
+	int		  n_told;	/* events that are told together, instead of its own: */
 	EventKey  told[MAX_TOLD];
 	bool	  may_take; /* see dispatch_take() */
 } Outgoing;
@@ -66,9 +66,9 @@ extern bool dispatch_ready(const Dispatch *dispatch);
 extern bool dispatch_next(Dispatch *dispatch, Outgoing *outgoing);
 
 /*
- * If it may take them: the first so many of what is told with it go out with it, as
- * they belong to it, and the others are not told.  If it is a comment, these are the
- * mentions that come next on its post, of whichever comment.
+ * If it may take them: it is a comment, told first, and then come the mentions that are
+ * next on its post, of whichever comment.  The first so many of these go out with it, as
+ * they belong to it, and the others are not told.
  */
 extern void dispatch_take(Outgoing *outgoing, int count);
 

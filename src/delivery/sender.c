@@ -211,9 +211,10 @@ typedef struct Batch
 	int64	 ids[EVENT_BATCH];	 /* of the deliveries */
 } Batch;
 
-/* Renders and sends one, with what it is to tell besides. */
+/* Renders and sends one, which tells an event, and maybe others besides. */
 static void
-start_delivery(Batch *batch, int index, const Event *event, const Event *others)
+start_delivery(Batch *batch, int index, const Event *event, const Event *others,
+			   int n_others)
 {
 	Outgoing   *outgoing = &batch->outgoing[index];
 	Event		whole = *event;
@@ -223,7 +224,7 @@ start_delivery(Batch *batch, int index, const Event *event, const Event *others)
 	batch->rendering = index;
 	whole.count = outgoing->count;
 	whole.posts = outgoing->posts;
-	whole.n_others = outgoing->n_told;
+	whole.n_others = n_others;
 	whole.others = others;
 	channel_request(&outgoing->endpoint, &whole, &request);
 	request.tag = outgoing->delivery;
@@ -232,12 +233,12 @@ start_delivery(Batch *batch, int index, const Event *event, const Event *others)
 	batch->rendering = -1;
 }
 
-/* Events that are told together, the delivery's own first, in a context of theirs. */
+/* Events that are told together, in a context of theirs. */
 typedef struct Told
 {
 	MemoryContext context;
 	int			  count; /* up to the first that is not kept any more */
-	Event		  events[1 + MAX_TOLD];
+	Event		  events[MAX_TOLD];
 } Told;
 
 /* queue_read_events() callback: they come in the order of their keys. */
@@ -250,30 +251,38 @@ take_told(int index, const Event *event, void *argument)
 		told->events[told->count++] = *copy_event(told->context, event);
 }
 
-/* Sends one that tells several events; unless its own is there no more. */
+/* It could not be sent with others, of which any may be at fault: each goes by itself. */
+static void
+send_alone(Outgoing *outgoing)
+{
+	dispatch_put_back_alone(outgoing->delivery);
+	outgoing->delivery = NULL;
+}
+
+/* Sends one that tells several events. */
 static void
 start_told(Batch *batch, int index)
 {
 	Outgoing *outgoing = &batch->outgoing[index];
-	EventKey  keys[1 + MAX_TOLD];
 	Told	 *told = palloc(sizeof(Told));
 
 	told->context =
 		AllocSetContextCreate(table_context(), "featul_integrations told events",
 							  ALLOCSET_DEFAULT_SIZES);
 	told->count = 0;
-	keys[0] = outgoing->event;
-	memcpy(keys + 1, outgoing->told, outgoing->n_told * sizeof(EventKey));
-	queue_read_events(keys, 1 + outgoing->n_told, take_told, told);
-	if (told->count > 0)
+	queue_read_events(outgoing->told, outgoing->n_told, take_told, told);
+	batch->rendering = index;
+	if (outgoing->may_take && told->count > 0)
 	{
-		batch->rendering = index;
-		if (outgoing->may_take)
-			dispatch_take(outgoing, message_mentions(&told->events[0], &told->events[1],
-													 told->count - 1));
-		outgoing->n_told = Min(outgoing->n_told, told->count - 1);
-		start_delivery(batch, index, &told->events[0], &told->events[1]);
+		dispatch_take(outgoing, message_mentions(&told->events[0], &told->events[1],
+												 told->count - 1));
+		told->count = outgoing->n_told;
 	}
+	if (told->count > 0)
+		start_delivery(batch, index, &told->events[0], &told->events[1], told->count - 1);
+	else
+		send_alone(outgoing);
+	batch->rendering = -1;
 	MemoryContextDelete(told->context);
 	pfree(told);
 }
@@ -304,7 +313,7 @@ start_cached(Batch *batch)
 		event = cache_take(batch->sender->cache, outgoing->id, outgoing->event);
 		if (event)
 		{
-			start_delivery(batch, i, event, NULL);
+			start_delivery(batch, i, event, NULL, 0);
 			pfree(event);
 		}
 		else
@@ -340,7 +349,7 @@ take_event(int index, const Event *event, void *argument)
 	{
 		/* were an event there twice, it would be sent once */
 		if (batch->outgoing[outgoing].delivery)
-			start_delivery(batch, outgoing, event, NULL);
+			start_delivery(batch, outgoing, event, NULL, 0);
 	}
 	else
 		cache_put(batch->sender->cache, batch->ids[index], batch->keys[index], event,
@@ -386,13 +395,10 @@ rendering_failed(Batch *batch)
 	Outgoing  *outgoing = &batch->outgoing[batch->rendering];
 	ErrorData *error = recovery_take_error(batch->sender->recovery->context);
 
-	if (outgoing->n_told == 0)
-		fail_outgoing(batch, batch->rendering, error->message);
+	if (outgoing->n_told > 1)
+		send_alone(outgoing);
 	else
-	{
-		dispatch_put_back_alone(outgoing->delivery);
-		outgoing->delivery = NULL;
-	}
+		fail_outgoing(batch, batch->rendering, error->message);
 	batch->rendering = -1;
 }
 
