@@ -53,12 +53,11 @@ build_event(const Candidates *candidates, const Candidate *candidate, Source sou
 								row_text(candidate->post, POST_BOARD_ID)) ||
 			!subscription_accepts(subscription, VARDATA(event->payload)))
 			continue;
-		event->recipients[event->n_recipients++] =
-			(Recipient){ .id = subscription->id,
-						 .is_chat = subscription->is_chat,
-						 .wait_ms = awaits_mentions(candidate, subscription)
-										? MENTIONS_WAIT_MS
-										: 0 };
+		event->recipients[event->n_recipients++] = (Recipient){
+			.id = subscription->id,
+			.is_chat = subscription->is_chat,
+			.wait_ms = awaits_mentions(candidate, subscription) ? MENTIONS_WAIT_MS : 0
+		};
 		chat = chat || subscription->is_chat;
 	}
 	if (event->n_recipients == 0)

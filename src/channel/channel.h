@@ -29,9 +29,9 @@ typedef struct Event
 	TimestampTz created_at;
 
 	/* what one chat message tells besides; all 0: nothing */
-	int count; /* deliveries that it stands for */
-	int posts; /* that these are about */
-	int n_others;
+	int					count; /* deliveries that it stands for */
+	int					posts; /* that these are about */
+	int					n_others;
 	const struct Event *others; /* of other posts, or the mentions in a comment */
 } Event;
 

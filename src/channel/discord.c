@@ -31,7 +31,8 @@
 /* ... and what tells several posts within a description. */
 #define LINE_TITLE_MAX 100
 #define LINE_NOTE_MAX 120
-#define LINKS_MAX (DESCRIPTION_MAX - 50 - MESSAGE_LINES * (LINE_TITLE_MAX + LINE_NOTE_MAX + 6))
+#define LINKS_MAX                                                                        \
+	(DESCRIPTION_MAX - 50 - MESSAGE_LINES * (LINE_TITLE_MAX + LINE_NOTE_MAX + 6))
 
 /* docs/application.md */
 #define EXCERPT_CHARACTERS 300

@@ -126,8 +126,9 @@ append_lines(StringInfo out, const Message *message)
 {
 	if (message->n_lines == 0)
 		return;
-	appendStringInfoString(out, ",{\"type\":\"rich_text\",\"elements\":["
-								"{\"type\":\"rich_text_list\",\"style\":\"bullet\",\"elements\":[");
+	appendStringInfoString(
+		out, ",{\"type\":\"rich_text\",\"elements\":["
+			 "{\"type\":\"rich_text_list\",\"style\":\"bullet\",\"elements\":[");
 	for (int i = 0; i < message->n_lines; i++)
 	{
 		const MessageLine *line = &message->lines[i];
@@ -216,7 +217,8 @@ render(const Event *event, StringInfo body)
 
 	message_compose(event, EXCERPT_CHARACTERS, &message);
 	if (message.n_lines > 0)
-		fallback = psprintf("%s: %s, " ELLIPSIS, message.headline, message.lines[0].title);
+		fallback =
+			psprintf("%s: %s, " ELLIPSIS, message.headline, message.lines[0].title);
 	else if (message.title)
 		fallback = psprintf(event->count > 1 ? "%s on %s" : "%s: %s", message.headline,
 							message.title);

@@ -157,7 +157,8 @@ append_body(StringInfo out, const Message *message)
 	if (message->title)
 	{
 		appendStringInfoChar(out, ',');
-		append_text_block(out, linked_title(message->title, message->url, &room), ",\"size\":\"Medium\"");
+		append_text_block(out, linked_title(message->title, message->url, &room),
+						  ",\"size\":\"Medium\"");
 	}
 	append_lines(out, message, &room);
 	if (message->text)

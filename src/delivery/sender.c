@@ -266,9 +266,8 @@ start_told(Batch *batch, int index)
 	Outgoing *outgoing = &batch->outgoing[index];
 	Told	 *told = palloc(sizeof(Told));
 
-	told->context =
-		AllocSetContextCreate(table_context(), "featul_integrations told events",
-							  ALLOCSET_DEFAULT_SIZES);
+	told->context = AllocSetContextCreate(
+		table_context(), "featul_integrations told events", ALLOCSET_DEFAULT_SIZES);
 	told->count = 0;
 	queue_read_events(outgoing->told, outgoing->n_told, take_told, told);
 	batch->rendering = index;

@@ -64,7 +64,7 @@ queue_reader_advance(QueueReader *reader)
  * Reading what is pending
  * ------------------------------------------------------------------------ */
 
-#define ROW_COLUMNS                                                                      \
+#define ROW_COLUMNS                                                                           \
 	"integration_id, id, xid, event_partition, event_id, post_id, attempts, next_attempt_at," \
 	" event_name"
 
