@@ -170,6 +170,46 @@ compat_expand_virtual_columns(Node *node, Relation relation)
 	ShmemInitHash(name, size, size, info, flags)
 #endif
 
+/* The flags of jsonpath's like_regex as the regular expressions' own: errors can be soft since 16. */
+#include "utils/jsonpath.h"
+static inline int
+compat_regex_flags(uint32 xflags)
+{
+#if PG_VERSION_NUM >= 160000
+	int flags;
+
+	(void) jspConvertRegexFlags(xflags, &flags, NULL);
+	return flags;
+#else
+	return jspConvertRegexFlags(xflags);
+#endif
+}
+
+/* Whether it is one of the methods of jsonpath that read or write a scalar, which are new in 17. */
+static inline bool
+compat_jsonpath_converts(JsonPathItemType type)
+{
+#if PG_VERSION_NUM >= 170000
+	switch (type)
+	{
+		case jpiBigint:
+		case jpiBoolean:
+		case jpiDate:
+		case jpiDecimal:
+		case jpiInteger:
+		case jpiNumber:
+		case jpiStringFunc:
+		case jpiTime:
+		case jpiTimeTz:
+		case jpiTimestamp:
+		case jpiTimestampTz:
+			return true;
+		default:
+			break;
+	}
+#endif
+	return false;
+}
 /* Of the transaction that an apply worker commits: variables of their own until 18. */
 #include "replication/origin.h"
 #if PG_VERSION_NUM >= 190000
