@@ -205,6 +205,7 @@ CREATE TABLE featul_integrations.queue (
 	xid xid8 NOT NULL DEFAULT pg_current_xact_id(),
 	attempts integer NOT NULL DEFAULT 0,
 	next_attempt_at timestamptz,
+	event_name text,
 	PRIMARY KEY (integration_id, id)
 );
 CREATE INDEX queue_xid ON featul_integrations.queue (xid);
@@ -213,6 +214,7 @@ COMMENT ON TABLE featul_integrations.queue IS
 COMMENT ON COLUMN featul_integrations.queue.id IS 'The delivery id, kept for good.';
 COMMENT ON COLUMN featul_integrations.queue.xid IS 'The transaction that queued it: the worker reads what committed between two snapshots.';
 COMMENT ON COLUMN featul_integrations.queue.next_attempt_at IS 'NULL: at once.';
+COMMENT ON COLUMN featul_integrations.queue.event_name IS 'For chat services, where many of one event may become one message; NULL: it is sent by itself.';
 
 CREATE TABLE featul_integrations.attempt (
 	partition smallint NOT NULL,
