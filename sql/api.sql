@@ -181,10 +181,10 @@ FROM unnest(ARRAY[
 -- deliveries: a log as the worker writes it; committed to nobody, so that no worker sees it
 BEGIN;
 SELECT id AS hook FROM integration_list('acme') WHERE type = 'webhook' \gset
-INSERT INTO featul_integrations.event (slot, id, name, workspace_id, post_id, payload, created_at)
+INSERT INTO featul_integrations.event (partition, id, name, workspace_id, post_id, payload, created_at)
 SELECT 0, 900000 + n, 'post.created', 'api1', 'p' || n, json_build_object('n', n), timestamptz '2026-01-01 00:00Z' + n * interval '1 min'
 FROM generate_series(1, 6) n;
-INSERT INTO featul_integrations.attempt (slot, workspace_id, delivery_id, integration_id, type, event_slot, event_id, state, attempts, http_status, error, duration_ms, response, at, next_attempt_at)
+INSERT INTO featul_integrations.attempt (partition, workspace_id, delivery_id, integration_id, type, event_partition, event_id, state, attempts, http_status, error, duration_ms, response, at, next_attempt_at)
 SELECT 0, 'api1', 900000 + d, :'hook', 'webhook', 0, 900000 + d, state, attempts, status, error, 12, response, timestamptz '2026-01-02 00:00Z' + n * interval '1 min', NULL
 FROM (VALUES
 	(1, 1, 'delivered', 1, 200, NULL, 'thanks'),
@@ -195,7 +195,7 @@ FROM (VALUES
 	(6, 4, 'cancelled', 0, NULL, 'the integration was disconnected', NULL),
 	(7, 5, 'pending', 1, 500, 'HTTP 500', 'oops'),
 	(8, 5, 'cancelled', 1, NULL, 'the integration became inactive', NULL)) AS a (n, d, state, attempts, status, error, response);
-INSERT INTO featul_integrations.queue (id, integration_id, event_slot, event_id, post_id, attempts, next_attempt_at) VALUES
+INSERT INTO featul_integrations.queue (id, integration_id, event_partition, event_id, post_id, attempts, next_attempt_at) VALUES
 	(900003, :'hook', 0, 900003, 'p3', 1, '2026-01-03Z'),
 	(900006, :'hook', 0, 900006, 'p6', 0, NULL);
 SET timezone = 'UTC';
@@ -249,7 +249,7 @@ FROM featul_integrations.queue WHERE id = 900002;
 
 -- disconnected while some wait: cancelled at once, though it is the worker that will say so in the log
 SELECT id AS old_hook FROM integration_list('acme') WHERE type = 'webhook' \gset
-INSERT INTO featul_integrations.queue (id, integration_id, event_slot, event_id, post_id) VALUES
+INSERT INTO featul_integrations.queue (id, integration_id, event_partition, event_id, post_id) VALUES
 	(900005, :'old_hook', 0, 900005, 'p5'), (900006, :'old_hook', 0, 900006, 'p6');
 SELECT * FROM integration_disconnect('acme', 'webhook');
 SELECT id, type, state FROM integration_deliveries('acme');

@@ -36,11 +36,11 @@ UPDATE featul_integrations.integration SET is_active = true, inactive_reason = N
 
 -- page by page: 0001 to 0009, of which 0003, 0006 and 0009 wait and 0002, 0004 and 0008 failed
 SELECT id AS hook FROM integration_list('acme') WHERE type = 'webhook' \gset
-INSERT INTO featul_integrations.event (slot, id, name, workspace_id, post_id, payload)
+INSERT INTO featul_integrations.event (partition, id, name, workspace_id, post_id, payload)
 SELECT 0, 910000 + n, 'post.created', 'pages1', 'p' || n, json_build_object('n', n) FROM generate_series(1, 9) n;
-INSERT INTO featul_integrations.queue (id, integration_id, event_slot, event_id, post_id)
+INSERT INTO featul_integrations.queue (id, integration_id, event_partition, event_id, post_id)
 SELECT 910000 + n, :'hook', 0, 910000 + n, 'p' || n FROM generate_series(3, 9, 3) n;
-INSERT INTO featul_integrations.attempt (slot, workspace_id, delivery_id, integration_id, type, event_slot, event_id, state, attempts)
+INSERT INTO featul_integrations.attempt (partition, workspace_id, delivery_id, integration_id, type, event_partition, event_id, state, attempts)
 SELECT 0, 'pages1', 910000 + n, :'hook', 'webhook', 0, 910000 + n, CASE WHEN n IN (2, 4, 8) THEN 'failed' ELSE 'delivered' END, 1
 FROM generate_series(1, 9) n WHERE n % 3 <> 0;
 WITH RECURSIVE page (n, ids) AS (

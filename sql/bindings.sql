@@ -94,7 +94,7 @@ WHERE c.relnamespace = 'featul_integrations'::regnamespace AND c.relkind IN ('r'
 	AND NOT EXISTS (SELECT FROM pg_index i WHERE i.indrelid = c.oid AND i.indisprimary)
 ORDER BY 1;
 CREATE PUBLICATION bindings_all FOR ALL TABLES;
-UPDATE featul_integrations.rotation SET slot = slot;
+UPDATE featul_integrations.rotation SET partition = partition;
 DROP PUBLICATION bindings_all;
 
 SET client_min_messages = error;

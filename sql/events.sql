@@ -216,7 +216,7 @@ INSERT INTO post (id, board_id, title, content, slug, upvotes, roadmap_status) V
 	('r3', 'bugs', 'R', 'c', 'r3', 30, 'pending'), ('r4', 'ideas', 'R', 'c', 'r4', 3, NULL);
 INSERT INTO vote (id, post_id, user_id, type) VALUES (gen_random_uuid(), 'r1', 'vic', 'upvote'), (gen_random_uuid(), 'r2', 'vic', 'upvote');
 UPDATE post SET is_pinned = true WHERE id LIKE 'r_';
-SELECT e.post_id, e.name, i.type, e.context FROM featul_integrations.event e
+SELECT e.post_id, e.name, i.type, e.labels FROM featul_integrations.event e
 JOIN featul_integrations.queue q ON q.event_id = e.id JOIN featul_integrations.integration i ON i.id = q.integration_id, seen
 WHERE e.id > seen.id ORDER BY q.id;
 SELECT * FROM pg_temp.news();
@@ -227,7 +227,7 @@ UPDATE post SET roadmap_status = 'wip' WHERE id = 'r2';
 UPDATE post SET roadmap_status = 'done' WHERE id = 'r2';
 UPDATE board SET roadmap_statuses = '{"id": "\u0000"}' WHERE id = 'ideas';
 UPDATE post SET roadmap_status = 'new' WHERE id = 'r2';
-SELECT e.context FROM featul_integrations.event e, seen WHERE e.id > seen.id ORDER BY e.id;
+SELECT e.labels FROM featul_integrations.event e, seen WHERE e.id > seen.id ORDER BY e.id;
 SELECT event, adds FROM pg_temp.news();
 
 -- an inactive integration, and one of another database, get nothing
@@ -237,7 +237,7 @@ UPDATE featul_integrations.integration SET events = NULL, boards = NULL WHERE wo
 INSERT INTO post (id, board_id, title, content, slug, upvotes) VALUES ('i1', 'bugs', 'I', 'c', 'i1', 30);
 SELECT * FROM pg_temp.news();
 
--- the context of each row: a board that moves to another workspace, a workspace that pays
+-- what goes with each row: a board that moves to another workspace, a workspace that pays
 UPDATE featul_integrations.health SET database = (SELECT oid FROM pg_database WHERE datname = current_database());
 UPDATE featul_integrations.integration SET is_active = true WHERE workspace_id = 'ev1';
 INSERT INTO post (id, board_id, title, content, slug) VALUES ('t1', 'quiet', 'T', 'c', 't1');

@@ -161,41 +161,43 @@ CREATE SEQUENCE featul_integrations.delivery_id_seq;
 COMMENT ON SEQUENCE featul_integrations.delivery_id_seq IS
 'queue.id, the delivery id that users see; and event.id: an event has the id of its first delivery.';
 
--- Append-only tables rotate over these slots; see docs/architecture.md.
+-- The append-only tables' partitions take turns; see docs/architecture.md.
 CREATE TABLE featul_integrations.rotation (
-	slot smallint PRIMARY KEY,
+	partition smallint PRIMARY KEY,
 	started_at timestamptz NOT NULL DEFAULT now(),
 	ended timestamptz[] NOT NULL DEFAULT array_fill(NULL::timestamptz, ARRAY[10])
 );
 CREATE UNIQUE INDEX rotation_one_row ON featul_integrations.rotation ((true));
-INSERT INTO featul_integrations.rotation (slot) VALUES (0);
+INSERT INTO featul_integrations.rotation (partition) VALUES (0);
 COMMENT ON TABLE featul_integrations.rotation IS
 'One row: which partition of event and attempt is written now.';
-COMMENT ON COLUMN featul_integrations.rotation.slot IS 'That partition, from 0.';
+COMMENT ON COLUMN featul_integrations.rotation.partition IS 'That partition, from 0.';
 COMMENT ON COLUMN featul_integrations.rotation.started_at IS 'Since when.';
 COMMENT ON COLUMN featul_integrations.rotation.ended IS 'When each partition was last written, the first at 1; NULL: never.';
 
 CREATE TABLE featul_integrations.event (
-	slot smallint NOT NULL,
+	partition smallint NOT NULL,
 	id bigint NOT NULL,
 	webhook_id uuid NOT NULL DEFAULT gen_random_uuid(),
 	name text NOT NULL,
 	workspace_id text NOT NULL,
 	post_id text NOT NULL,
 	payload json NOT NULL,
-	context json,
+	labels json,
 	created_at timestamptz NOT NULL DEFAULT now(),
-	PRIMARY KEY (id, slot)
-) PARTITION BY LIST (slot);
+	traceparent text,
+	PRIMARY KEY (id, partition)
+) PARTITION BY LIST (partition);
 COMMENT ON TABLE featul_integrations.event IS
 'What happened, append-only: one row per event that at least one integration wants, with the payload as the transaction saw it.';
 COMMENT ON COLUMN featul_integrations.event.webhook_id IS 'Sent as webhook-id, prefixed with msg_.';
-COMMENT ON COLUMN featul_integrations.event.context IS 'What chat messages show beyond the payload: {"statusName", "fromName", "toName"}.';
+COMMENT ON COLUMN featul_integrations.event.labels IS 'What chat messages show beyond the payload: {"statusName", "fromName", "toName"}.';
+COMMENT ON COLUMN featul_integrations.event.traceparent IS 'The setting traceparent of the transaction that it happened in, sent as the header of that name; NULL: none.';
 
 CREATE TABLE featul_integrations.queue (
 	id bigint NOT NULL DEFAULT nextval('featul_integrations.delivery_id_seq'),
 	integration_id uuid NOT NULL,
-	event_slot smallint NOT NULL,
+	event_partition smallint NOT NULL,
 	event_id bigint NOT NULL,
 	post_id text NOT NULL,
 	xid xid8 NOT NULL DEFAULT pg_current_xact_id(),
@@ -211,12 +213,12 @@ COMMENT ON COLUMN featul_integrations.queue.xid IS 'The transaction that queued 
 COMMENT ON COLUMN featul_integrations.queue.next_attempt_at IS 'NULL: at once.';
 
 CREATE TABLE featul_integrations.attempt (
-	slot smallint NOT NULL,
+	partition smallint NOT NULL,
 	workspace_id text NOT NULL,
 	delivery_id bigint NOT NULL,
 	integration_id uuid NOT NULL,
 	type text NOT NULL,
-	event_slot smallint NOT NULL,
+	event_partition smallint NOT NULL,
 	event_id bigint NOT NULL,
 	state text NOT NULL,
 	attempts integer NOT NULL,
@@ -226,7 +228,7 @@ CREATE TABLE featul_integrations.attempt (
 	response text,
 	at timestamptz NOT NULL DEFAULT clock_timestamp(),
 	next_attempt_at timestamptz
-) PARTITION BY LIST (slot);
+) PARTITION BY LIST (partition);
 CREATE INDEX attempt_delivery ON featul_integrations.attempt (workspace_id, delivery_id, at);
 CREATE INDEX attempt_id ON featul_integrations.attempt (delivery_id, at);
 COMMENT ON TABLE featul_integrations.attempt IS
@@ -237,11 +239,11 @@ COMMENT ON COLUMN featul_integrations.attempt.response IS 'First 1,000 character
 
 DO $$
 BEGIN
-	FOR slot IN 0..9 LOOP
-		EXECUTE format('CREATE TABLE featul_integrations.event_%1$s PARTITION OF featul_integrations.event FOR VALUES IN (%1$s)', slot);
-		EXECUTE format('CREATE TABLE featul_integrations.attempt_%1$s PARTITION OF featul_integrations.attempt FOR VALUES IN (%1$s)', slot);
-		EXECUTE format('COMMENT ON TABLE featul_integrations.event_%1$s IS %2$L', slot, 'Slot ' || slot || ' of event.');
-		EXECUTE format('COMMENT ON TABLE featul_integrations.attempt_%1$s IS %2$L', slot, 'Slot ' || slot || ' of attempt.');
+	FOR partition IN 0..9 LOOP
+		EXECUTE format('CREATE TABLE featul_integrations.event_%1$s PARTITION OF featul_integrations.event FOR VALUES IN (%1$s)', partition);
+		EXECUTE format('CREATE TABLE featul_integrations.attempt_%1$s PARTITION OF featul_integrations.attempt FOR VALUES IN (%1$s)', partition);
+		EXECUTE format('COMMENT ON TABLE featul_integrations.event_%1$s IS %2$L', partition, 'Partition ' || partition || ' of event.');
+		EXECUTE format('COMMENT ON TABLE featul_integrations.attempt_%1$s IS %2$L', partition, 'Partition ' || partition || ' of attempt.');
 	END LOOP;
 END
 $$;
@@ -484,9 +486,9 @@ BEGIN
 		DELETE FROM featul_integrations.queue q WHERE q.integration_id = ANY (foreign_ids)
 		RETURNING q.*)
 	INSERT INTO featul_integrations.attempt
-		(slot, workspace_id, delivery_id, integration_id, type, event_slot, event_id, state, attempts, error)
-	SELECT (SELECT r.slot FROM featul_integrations.rotation r), i.workspace_id, g.id, i.id, i.type,
-		g.event_slot, g.event_id, 'cancelled', g.attempts,
+		(partition, workspace_id, delivery_id, integration_id, type, event_partition, event_id, state, attempts, error)
+	SELECT (SELECT r.partition FROM featul_integrations.rotation r), i.workspace_id, g.id, i.id, i.type,
+		g.event_partition, g.event_id, 'cancelled', g.attempts,
 		'the integration came with a restored or copied database'
 	FROM gone g JOIN featul_integrations.integration i ON i.id = g.integration_id;
 
@@ -517,18 +519,18 @@ SELECT d.id, e.name AS event, coalesce(d.type, i.type, h.type) AS type,
 	CASE WHEN d.queued AND i.is_active AND h.database = here.oid
 		THEN greatest(d.next_attempt_at, h.hold_until) END AS next_attempt_at,
 	(SELECT p.payload::jsonb FROM featul_integrations.event p
-		WHERE p.slot = d.event_slot AND p.id = d.event_id) AS payload,
+		WHERE p.partition = d.event_partition AND p.id = d.event_id) AS payload,
 	coalesce(d.workspace_id, e.workspace_id) AS workspace_id, d.integration_id, 'msg_' || e.webhook_id AS webhook_id
 FROM (
-	SELECT q.id, true AS queued, q.integration_id, q.event_slot, q.event_id, NULL::text AS workspace_id,
+	SELECT q.id, true AS queued, q.integration_id, q.event_partition, q.event_id, NULL::text AS workspace_id,
 		NULL::text AS type, NULL::text AS state, q.attempts, NULL::integer AS http_status, NULL::text AS error,
 		NULL::integer AS duration_ms, NULL::text AS response, NULL::timestamptz AS at, q.next_attempt_at
 	FROM featul_integrations.queue q
 	UNION ALL
-	SELECT a.delivery_id, false, a.integration_id, a.event_slot, a.event_id, a.workspace_id,
+	SELECT a.delivery_id, false, a.integration_id, a.event_partition, a.event_id, a.workspace_id,
 		a.type, a.state, a.attempts, a.http_status, a.error, a.duration_ms, a.response, a.at, NULL
 	FROM featul_integrations.attempt a) d
-LEFT JOIN featul_integrations.event e ON e.slot = d.event_slot AND e.id = d.event_id
+LEFT JOIN featul_integrations.event e ON e.partition = d.event_partition AND e.id = d.event_id
 LEFT JOIN featul_integrations.integration i ON i.id = d.integration_id
 LEFT JOIN featul_integrations.health h ON h.integration_id = d.integration_id
 JOIN pg_catalog.pg_database here ON here.datname = pg_catalog.current_database()
@@ -784,7 +786,7 @@ SELECT i.id AS integration_id, i.workspace_id, i.type,
 		SELECT count(*) FROM featul_integrations.queue q WHERE q.integration_id = i.id) ELSE 0 END AS pending,
 	CASE WHEN s.active THEN (
 		SELECT e.created_at FROM featul_integrations.queue q
-		JOIN featul_integrations.event e ON e.slot = q.event_slot AND e.id = q.event_id
+		JOIN featul_integrations.event e ON e.partition = q.event_partition AND e.id = q.event_id
 		WHERE q.integration_id = i.id ORDER BY q.id LIMIT 1) END AS oldest_pending_at,
 	coalesce(h.delivered, 0) AS delivered, coalesce(h.failed, 0) AS failed, coalesce(h.retried, 0) AS retried,
 	h.last_http_status,
@@ -927,16 +929,16 @@ BEGIN
 		LEFT JOIN featul_integrations.health h ON h.integration_id = s.integration_id
 		WHERE only_id IS NULL OR s.workspace_id = only_id
 	), recent AS MATERIALIZED (
-		SELECT a.integration_id, 11 - floor(date_part('epoch', now() - a.at) / 7200)::integer AS slot,
+		SELECT a.integration_id, 11 - floor(date_part('epoch', now() - a.at) / 7200)::integer AS bucket,
 			a.state = 'delivered' AS good, a.http_status, a.error, a.duration_ms
 		FROM featul_integrations.attempt a
 		JOIN chosen c ON c.integration_id = a.integration_id
 		WHERE a.at > now() - interval '24 hours' AND a.at <= now() AND a.state <> 'cancelled'
 	), counted AS (
-		SELECT coalesce(r.integration_id, every) AS id, r.slot,
+		SELECT coalesce(r.integration_id, every) AS id, r.bucket,
 			count(*) FILTER (WHERE r.good) AS delivered, count(*) FILTER (WHERE NOT r.good) AS failed
 		FROM recent r
-		GROUP BY GROUPING SETS ((r.integration_id, r.slot), (r.slot))
+		GROUP BY GROUPING SETS ((r.integration_id, r.bucket), (r.bucket))
 	), peak AS (
 		SELECT c.id, max(c.delivered + c.failed) AS n FROM counted c GROUP BY c.id
 	), day AS (
@@ -946,10 +948,10 @@ BEGIN
 				WHEN c.failed > c.delivered THEN CASE WHEN utf8 THEN chr(215) ELSE 'x' END
 				WHEN utf8 THEN chr(9600 + ceil(8.0 * (c.delivered + c.failed) / p.n)::integer)
 				ELSE substr('_-=+oO0#', ceil(8.0 * (c.delivered + c.failed) / p.n)::integer, 1)
-			END, '' ORDER BY slot.n) AS bar
+			END, '' ORDER BY bucket.n) AS bar
 		FROM peak p
-		CROSS JOIN generate_series(0, 11) AS slot (n)
-		LEFT JOIN counted c ON c.id = p.id AND c.slot = slot.n
+		CROSS JOIN generate_series(0, 11) AS bucket (n)
+		LEFT JOIN counted c ON c.id = p.id AND c.bucket = bucket.n
 		GROUP BY p.id
 	), slow AS (
 		SELECT r.integration_id AS id, percentile_disc(0.95) WITHIN GROUP (ORDER BY r.duration_ms) || ' ms' AS p95

@@ -35,9 +35,9 @@ INSERT INTO featul_integrations.health (integration_id, database, workspace_id, 
 SELECT i.id, d.oid, i.workspace_id, i.type, CASE i.type WHEN 'slack' THEN 0 ELSE 12 END,
 	CASE i.type WHEN 'slack' THEN NULL ELSE 'HTTP 500: out of order' END, CASE i.type WHEN 'slack' THEN now() + interval '40 s' END
 FROM featul_integrations.integration i, pg_database d WHERE d.datname = current_database();
-INSERT INTO featul_integrations.event (slot, id, name, workspace_id, post_id, payload, created_at)
+INSERT INTO featul_integrations.event (partition, id, name, workspace_id, post_id, payload, created_at)
 VALUES (0, 2000000000, 'post.created', 'w1', 'p', '{}', now() - interval '3 hours');
-INSERT INTO featul_integrations.queue (integration_id, event_slot, event_id, post_id, next_attempt_at) VALUES
+INSERT INTO featul_integrations.queue (integration_id, event_partition, event_id, post_id, next_attempt_at) VALUES
 	('00000000-0000-0000-0000-00000000000a', 0, 2000000000, 'p', NULL),
 	('00000000-0000-0000-0000-00000000000b', 0, 2000000000, 'p', now() + interval '9 minutes');
 SELECT workspace, type, CASE WHEN type IS NOT NULL THEN status END AS status, pending, next, worst_error
@@ -65,7 +65,7 @@ ROLLBACK;
 
 -- the newest deliveries are found by an index, whatever else there is
 BEGIN;
-INSERT INTO featul_integrations.attempt (slot, workspace_id, delivery_id, integration_id, type, event_slot, event_id, state, attempts)
+INSERT INTO featul_integrations.attempt (partition, workspace_id, delivery_id, integration_id, type, event_partition, event_id, state, attempts)
 SELECT 0, 'w', 3000000000 + n, gen_random_uuid(), 'slack', 0, 0, 'delivered', 1 FROM generate_series(1, 20000) n;
 ANALYZE featul_integrations.attempt;
 CREATE FUNCTION pg_temp.plan(query text) RETURNS SETOF text LANGUAGE plpgsql AS $$
@@ -76,10 +76,10 @@ $$;
 SELECT count(*) FROM pg_temp.plan('SELECT * FROM featul_integrations.deliveries ORDER BY id DESC LIMIT 20') AS line
 WHERE line ~ 'Seq Scan on attempt_0';
 -- and of each delivery the newest attempt
-INSERT INTO featul_integrations.attempt (slot, workspace_id, delivery_id, integration_id, type, event_slot, event_id, state, attempts, http_status, at)
+INSERT INTO featul_integrations.attempt (partition, workspace_id, delivery_id, integration_id, type, event_partition, event_id, state, attempts, http_status, at)
 SELECT 1, 'w', 3000020000, integration_id, 'slack', 0, 0, 'failed', 2, 500, at + interval '1 s'
 FROM featul_integrations.attempt WHERE delivery_id = 3000020000;
-INSERT INTO featul_integrations.attempt (slot, workspace_id, delivery_id, integration_id, type, event_slot, event_id, state, attempts, error, at)
+INSERT INTO featul_integrations.attempt (partition, workspace_id, delivery_id, integration_id, type, event_partition, event_id, state, attempts, error, at)
 SELECT 1, 'w', 3000020000 - 1, integration_id, 'slack', 0, 0, 'cancelled', 1, 'disconnected', at + interval '1 s'
 FROM featul_integrations.attempt WHERE delivery_id = 3000020000 - 1;
 SELECT id, state, attempts, http_status, error, last_attempt_at = (

@@ -30,10 +30,10 @@ FROM (VALUES
 ) AS v (id, type, failures, status, delivered, failed, retried, latency, sum);
 INSERT INTO featul_integrations.total VALUES (:here, 'slack', 11, 2, 3, '{1,0,0,0,0,0,0,0,0,0,1}', 20000);
 
-INSERT INTO featul_integrations.event (slot, id, name, workspace_id, post_id, payload, created_at)
+INSERT INTO featul_integrations.event (partition, id, name, workspace_id, post_id, payload, created_at)
 SELECT 0, 1000000000 + n, 'post.created', 'w1', 'p', '{}', timestamptz '2026-01-01 00:00:00+00' + n * interval '1 hour'
 FROM generate_series(1, 3) n;
-INSERT INTO featul_integrations.queue (integration_id, event_slot, event_id, post_id)
+INSERT INTO featul_integrations.queue (integration_id, event_partition, event_id, post_id)
 SELECT i::uuid, 0, 1000000000 + n, 'p'
 FROM unnest(ARRAY['00000000-0000-0000-0000-00000000000b', '00000000-0000-0000-0000-00000000000c']) i, generate_series(2, 3) n;
 
@@ -43,7 +43,7 @@ FROM featul_integrations.stat_integrations ORDER BY 1, 2;
 SELECT * FROM featul_integrations.stat_latency ORDER BY type;
 
 -- three hours ago all went well, two hours ago most failed, one hour ago little happened
-INSERT INTO featul_integrations.attempt (slot, workspace_id, delivery_id, integration_id, type, event_slot,
+INSERT INTO featul_integrations.attempt (partition, workspace_id, delivery_id, integration_id, type, event_partition,
 	event_id, state, attempts, http_status, error, duration_ms, at)
 SELECT 0, 'w1', 1, '00000000-0000-0000-0000-00000000000b', 'webhook', 0, 1, v.state, 1, v.status, v.error, 20 * n,
 	now() - v.hours * interval '1 hour' - interval '1 second'

@@ -88,7 +88,7 @@ take_log_filter(FunctionCallInfo fcinfo, LogFilter *filter)
  * A delivery sent again while its old row waits to be cancelled is pending.
  */
 #define PENDING_DELIVERIES                                                                                 \
-	"SELECT DISTINCT ON (q.id) q.id, q.event_slot, q.event_id, i.type, i.state, q.attempts,"               \
+	"SELECT DISTINCT ON (q.id) q.id, q.event_partition, q.event_id, i.type, i.state, q.attempts,"          \
 	" l.http_status, l.error, l.duration_ms, l.response, l.at AS last_attempt_at,"                         \
 	" CASE WHEN i.state = 'pending' THEN greatest(q.next_attempt_at, i.hold_until) END AS next_attempt_at" \
 	" FROM (SELECT i.id, i.type, h.hold_until, CASE WHEN i.is_active"                                      \
@@ -133,7 +133,7 @@ append_settled(StringInfo sql, const LogFilter *filter)
 
 	appendStringInfo(
 		sql,
-		"SELECT a.delivery_id, a.event_slot, a.event_id, a.type, s.state, a.attempts,"
+		"SELECT a.delivery_id, a.event_partition, a.event_id, a.type, s.state, a.attempts,"
 		" a.http_status, a.error, a.duration_ms, a.response,"
 		" CASE WHEN a.state <> 'cancelled' THEN a.at ELSE"
 		" (SELECT max(at) FROM featul_integrations.attempt WHERE workspace_id = $1"
@@ -161,7 +161,7 @@ append_log_query(StringInfo sql, const LogFilter *filter)
 	appendStringInfoString(
 		sql, ") f ORDER BY 1 DESC LIMIT $5) d"
 			 " LEFT JOIN LATERAL (SELECT * FROM featul_integrations.event"
-			 " WHERE slot = d.event_slot AND id = d.event_id LIMIT 1) e ON true"
+			 " WHERE partition = d.event_partition AND id = d.event_id LIMIT 1) e ON true"
 			 " ORDER BY d.id DESC");
 }
 
@@ -240,7 +240,7 @@ is_pending(const Workspace *workspace, int64 delivery_id)
 typedef struct OldDelivery
 {
 	char *type;
-	char *event_slot;
+	char *event_partition;
 	char *event_id;
 } OldDelivery;
 
@@ -254,9 +254,9 @@ find_delivery(const Workspace *workspace, int64 delivery_id, OldDelivery *delive
 	query_add(&parameters, INT8OID, Int64GetDatum(delivery_id), false);
 	if (query_read(
 			&parameters,
-			"SELECT type, event_slot, event_id, at FROM featul_integrations.attempt"
+			"SELECT type, event_partition, event_id, at FROM featul_integrations.attempt"
 			" WHERE workspace_id = $1 AND delivery_id = $2"
-			" UNION ALL SELECT h.type, q.event_slot, q.event_id, NULL"
+			" UNION ALL SELECT h.type, q.event_partition, q.event_id, NULL"
 			" FROM featul_integrations.health h"
 			" JOIN featul_integrations.queue q ON q.integration_id = h.integration_id"
 			" WHERE h.workspace_id = $1 AND q.id = $2"
@@ -264,7 +264,7 @@ find_delivery(const Workspace *workspace, int64 delivery_id, OldDelivery *delive
 		delivery_not_found(
 			"It never was one of this workspace's, or is older than featul_integrations.retention.");
 	delivery->type = query_result(0, 1);
-	delivery->event_slot = query_result(0, 2);
+	delivery->event_partition = query_result(0, 2);
 	delivery->event_id = query_result(0, 3);
 }
 
@@ -289,18 +289,18 @@ read_event(const OldDelivery *delivery, Event *event)
 {
 	QueryParameters parameters = { 0 };
 
-	query_add_text(&parameters, delivery->event_slot);
+	query_add_text(&parameters, delivery->event_partition);
 	query_add_text(&parameters, delivery->event_id);
 	if (query_read(
 			&parameters,
-			"SELECT name, webhook_id, payload, context, extract(epoch FROM created_at)"
-			" FROM featul_integrations.event WHERE slot = $1::smallint AND id = $2::bigint") ==
+			"SELECT name, webhook_id, payload, labels, extract(epoch FROM created_at)"
+			" FROM featul_integrations.event WHERE partition = $1::smallint AND id = $2::bigint") ==
 		0)
 		delivery_not_found("Its payload is older than featul_integrations.retention.");
 	event->name = query_result(0, 1);
 	event->webhook_id = query_result(0, 2);
 	event->payload = query_result(0, 3);
-	event->context = query_result(0, 4);
+	event->labels = query_result(0, 4);
 	event->created_at = time_t_to_timestamptz(strtoll(query_result(0, 5), NULL, 10));
 }
 
@@ -362,19 +362,21 @@ queue_again(int64 delivery_id, const OldDelivery *delivery, const char *integrat
 {
 	QueryParameters parameters = { 0 };
 
-	query_add_text(&parameters, delivery->event_slot);
+	query_add_text(&parameters, delivery->event_partition);
 	query_add_text(&parameters, delivery->event_id);
 	/* reading the event's row also keeps its partition from being truncated */
-	if (query_read(&parameters, "SELECT FROM featul_integrations.event"
-								" WHERE slot = $1::smallint AND id = $2::bigint") == 0)
+	if (query_read(&parameters,
+				   "SELECT FROM featul_integrations.event"
+				   " WHERE partition = $1::smallint AND id = $2::bigint") == 0)
 		delivery_not_found("Its payload is older than featul_integrations.retention.");
 	query_add(&parameters, INT8OID, Int64GetDatum(delivery_id), false);
 	query_add_text(&parameters, integration_id);
 	if (query_write(
 			&parameters,
-			"INSERT INTO featul_integrations.queue (id, integration_id, event_slot, event_id, post_id)"
-			" SELECT $3, $4::uuid, slot, id, post_id FROM featul_integrations.event"
-			" WHERE slot = $1::smallint AND id = $2::bigint ON CONFLICT DO NOTHING") == 0)
+			"INSERT INTO featul_integrations.queue (id, integration_id, event_partition, event_id, post_id)"
+			" SELECT $3, $4::uuid, partition, id, post_id FROM featul_integrations.event"
+			" WHERE partition = $1::smallint AND id = $2::bigint ON CONFLICT DO NOTHING") ==
+		0)
 		delivery_pending();
 }
 
@@ -431,16 +433,16 @@ featul_integration_recover(PG_FUNCTION_ARGS)
 	query_add(&parameters, TIMESTAMPTZOID, PG_GETARG_DATUM(2), false);
 	count = query_write(
 		&parameters,
-		"INSERT INTO featul_integrations.queue (id, integration_id, event_slot, event_id, post_id)"
-		" SELECT a.delivery_id, $4::uuid, e.slot, e.id, e.post_id FROM"
-		" (SELECT delivery_id, event_slot, event_id FROM (" NEWEST_UNSENT_ATTEMPTS
+		"INSERT INTO featul_integrations.queue (id, integration_id, event_partition, event_id, post_id)"
+		" SELECT a.delivery_id, $4::uuid, e.partition, e.id, e.post_id FROM"
+		" (SELECT delivery_id, event_partition, event_id FROM (" NEWEST_UNSENT_ATTEMPTS
 		") u WHERE at >= $5"
 		/* what was disconnected this moment and is not in the log yet */
-		" UNION SELECT q.id, q.event_slot, q.event_id FROM featul_integrations.health h"
+		" UNION SELECT q.id, q.event_partition, q.event_id FROM featul_integrations.health h"
 		" JOIN featul_integrations.queue q ON q.integration_id = h.integration_id"
 		" WHERE h.workspace_id = $1 AND h.type = $2 AND NOT EXISTS"
 		" (SELECT FROM featul_integrations.integration i WHERE i.id = h.integration_id)) a"
-		" JOIN featul_integrations.event e ON e.slot = a.event_slot AND e.id = a.event_id"
+		" JOIN featul_integrations.event e ON e.partition = a.event_partition AND e.id = a.event_id"
 		" ORDER BY a.delivery_id ON CONFLICT DO NOTHING");
 	query_end(&query);
 	return api_success(fcinfo, psprintf(INT64_FORMAT " %s queued", count,

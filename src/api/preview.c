@@ -241,15 +241,15 @@ static void
 preview_event(const char *name, const Workspace *workspace, Event *event)
 {
 	char *payload;
-	char *context = NULL;
+	char *labels = NULL;
 
 	if (strcmp(name, "integration.test") == 0)
 		payload = payload_test(workspace->id, workspace->name, workspace->slug);
-	else if (!latest_event(name, workspace->id, &payload, &context))
+	else if (!latest_event(name, workspace->id, &payload, &labels))
 		payload = payload_sample(name, workspace->id, workspace->name, workspace->slug);
 	event->name = name;
 	event->payload = payload;
-	event->context = context;
+	event->labels = labels;
 	event->created_at = GetCurrentStatementStartTimestamp();
 }
 

@@ -48,9 +48,9 @@ struct Appender
 	TupleTableSlot *rows[APPEND_ROWS]; /* NULL ends those that have been made */
 };
 
-/* See append.h. */
+/* See own_table.h. */
 Oid
-append_relation(const char *name)
+own_table_oid(const char *name)
 {
 	Oid relid = get_relname_relid(name, get_namespace_oid("featul_integrations", false));
 
@@ -59,25 +59,25 @@ append_relation(const char *name)
 	return relid;
 }
 
-/* See append.h. */
+/* See own_table.h. */
 int16
-append_current_slot(Oid rotation)
+own_table_current_partition(Oid rotation)
 {
 	Relation		table = table_open(rotation, AccessShareLock);
 	Snapshot		snapshot = RegisterSnapshot(GetLatestSnapshot());
 	TableScanDesc	scan = compat_table_beginscan(table, snapshot);
 	TupleTableSlot *row = table_slot_create(table, NULL);
 	bool			isnull;
-	int16			slot;
+	int16			partition;
 
 	if (!table_scan_getnextslot(scan, ForwardScanDirection, row))
 		elog(ERROR, "featul_integrations.rotation is empty");
-	slot = DatumGetInt16(slot_getattr(row, 1, &isnull));
+	partition = DatumGetInt16(slot_getattr(row, 1, &isnull));
 	ExecDropSingleTupleTableSlot(row);
 	table_endscan(scan);
 	UnregisterSnapshot(snapshot);
 	table_close(table, AccessShareLock);
-	return slot;
+	return partition;
 }
 
 /* Whether an index is a B-tree over plain columns of all rows. */
@@ -136,9 +136,9 @@ open_executor(Appender *appender)
 	appender->state = CreateExecutorState();
 }
 
-/* See append.h. */
+/* See own_table.h. */
 Appender *
-append_open(Oid relid)
+appender_open(Oid relid)
 {
 	Appender *appender = palloc(sizeof(Appender));
 
@@ -206,9 +206,9 @@ insert_index_entries(Appender *appender)
 	appender->count = 0;
 }
 
-/* See append.h. */
+/* See own_table.h. */
 void
-append_flush(Appender *const *appenders, int count)
+appender_flush(Appender *const *appenders, int count)
 {
 	for (int i = 0; i < count; i++)
 		insert_rows(appenders[i]);
@@ -216,14 +216,14 @@ append_flush(Appender *const *appenders, int count)
 		insert_index_entries(appenders[i]);
 }
 
-/* See append.h. */
+/* See own_table.h. */
 TupleTableSlot *
-append_row(Appender *appender)
+appender_next(Appender *appender)
 {
 	TupleTableSlot *row;
 
 	if (appender->count == APPEND_ROWS)
-		append_flush(&appender, 1);
+		appender_flush(&appender, 1);
 	row = appender->rows[appender->count];
 	if (row == NULL)
 	{
@@ -241,11 +241,11 @@ append_row(Appender *appender)
 	return row;
 }
 
-/* See append.h. */
+/* See own_table.h. */
 void
-append_close(Appender *appender)
+appender_close(Appender *appender)
 {
-	append_flush(&appender, 1);
+	appender_flush(&appender, 1);
 	for (int i = 0; i < APPEND_ROWS && appender->rows[i]; i++)
 		ExecDropSingleTupleTableSlot(appender->rows[i]);
 	close_indexes(appender);

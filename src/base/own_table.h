@@ -2,8 +2,8 @@
  * own_table.h
  *		Many new rows for one of the extension's own tables, without a plan.
  */
-#ifndef FEATUL_APPEND_H
-#define FEATUL_APPEND_H
+#ifndef FEATUL_OWN_TABLE_H
+#define FEATUL_OWN_TABLE_H
 
 #include "executor/tuptable.h"
 
@@ -22,30 +22,30 @@ typedef struct Appender Appender;
  * The partition of event and attempt that is written now, as the table rotation
  * says, whose oid is given.
  */
-extern int16 append_current_slot(Oid rotation);
+extern int16 own_table_current_partition(Oid rotation);
 
 /* The OID of the extension's table of that name. */
-extern Oid append_relation(const char *name);
+extern Oid own_table_oid(const char *name);
 
 /*
  * Opens a table; all of it is in the current memory context.  Needs a
  * transaction, and no rights.
  */
-extern Appender *append_open(Oid relid);
+extern Appender *appender_open(Oid relid);
 
 /*
  * The next row, all of it NULL, for the caller to fill in; what its values point
- * to must live until append_flush() or append_close().
+ * to must live until appender_flush() or appender_close().
  */
-extern TupleTableSlot *append_row(Appender *appender);
+extern TupleTableSlot *appender_next(Appender *appender);
 
 /*
  * Writes what is not written yet, for several tables: first all rows, then all
  * index entries, so that the processor goes through the code for each once.
  */
-extern void append_flush(Appender *const *appenders, int count);
+extern void appender_flush(Appender *const *appenders, int count);
 
 /* Likewise, and closes the table. */
-extern void append_close(Appender *appender);
+extern void appender_close(Appender *appender);
 
-#endif /* FEATUL_APPEND_H */
+#endif /* FEATUL_OWN_TABLE_H */

@@ -35,6 +35,7 @@
 
 char *setting_user_id = NULL;
 bool  setting_capture = true;
+char *setting_traceparent = NULL;
 bool  setting_operator = false;
 bool  setting_delivery = true;
 int	  setting_request_timeout = 10000;
@@ -353,6 +354,36 @@ check_proxy(char **newval, void **extra, GucSource source)
 	return false;
 }
 
+/* Steps over '-' and that many lower-case hexadecimal digits, not all of them 0; else NULL. */
+static const char *
+skip_trace_id(const char *text, size_t digits)
+{
+	if (*text++ != '-' || strspn(text, "0123456789abcdef") < digits ||
+		strspn(text, "0") >= digits)
+		return NULL;
+	return text + digits;
+}
+
+/* Empty, or a traceparent of version 00: https://www.w3.org/TR/trace-context/ section 3.2 */
+static bool
+check_traceparent(char **newval, void **extra, GucSource source)
+{
+	const char *rest = *newval;
+
+	if (*rest == '\0')
+		return true;
+	rest = strncmp(rest, "00", 2) == 0 ? skip_trace_id(rest + 2, 32) : NULL;
+	rest = rest ? skip_trace_id(rest, 16) : NULL;
+	if (rest && *rest == '-' && strspn(rest + 1, "0123456789abcdef") == 2 &&
+		rest[3] == '\0')
+		return true;
+	GUC_check_errdetail(
+		"It is not a W3C traceparent of version 00: 00-TRACE-PARENT-FLAGS in 32, 16 and 2 lower-case hexadecimal digits, neither id all zero.");
+	GUC_check_errhint(
+		"Pass on the header as your tracer writes it; an empty value is none.");
+	return false;
+}
+
 /* Where a placeholder ends that starts here; NULL if it is none that we know. */
 static const char *
 skip_placeholder(const char *text)
@@ -421,6 +452,10 @@ define_session_settings(void)
 							 "Whether changes are captured as events.",
 							 "SET LOCAL to off leaves out bulk work such as imports.",
 							 &setting_capture, true, PGC_USERSET, 0, NULL, NULL, NULL);
+	DefineCustomStringVariable("featul_integrations.traceparent",
+							   "W3C trace context that goes out with what happens.",
+							   "Sent as the header traceparent.", &setting_traceparent,
+							   "", PGC_USERSET, 0, check_traceparent, NULL, NULL);
 	DefineCustomBoolVariable("featul_integrations.operator",
 							 "Lets a DBA call integration_* without an acting user.",
 							 "Skips the role check, never the plan.", &setting_operator,

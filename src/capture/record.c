@@ -18,6 +18,7 @@
 #include "base/own_table.h"
 #include "base/compat.h"
 #include "base/event_kind.h"
+#include "base/settings.h"
 #include "capture/record.h"
 
 /* Columns of the tables, as the install script creates them */
@@ -32,6 +33,7 @@ enum
 	EVENT_PAYLOAD,
 	EVENT_LABELS,
 	EVENT_CREATED_AT,
+	EVENT_TRACEPARENT,
 	EVENT_COLUMNS
 };
 enum
@@ -83,37 +85,37 @@ own_relations(Oid function)
 
 	if (found.function == known.function)
 		return &known;
-	found.rotation = append_relation("rotation");
+	found.rotation = own_table_oid("rotation");
 	for (int i = 0; i < OWN_TABLE_PARTITIONS; i++)
-		found.event[i] = append_relation(psprintf("event_%d", i));
-	found.queue = append_relation("queue");
-	found.sequence = append_relation("delivery_id_seq");
+		found.event[i] = own_table_oid(psprintf("event_%d", i));
+	found.queue = own_table_oid("queue");
+	found.sequence = own_table_oid("delivery_id_seq");
 	known = found;
 	return &known;
 }
 
 /*
- * The partition of event that is written now, looked up at most once a second: a
- * slot is written for an eighth of the retention, and what comes a moment late into
+ * The partition of event that is written now, looked up at most once a second: one
+ * is written for an eighth of the retention, and what comes a moment late into
  * the one before is as safe there.
  */
 static int16
 current_partition(const OwnRelations *own)
 {
-	static int16	   slot;
+	static int16	   partition;
 	static Oid		   read_from = InvalidOid;
 	static TimestampTz read_at = 0;
 	TimestampTz		   now = GetCurrentStatementStartTimestamp();
 
 	if (read_from != own->rotation || now < read_at || now >= read_at + USECS_PER_SEC)
 	{
-		slot = append_current_slot(own->rotation);
-		if (slot < 0 || slot >= OWN_TABLE_PARTITIONS)
-			elog(ERROR, "featul_integrations.rotation names slot %d", slot);
+		partition = own_table_current_partition(own->rotation);
+		if (partition < 0 || partition >= OWN_TABLE_PARTITIONS)
+			elog(ERROR, "featul_integrations.rotation names partition %d", partition);
 		read_from = own->rotation;
 		read_at = now;
 	}
-	return slot;
+	return partition;
 }
 
 /* See record.h. */
@@ -125,8 +127,8 @@ recorder_open(Oid function)
 
 	recorder->event_partition = current_partition(own);
 	recorder->sequence = own->sequence;
-	recorder->table[TABLE_EVENT] = append_open(own->event[recorder->event_partition]);
-	recorder->table[TABLE_QUEUE] = append_open(own->queue);
+	recorder->table[TABLE_EVENT] = appender_open(own->event[recorder->event_partition]);
+	recorder->table[TABLE_QUEUE] = appender_open(own->queue);
 	return recorder;
 }
 
@@ -134,15 +136,15 @@ recorder_open(Oid function)
 void
 recorder_close(Recorder *recorder)
 {
-	append_close(recorder->table[TABLE_EVENT]);
-	append_close(recorder->table[TABLE_QUEUE]);
+	appender_close(recorder->table[TABLE_EVENT]);
+	appender_close(recorder->table[TABLE_QUEUE]);
 }
 
 /* See record.h. */
 void
 recorder_flush(Recorder *recorder)
 {
-	append_flush(recorder->table, lengthof(recorder->table));
+	appender_flush(recorder->table, lengthof(recorder->table));
 }
 
 /* A text datum of a text that is not NULL. */
@@ -177,46 +179,49 @@ random_uuid(void)
 	return uuid;
 }
 
-/* Puts all columns of a new event into the slot. */
+/* Puts all columns of a new event into a row. */
 static void
 fill_event(Recorder *recorder, const NewEvent *event, int64 id)
 {
-	TupleTableSlot *slot = append_row(recorder->table[TABLE_EVENT]);
+	TupleTableSlot *row = appender_next(recorder->table[TABLE_EVENT]);
 
-	Assert(slot->tts_tupleDescriptor->natts == EVENT_COLUMNS);
-	memset(slot->tts_isnull, 0, EVENT_COLUMNS * sizeof(bool));
-	slot->tts_values[EVENT_PARTITION] = Int16GetDatum(recorder->event_partition);
-	slot->tts_values[EVENT_ID] = Int64GetDatum(id);
-	slot->tts_values[EVENT_WEBHOOK_ID] = UUIDPGetDatum(random_uuid());
-	slot->tts_values[EVENT_NAME] =
+	Assert(row->tts_tupleDescriptor->natts == EVENT_COLUMNS);
+	memset(row->tts_isnull, 0, EVENT_COLUMNS * sizeof(bool));
+	row->tts_values[EVENT_PARTITION] = Int16GetDatum(recorder->event_partition);
+	row->tts_values[EVENT_ID] = Int64GetDatum(id);
+	row->tts_values[EVENT_WEBHOOK_ID] = UUIDPGetDatum(random_uuid());
+	row->tts_values[EVENT_NAME] =
 		CStringGetTextDatum(event_definitions[event->kind].name);
-	slot->tts_values[EVENT_WORKSPACE_ID] = text_datum(event->workspace_id);
-	slot->tts_values[EVENT_POST_ID] = text_datum(event->post_id);
-	slot->tts_values[EVENT_PAYLOAD] = PointerGetDatum(event->payload);
-	slot->tts_isnull[EVENT_LABELS] = event->labels == NULL;
+	row->tts_values[EVENT_WORKSPACE_ID] = text_datum(event->workspace_id);
+	row->tts_values[EVENT_POST_ID] = text_datum(event->post_id);
+	row->tts_values[EVENT_PAYLOAD] = PointerGetDatum(event->payload);
+	row->tts_isnull[EVENT_LABELS] = event->labels == NULL;
 	if (event->labels)
-		slot->tts_values[EVENT_LABELS] = CStringGetTextDatum(event->labels);
-	slot->tts_values[EVENT_CREATED_AT] =
+		row->tts_values[EVENT_LABELS] = CStringGetTextDatum(event->labels);
+	row->tts_values[EVENT_CREATED_AT] =
 		TimestampTzGetDatum(GetCurrentTransactionStartTimestamp());
+	row->tts_isnull[EVENT_TRACEPARENT] = *setting_traceparent == '\0';
+	if (*setting_traceparent)
+		row->tts_values[EVENT_TRACEPARENT] = CStringGetTextDatum(setting_traceparent);
 }
 
-/* Puts all columns of a new queue entry into the slot. */
+/* Puts all columns of a new queue entry into a row. */
 static void
 fill_queue(Recorder *recorder, const NewEvent *event, int64 id, int64 event_id,
 		   const pg_uuid_t *integration)
 {
-	TupleTableSlot *slot = append_row(recorder->table[TABLE_QUEUE]);
+	TupleTableSlot *row = appender_next(recorder->table[TABLE_QUEUE]);
 
-	Assert(slot->tts_tupleDescriptor->natts == QUEUE_COLUMNS);
-	memset(slot->tts_isnull, 0, QUEUE_COLUMNS * sizeof(bool));
-	slot->tts_values[QUEUE_ID] = Int64GetDatum(id);
-	slot->tts_values[QUEUE_INTEGRATION_ID] = UUIDPGetDatum(integration);
-	slot->tts_values[QUEUE_EVENT_PARTITION] = Int16GetDatum(recorder->event_partition);
-	slot->tts_values[QUEUE_EVENT_ID] = Int64GetDatum(event_id);
-	slot->tts_values[QUEUE_POST_ID] = text_datum(event->post_id);
-	slot->tts_values[QUEUE_XID] = FullTransactionIdGetDatum(GetTopFullTransactionId());
-	slot->tts_values[QUEUE_ATTEMPTS] = Int32GetDatum(0);
-	slot->tts_isnull[QUEUE_NEXT_ATTEMPT_AT] = true;
+	Assert(row->tts_tupleDescriptor->natts == QUEUE_COLUMNS);
+	memset(row->tts_isnull, 0, QUEUE_COLUMNS * sizeof(bool));
+	row->tts_values[QUEUE_ID] = Int64GetDatum(id);
+	row->tts_values[QUEUE_INTEGRATION_ID] = UUIDPGetDatum(integration);
+	row->tts_values[QUEUE_EVENT_PARTITION] = Int16GetDatum(recorder->event_partition);
+	row->tts_values[QUEUE_EVENT_ID] = Int64GetDatum(event_id);
+	row->tts_values[QUEUE_POST_ID] = text_datum(event->post_id);
+	row->tts_values[QUEUE_XID] = FullTransactionIdGetDatum(GetTopFullTransactionId());
+	row->tts_values[QUEUE_ATTEMPTS] = Int32GetDatum(0);
+	row->tts_isnull[QUEUE_NEXT_ATTEMPT_AT] = true;
 }
 
 /* See record.h. */

@@ -230,7 +230,7 @@ message_compose(const Event *event, int excerpt_characters, Message *message)
 {
 	EventKind kind = event_kind(event->name);
 	Jsonb	 *payload = parsed(event->payload);
-	Jsonb	 *labels = parsed(event->context);
+	Jsonb	 *labels = parsed(event->labels);
 
 	memset(message, 0, sizeof(Message));
 	message->headline = event->count > 1 ? headline_of_many(kind, event->count)

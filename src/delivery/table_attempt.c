@@ -81,13 +81,13 @@ put_attempt(TupleTableSlot *row, int16 partition, const Settlement *settlement)
 static void
 log_attempts(List *settlements)
 {
-	int16	  partition = append_current_slot(append_relation("rotation"));
-	Appender *appender = append_open(append_relation(psprintf("attempt_%d", partition)));
+	int16	  partition = own_table_current_partition(own_table_oid("rotation"));
+	Appender *appender = appender_open(own_table_oid(psprintf("attempt_%d", partition)));
 	ListCell *cell;
 
 	foreach (cell, settlements)
-		put_attempt(append_row(appender), partition, lfirst(cell));
-	append_close(appender);
+		put_attempt(appender_next(appender), partition, lfirst(cell));
+	appender_close(appender);
 }
 
 /* Deletes the rows that are settled; only that version of them that was sent. */

@@ -65,7 +65,7 @@ queue_reader_advance(QueueReader *reader)
  * ------------------------------------------------------------------------ */
 
 #define ROW_COLUMNS                                                                      \
-	"integration_id, id, xid, event_slot, event_id, post_id, attempts, next_attempt_at"
+	"integration_id, id, xid, event_partition, event_id, post_id, attempts, next_attempt_at"
 
 /* Appends the last result's rows, which have ROW_COLUMNS, and frees it. */
 static void
@@ -320,8 +320,10 @@ event_of(HeapTuple row, TupleDesc descriptor)
 	event.name = TextDatumGetCString(SPI_getbinval(row, descriptor, 2, &null));
 	event.payload = TextDatumGetCString(SPI_getbinval(row, descriptor, 4, &null));
 	value = SPI_getbinval(row, descriptor, 5, &null);
-	event.context = null ? NULL : TextDatumGetCString(value);
+	event.labels = null ? NULL : TextDatumGetCString(value);
 	event.created_at = DatumGetTimestampTz(SPI_getbinval(row, descriptor, 6, &null));
+	value = SPI_getbinval(row, descriptor, 7, &null);
+	event.traceparent = null ? NULL : TextDatumGetCString(value);
 	return event;
 }
 
@@ -332,9 +334,10 @@ queue_read_events(const EventKey *keys, int count,
 				  void *argument)
 {
 	static Statement select = {
-		"SELECT k.n::integer, e.name, e.webhook_id, e.payload, e.context, e.created_at"
-		" FROM unnest($1, $2) WITH ORDINALITY k (slot, id, n) CROSS JOIN LATERAL"
-		" (SELECT * FROM featul_integrations.event WHERE slot = k.slot AND id = k.id OFFSET 0) e",
+		"SELECT k.n::integer, e.name, e.webhook_id, e.payload, e.labels, e.created_at,"
+		" e.traceparent"
+		" FROM unnest($1, $2) WITH ORDINALITY k (partition, id, n) CROSS JOIN LATERAL"
+		" (SELECT * FROM featul_integrations.event WHERE partition = k.partition AND id = k.id OFFSET 0) e",
 		2,
 		{ INT2ARRAYOID, INT8ARRAYOID }
 	};
@@ -372,8 +375,8 @@ queue_read_event_names(const EventKey *keys, int count)
 {
 	static Statement select = {
 		"SELECT k.n::integer, e.name"
-		" FROM unnest($1, $2) WITH ORDINALITY k (slot, id, n) CROSS JOIN LATERAL"
-		" (SELECT name FROM featul_integrations.event WHERE slot = k.slot AND id = k.id OFFSET 0) e",
+		" FROM unnest($1, $2) WITH ORDINALITY k (partition, id, n) CROSS JOIN LATERAL"
+		" (SELECT name FROM featul_integrations.event WHERE partition = k.partition AND id = k.id OFFSET 0) e",
 		2,
 		{ INT2ARRAYOID, INT8ARRAYOID }
 	};
@@ -398,13 +401,13 @@ queue_cancel(const pg_uuid_t *integration_id, const char *reason, int limit)
 		" WHERE i.id = $1 AND " OWN_TABLE_ACTIVE_HERE(
 			"$2") ")"
 				  " ORDER BY q.id LIMIT $4)) RETURNING *)"
-				  " INSERT INTO featul_integrations.attempt (slot, workspace_id, delivery_id, integration_id,"
-				  " type, event_slot, event_id, state, attempts, error)"
-				  " SELECT (SELECT r.slot FROM featul_integrations.rotation r),"
+				  " INSERT INTO featul_integrations.attempt (partition, workspace_id, delivery_id, integration_id,"
+				  " type, event_partition, event_id, state, attempts, error)"
+				  " SELECT (SELECT r.partition FROM featul_integrations.rotation r),"
 				  " coalesce(e.workspace_id, i.workspace_id, ''), d.id, d.integration_id,"
-				  " coalesce(i.type, h.type, ''), d.event_slot, d.event_id, 'cancelled', d.attempts, $3"
+				  " coalesce(i.type, h.type, ''), d.event_partition, d.event_id, 'cancelled', d.attempts, $3"
 				  " FROM deleted d"
-				  " LEFT JOIN featul_integrations.event e ON e.slot = d.event_slot AND e.id = d.event_id"
+				  " LEFT JOIN featul_integrations.event e ON e.partition = d.event_partition AND e.id = d.event_id"
 				  " LEFT JOIN featul_integrations.integration i ON i.id = d.integration_id"
 				  " LEFT JOIN featul_integrations.health h ON h.integration_id = d.integration_id",
 		4,

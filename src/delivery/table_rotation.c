@@ -30,7 +30,7 @@ anything_kept(void)
 static Oid
 own_partition(const char *table, int partition)
 {
-	return append_relation(psprintf("%s_%d", table, partition));
+	return own_table_oid(psprintf("%s_%d", table, partition));
 }
 
 /*
@@ -41,7 +41,7 @@ static bool
 empty_partition(int partition)
 {
 	static Statement pending = {
-		"SELECT EXISTS (SELECT FROM featul_integrations.queue WHERE event_slot = $1)",
+		"SELECT EXISTS (SELECT FROM featul_integrations.queue WHERE event_partition = $1)",
 		1,
 		{ INT2OID }
 	};
@@ -93,7 +93,7 @@ static Rotation
 read_rotation(void)
 {
 	static Statement select = {
-		"SELECT slot, started_at FROM featul_integrations.rotation"
+		"SELECT partition, started_at FROM featul_integrations.rotation"
 	};
 	Rotation rotation;
 
@@ -117,9 +117,9 @@ expired_partitions(int *partitions)
 		"SELECT n FROM featul_integrations.rotation r,"
 		" LATERAL unnest(r.ended) WITH ORDINALITY u (until, number),"
 		" LATERAL (SELECT (u.number - 1)::integer AS n) p"
-		" WHERE n <> r.slot"
+		" WHERE n <> r.partition"
 		" AND (u.until IS NULL OR u.until <= now() - $1 * interval '1 second')"
-		" ORDER BY u.until NULLS FIRST, (n - r.slot + $2) % $2",
+		" ORDER BY u.until NULLS FIRST, (n - r.partition + $2) % $2",
 		2,
 		{ INT4OID, INT4OID }
 	};
@@ -140,8 +140,8 @@ static void
 write_partition(int partition)
 {
 	static Statement update = {
-		"UPDATE featul_integrations.rotation SET slot = $1, started_at = now(),"
-		" ended[slot + 1] = now()",
+		"UPDATE featul_integrations.rotation SET partition = $1, started_at = now(),"
+		" ended[partition + 1] = now()",
 		1,
 		{ INT2OID }
 	};

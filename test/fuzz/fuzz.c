@@ -430,17 +430,17 @@ fuzz_render(Input *input)
 	}
 	if (take_byte(input) & 1)
 	{
-		StringInfoData context;
+		StringInfoData labels;
 
-		initStringInfo(&context);
-		appendStringInfoString(&context, "{\"statusName\": ");
-		text_append_json(&context, take_text(input));
-		appendStringInfoString(&context, ", \"fromName\": ");
-		text_append_json(&context, take_text(input));
-		appendStringInfoString(&context, ", \"toName\": ");
-		text_append_json(&context, take_text(input));
-		appendStringInfoChar(&context, '}');
-		event.context = context.data;
+		initStringInfo(&labels);
+		appendStringInfoString(&labels, "{\"statusName\": ");
+		text_append_json(&labels, take_text(input));
+		appendStringInfoString(&labels, ", \"fromName\": ");
+		text_append_json(&labels, take_text(input));
+		appendStringInfoString(&labels, ", \"toName\": ");
+		text_append_json(&labels, take_text(input));
+		appendStringInfoChar(&labels, '}');
+		event.labels = labels.data;
 	}
 	for (int i = 0; channel_at(i); i++)
 	{

@@ -26,7 +26,7 @@ sub attempts
 	return $featul->sql(<<END);
 SELECT string_agg(concat_ws(' ', a.state, a.attempts, a.http_status), ', ' ORDER BY a.at)
 FROM featul_integrations.attempt a
-JOIN featul_integrations.event e ON e.slot = a.event_slot AND e.id = a.event_id
+JOIN featul_integrations.event e ON e.partition = a.event_partition AND e.id = a.event_id
 WHERE e.payload #>> '{post,title}' = '$title'
 END
 }
@@ -148,13 +148,13 @@ is(titles(($featul->requests)[3]), 'slow commit', 'lower ids that commit later a
 $featul->forget;
 $featul->sql(<<'END');
 WITH e AS (
-	INSERT INTO featul_integrations.event (slot, id, name, workspace_id, post_id, payload)
-	SELECT slot, nextval('featul_integrations.delivery_id_seq'), 'post.created', 'acme', 'broken',
+	INSERT INTO featul_integrations.event (partition, id, name, workspace_id, post_id, payload)
+	SELECT partition, nextval('featul_integrations.delivery_id_seq'), 'post.created', 'acme', 'broken',
 		'"no object"'
 	FROM featul_integrations.rotation RETURNING *)
-INSERT INTO featul_integrations.queue (integration_id, event_slot, event_id, post_id)
-SELECT i.id, e.slot, e.id, 'broken' FROM e, featul_integrations.integration i;
-INSERT INTO featul_integrations.queue (integration_id, event_slot, event_id, post_id)
+INSERT INTO featul_integrations.queue (integration_id, event_partition, event_id, post_id)
+SELECT i.id, e.partition, e.id, 'broken' FROM e, featul_integrations.integration i;
+INSERT INTO featul_integrations.queue (integration_id, event_partition, event_id, post_id)
 SELECT id, 0, 0, 'missing' FROM featul_integrations.integration;
 END
 $featul->wait_until_settled;

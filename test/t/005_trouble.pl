@@ -122,14 +122,14 @@ like($featul->sql('SELECT last_error FROM featul_integrations.stat_worker'),
 
 # Results that cannot be recorded are kept, and not sent again
 $log_start = -s $node->logfile;
-my $slot = $featul->sql('SELECT slot FROM featul_integrations.rotation');
-$featul->sql("ALTER TABLE featul_integrations.attempt_$slot RENAME TO elsewhere");
+my $partition = $featul->sql('SELECT partition FROM featul_integrations.rotation');
+$featul->sql("ALTER TABLE featul_integrations.attempt_$partition RENAME TO elsewhere");
 $featul->sql("INSERT INTO post (id, board_id, title, content, slug) SELECT 'kept' || g, 'ideas', 'kept ' || g, 'x', 'kept' || g "
 	  . 'FROM generate_series(1, 5) g');
 $featul->wait_for_requests(5, where => sub { ($_[0]{json}{post}{title} // '') =~ /^kept/ });
-$node->wait_for_log(qr/WARNING: .*featul_integrations worker: .*attempt_$slot does not exist/, $log_start);
+$node->wait_for_log(qr/WARNING: .*featul_integrations worker: .*attempt_$partition does not exist/, $log_start);
 is($featul->sql('SELECT count(*) FROM featul_integrations.queue'), 5, 'results that cannot be recorded');
-$featul->sql("ALTER TABLE featul_integrations.elsewhere RENAME TO attempt_$slot");
+$featul->sql("ALTER TABLE featul_integrations.elsewhere RENAME TO attempt_$partition");
 $featul->wait_until_settled;
 is(join(',', map { sent("kept $_") } 1 .. 5), '1,1,1,1,1', 'are recorded later, and nothing is sent again');
 is(warnings_since($log_start), 1, 'with one line in the log');
@@ -138,9 +138,9 @@ is(warnings_since($log_start), 1, 'with one line in the log');
 $log_start = -s $node->logfile;
 $featul->sql('ALTER TABLE featul_integrations.event RENAME TO elsewhere');
 $featul->sql(<<'END');
-WITH e AS (SELECT slot, id FROM featul_integrations.elsewhere WHERE payload #>> '{post,title}' = 'kept 1')
-INSERT INTO featul_integrations.queue (integration_id, event_slot, event_id, post_id)
-SELECT i.id, e.slot, e.id, 'again ' || n FROM e, featul_integrations.integration i, generate_series(1, 3) n;
+WITH e AS (SELECT partition, id FROM featul_integrations.elsewhere WHERE payload #>> '{post,title}' = 'kept 1')
+INSERT INTO featul_integrations.queue (integration_id, event_partition, event_id, post_id)
+SELECT i.id, e.partition, e.id, 'again ' || n FROM e, featul_integrations.integration i, generate_series(1, 3) n;
 END
 $node->wait_for_log(qr/WARNING: .*featul_integrations worker: relation "featul_integrations.event" does not exist/, $log_start);
 $featul->sql('ALTER TABLE featul_integrations.elsewhere RENAME TO event');

@@ -39,15 +39,15 @@ sub warnings_since
 }
 
 # The log's partition is as large as a file may be
-my $slot = $featul->sql('SELECT slot FROM featul_integrations.rotation');
+my $partition = $featul->sql('SELECT partition FROM featul_integrations.rotation');
 $featul->wait_for_sql("SELECT count(*) = 1 FROM featul_integrations.stat_worker WHERE database = 'postgres'");
 $featul->sql(<<"END");
-INSERT INTO featul_integrations.attempt_$slot (slot, workspace_id, delivery_id, integration_id, type,
-	event_slot, event_id, state, attempts, error)
-SELECT $slot, 'filler', -n, gen_random_uuid(), 'webhook', $slot, 0, 'cancelled', 0, repeat('x', 1900)
+INSERT INTO featul_integrations.attempt_$partition (partition, workspace_id, delivery_id, integration_id, type,
+	event_partition, event_id, state, attempts, error)
+SELECT $partition, 'filler', -n, gen_random_uuid(), 'webhook', $partition, 0, 'cancelled', 0, repeat('x', 1900)
 FROM generate_series(1, $limit / 8192 * 4) n
 END
-cmp_ok($featul->sql("SELECT pg_relation_size('featul_integrations.attempt_$slot')"), '>=', $limit, 'the log is large');
+cmp_ok($featul->sql("SELECT pg_relation_size('featul_integrations.attempt_$partition')"), '>=', $limit, 'the log is large');
 limit_file_size($limit);
 
 my $log_start = -s $node->logfile;

@@ -150,7 +150,7 @@ END
 my $slowest = $featul->sql(<<'END');
 SELECT round(max(extract(epoch FROM a.at - e.created_at)) * 1000)
 FROM featul_integrations.attempt a
-JOIN featul_integrations.event e ON e.slot = a.event_slot AND e.id = a.event_id
+JOIN featul_integrations.event e ON e.partition = a.event_partition AND e.id = a.event_id
 WHERE a.workspace_id = 'kind'
 END
 is(scalar($featul->requests(host => 'kind.example.com')), $kind, 'the kind endpoint got everything');

@@ -18,7 +18,7 @@ my $direct = Featul->new(name => 'direct', conf => $conf);
 
 # What is told and to whom, each post's by itself, in order; times are those of two runs
 my $told = q(SELECT e.post_id, e.name, e.workspace_id,
-	regexp_replace(e.payload::text, '"createdAt":"[^"]*"', '"createdAt":"..."', 'g'), e.context,
+	regexp_replace(e.payload::text, '"createdAt":"[^"]*"', '"createdAt":"..."', 'g'), e.labels,
 	(SELECT string_agg(i.workspace_id || ' ' || i.type, ', ' ORDER BY i.workspace_id, i.type)
 		FROM featul_integrations.queue q JOIN featul_integrations.integration i ON i.id = q.integration_id
 		WHERE q.event_id = e.id)

@@ -54,7 +54,7 @@ DELETE FROM post WHERE id = 'p9';
 INSERT INTO post (id, board_id, title, content, slug, author_id) VALUES ('p9', 'ideas', 'P9 again', '-', 'p9', 'mina');
 END
 
-my $told = q(SELECT e.post_id, e.name, e.payload, e.context FROM featul_integrations.event e ORDER BY e.post_id, e.id);
+my $told = q(SELECT e.post_id, e.name, e.payload, e.labels FROM featul_integrations.event e ORDER BY e.post_id, e.id);
 my $conf = 'featul_integrations.delivery = off';
 
 # the same tables with the extension

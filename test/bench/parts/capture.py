@@ -38,7 +38,7 @@ CREATE TABLE queue (LIKE featul_integrations.queue INCLUDING DEFAULTS INCLUDING 
 CREATE FUNCTION capture() RETURNS trigger LANGUAGE plpgsql SET search_path = plpgsql, pg_catalog, pg_temp AS $$
 BEGIN
     WITH captured AS (
-        INSERT INTO event (slot, id, name, workspace_id, post_id, payload)
+        INSERT INTO event (partition, id, name, workspace_id, post_id, payload)
         SELECT 0, nextval('event_id_seq'), 'post.created', w.id, n.id, json_build_object(
             'event', 'post.created',
             'workspace', json_build_object('id', w.id, 'name', w.name, 'slug', w.slug),
@@ -50,9 +50,9 @@ BEGIN
         FROM new_rows n JOIN board b ON b.id = n.board_id JOIN workspace w ON w.id = b.workspace_id
             LEFT JOIN "user" u ON u.id = n.author_id
         WHERE n.status = 'published' AND NOT b.is_system AND w.plan <> 'free'
-        RETURNING slot, id, workspace_id, post_id)
-    INSERT INTO queue (integration_id, event_slot, event_id, post_id)
-    SELECT i.id, c.slot, c.id, c.post_id
+        RETURNING partition, id, workspace_id, post_id)
+    INSERT INTO queue (integration_id, event_partition, event_id, post_id)
+    SELECT i.id, c.partition, c.id, c.post_id
     FROM captured c JOIN featul_integrations.integration i USING (workspace_id) WHERE i.is_active;
     RETURN NULL;
 END
