@@ -104,9 +104,9 @@ UPDATE post SET id = 'renamed twice' WHERE id = 'renamed';
 ALTER TABLE comment_reaction REPLICA IDENTITY FULL;
 ALTER TABLE comment_reaction DROP CONSTRAINT comment_reaction_pkey;
 UPDATE comment_reaction SET id = 'r3', type = 'upvote' WHERE id = 'r1';
-INSERT INTO comment_reaction (id, comment_id, user_id, type) VALUES ('r1', 'c1', 'vera', 'upvote'), ('r1', 'c1', 'sam', 'upvote');
-UPDATE comment_reaction SET user_id = 'olivia' WHERE id = 'r1' AND user_id = 'sam';
-DELETE FROM comment_reaction WHERE id = 'r1';
+INSERT INTO comment_reaction (id, comment_id, user_id, type) VALUES ('r4', 'c1', 'vera', 'upvote'), ('r5', 'c1', 'sam', 'upvote');
+UPDATE comment_reaction SET user_id = 'olivia' WHERE id = 'r5';
+DELETE FROM comment_reaction WHERE id = 'r4';
 
 -- INSERT ... ON CONFLICT
 INSERT INTO post (id, board_id, title, content, slug, author_id) VALUES
