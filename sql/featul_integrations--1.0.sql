@@ -127,7 +127,8 @@ CREATE TABLE featul_integrations.health (
 	latency bigint[] NOT NULL DEFAULT '{0,0,0,0,0,0,0,0,0,0,0}',
 	latency_sum_ms bigint NOT NULL DEFAULT 0,
 	failing_days integer NOT NULL DEFAULT 0,
-	response_ms integer
+	response_ms integer,
+	told_failing boolean NOT NULL DEFAULT false
 ) WITH (fillfactor = 50);
 COMMENT ON TABLE featul_integrations.health IS
 'How each integration of this database fares. An integration without a row here, or whose row names another database, arrived by a restore or a template copy and is inactive until activate_restored() or a new connect.';
@@ -141,6 +142,7 @@ COMMENT ON COLUMN featul_integrations.health.hold_until IS 'No delivery starts b
 COMMENT ON COLUMN featul_integrations.health.held_since IS 'Start of the present unbroken series of 429/503 answers.';
 COMMENT ON COLUMN featul_integrations.health.failing_days IS 'Bit n: on day n since failing_since several attempts failed.';
 COMMENT ON COLUMN featul_integrations.health.response_ms IS 'How long an answer is expected to take, after the latest ones; NULL: never tried.';
+COMMENT ON COLUMN featul_integrations.health.told_failing IS 'What NOTIFY featul_integrations said last: that it is failing (only probes go out), or not. Written together with the notification.';
 COMMENT ON COLUMN featul_integrations.health.retried IS 'Attempts after which another was due.';
 COMMENT ON COLUMN featul_integrations.health.latency IS 'Attempts by duration: counts for the bounds of latency_bounds(), and the rest.';
 
@@ -203,6 +205,7 @@ CREATE TABLE featul_integrations.queue (
 	xid xid8 NOT NULL DEFAULT pg_current_xact_id(),
 	attempts integer NOT NULL DEFAULT 0,
 	next_attempt_at timestamptz,
+	event_name text,
 	PRIMARY KEY (integration_id, id)
 );
 CREATE INDEX queue_xid ON featul_integrations.queue (xid);
@@ -211,6 +214,7 @@ COMMENT ON TABLE featul_integrations.queue IS
 COMMENT ON COLUMN featul_integrations.queue.id IS 'The delivery id, kept for good.';
 COMMENT ON COLUMN featul_integrations.queue.xid IS 'The transaction that queued it: the worker reads what committed between two snapshots.';
 COMMENT ON COLUMN featul_integrations.queue.next_attempt_at IS 'NULL: at once.';
+COMMENT ON COLUMN featul_integrations.queue.event_name IS 'For chat services, where many of one event may become one message; NULL: it is sent by itself.';
 
 CREATE TABLE featul_integrations.attempt (
 	partition smallint NOT NULL,

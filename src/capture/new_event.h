@@ -10,6 +10,14 @@
 
 #include "capture/event.h"
 
+/* An integration that an event goes to. */
+typedef struct Recipient
+{
+	pg_uuid_t id;
+	bool	  is_chat;
+	int		  wait_ms; /* before the first attempt */
+} Recipient;
+
 /* An event that at least one integration wants. */
 typedef struct NewEvent
 {
@@ -19,8 +27,8 @@ typedef struct NewEvent
 	int		   milestone; /* post.milestone: to be announced only once */
 	text	  *payload;	  /* JSON, and a NUL after it */
 	char	  *labels;	  /* JSON or NULL */
-	int		   n_integrations;
-	pg_uuid_t *integrations;
+	int		   n_recipients;
+	Recipient *recipients;
 } NewEvent;
 
 /*

@@ -65,6 +65,7 @@ typedef enum Tier
 {
 	TIER_FAST,
 	TIER_MEDIUM,
+	TIER_UNHURRIED,
 	TIER_SLOW,
 	TIER_NEW, /* never tried */
 	TIER_HANGING,
@@ -72,7 +73,7 @@ typedef enum Tier
 } Tier;
 
 /* Ages that a request passes (TIER_FAST has none). */
-#define AGES 4
+#define AGES 5
 
 /*
  * Of each tier, lanes that could send stand in one of two lists, each of which goes
@@ -100,7 +101,7 @@ struct Post
 {
 	PostKey	   key;		  /* hash key */
 	dlist_head waiting;	  /* deliveries by id */
-	Delivery  *in_flight; /* or NULL */
+	Delivery  *in_flight; /* or NULL; of those that go out together its first */
 	dlist_node lane_node; /* in the lane's posts */
 	dlist_node node;	  /* in the lane's runnable */
 	Timer	   timer;	  /* until its first delivery may be tried */
@@ -136,6 +137,8 @@ struct Delivery
 	int16 settlements; /* not recorded yet */
 	int16 event_partition;
 	uint8 state;	 /* DeliveryState */
+	uint8 kind;		 /* EventKind; EVENT_COUNT: not known */
+	bool  alone;	 /* goes out with no other */
 	bool  tried;	 /* since it is in memory */
 	bool  announced; /* see dispatch_following() */
 };
@@ -150,7 +153,7 @@ struct Flight
 	Moment		started_at;
 	TimestampTz connected_at; /* the lane's updated_at then */
 	int			n_merged;
-	dlist_head	merged; /* deliveries that go out with it, by id */
+	dlist_head	merged; /* deliveries that go out with it, each post's by id */
 };
 
 struct Lane
@@ -223,6 +226,7 @@ struct Lane
 	int64		latency[LATENCY_BUCKETS];
 	int64		latency_sum;
 	int			saved_failures; /* as the table has it */
+	bool		told_failing;	/* likewise */
 	Moment		saved_hold;		/* likewise: hold_until */
 	Moment		saved_at;
 	bool		dirty_listed; /* else its timer may be armed */
@@ -303,13 +307,10 @@ extern int lane_limit(const Lane *lane);
 
 /*
  * A request of a delivery begins; it is over, whatever came of it: the caller frees
- * what is known of it.
+ * what is known of it, and lets the posts go on of those that went out with it.
  */
 extern void	   lane_begin_request(Lane *lane, Delivery *delivery, bool probe);
 extern Flight *lane_end_request(Delivery *delivery);
-
-/* Holds all lanes of a channel. */
-extern void capacity_hold_channel(Dispatch *dispatch, const Channel *channel, int64 ms);
 
 /* Notes how long an answer took: what is to be expected of the lane. */
 extern void lane_expect(Lane *lane, int64 ms);

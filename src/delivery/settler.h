@@ -30,6 +30,9 @@ extern void settler_reset(Settler *settler, Dispatch *dispatch, HttpClient *http
 /* Judges all that has arrived. */
 extern void settler_take_results(Settler *settler);
 
+/* Holds of a whole channel: what this worker was told, all are, and the other way round. */
+extern void settler_share_holds(Settler *settler);
+
 /* Settles a delivery that cannot even be sent; the error is copied. */
 extern void settler_fail(Settler *settler, Delivery *delivery, const char *error);
 
