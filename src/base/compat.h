@@ -80,6 +80,10 @@ compat_base64_decode(const char *text, int length, uint8 *out, int out_size)
 #define compat_database_ownercheck(oid, role) pg_database_ownercheck(oid, role)
 #define compat_function_aclcheck(oid, role, mode) pg_proc_aclcheck(oid, role, mode)
 #else
+#include "catalog/pg_class.h"
+#include "catalog/pg_database.h"
+#include "catalog/pg_extension.h"
+#include "catalog/pg_proc.h"
 #define compat_extension_ownercheck(oid, role)                                           \
 	object_ownercheck(ExtensionRelationId, oid, role)
 #define compat_relation_ownercheck(oid, role)                                            \
@@ -170,6 +174,46 @@ compat_expand_virtual_columns(Node *node, Relation relation)
 	ShmemInitHash(name, size, size, info, flags)
 #endif
 
+/* The flags of jsonpath's like_regex as the regular expressions' own: errors can be soft since 16. */
+#include "utils/jsonpath.h"
+static inline int
+compat_regex_flags(uint32 xflags)
+{
+#if PG_VERSION_NUM >= 160000
+	int flags;
+
+	(void) jspConvertRegexFlags(xflags, &flags, NULL);
+	return flags;
+#else
+	return jspConvertRegexFlags(xflags);
+#endif
+}
+
+/* Whether it is one of the methods of jsonpath that read or write a scalar, which are new in 17. */
+static inline bool
+compat_jsonpath_converts(JsonPathItemType type)
+{
+#if PG_VERSION_NUM >= 170000
+	switch (type)
+	{
+		case jpiBigint:
+		case jpiBoolean:
+		case jpiDate:
+		case jpiDecimal:
+		case jpiInteger:
+		case jpiNumber:
+		case jpiStringFunc:
+		case jpiTime:
+		case jpiTimeTz:
+		case jpiTimestamp:
+		case jpiTimestampTz:
+			return true;
+		default:
+			break;
+	}
+#endif
+	return false;
+}
 /* Of the transaction that an apply worker commits: variables of their own until 18. */
 #include "replication/origin.h"
 #if PG_VERSION_NUM >= 190000
