@@ -17,6 +17,7 @@
 #include "base/event_kind.h"
 #include "channel/channel.h"
 #include "delivery/sender.h"
+#include "delivery/settler.h"
 #include "delivery/statement.h"
 #include "network/http.h"
 
@@ -47,13 +48,13 @@ typedef struct CachedEvent
 	dlist_node	node;
 } CachedEvent;
 
-struct EventCache
+typedef struct EventCache
 {
 	MemoryContext context; /* of all of it */
 	HTAB		 *events;
 	dlist_head	  by_age; /* the oldest first */
 	Size		  bytes;
-};
+} EventCache;
 
 /* Creates a cache in a context of its own. */
 static EventCache *
@@ -173,27 +174,17 @@ cache_put(EventCache *cache, int64 id, EventKey key, const Event *event, Timesta
 }
 
 /* ------------------------------------------------------------------------
- * Set-up
+ * Beginning
  * ------------------------------------------------------------------------ */
 
 /* See sender.h. */
 void
-sender_init(Sender *sender, Recovery *recovery, Settler *settler)
+sender_reset(Worker *worker)
 {
-	sender->recovery = recovery;
-	sender->settler = settler;
-}
-
-/* See sender.h. */
-void
-sender_reset(Sender *sender, Dispatch *dispatch, HttpClient *http)
-{
-	sender->dispatch = dispatch;
-	sender->http = http;
-	if (sender->cache)
-		MemoryContextDelete(sender->cache->context);
-	sender->cache = NULL;
-	sender->cache = cache_create();
+	if (worker->events)
+		MemoryContextDelete(worker->events->context);
+	worker->events = NULL;
+	worker->events = cache_create();
 }
 
 /* ------------------------------------------------------------------------
@@ -203,7 +194,7 @@ sender_reset(Sender *sender, Dispatch *dispatch, HttpClient *http)
 /* What is being started, and the events that are read for it. */
 typedef struct Batch
 {
-	Sender	   *sender;
+	Worker	   *worker;
 	TimestampTz now;
 	int			count;
 	Outgoing outgoing[START_BATCH]; /* delivery NULL once that has succeeded or failed */
@@ -227,7 +218,7 @@ start_delivery(Batch *batch, int index, const Event *event)
 	merged.count = outgoing->count;
 	channel_request(&outgoing->endpoint, &merged, &request);
 	request.tag = outgoing->delivery;
-	http_start(batch->sender->http, &request);
+	http_start(batch->worker->http, &request);
 	outgoing->delivery = NULL;
 	batch->rendering = -1;
 }
@@ -286,7 +277,7 @@ start_cached(Batch *batch)
 
 		if (outgoing->delivery == NULL)
 			continue;
-		event = cache_take(batch->sender->cache, outgoing->id, outgoing->event);
+		event = cache_take(batch->worker->events, outgoing->id, outgoing->event);
 		if (event)
 		{
 			start_delivery(batch, i, event);
@@ -328,7 +319,7 @@ take_event(int index, const Event *event, void *argument)
 			start_delivery(batch, outgoing, event);
 	}
 	else
-		cache_put(batch->sender->cache, batch->ids[index], batch->keys[index], event,
+		cache_put(batch->worker->events, batch->ids[index], batch->keys[index], event,
 				  batch->now);
 }
 
@@ -336,7 +327,7 @@ take_event(int index, const Event *event, void *argument)
 static void
 start_batch(Batch *batch)
 {
-	EventCache *cache = batch->sender->cache;
+	EventCache *cache = batch->worker->events;
 
 	table_begin("sending");
 	for (int i = 0; i < batch->count; i++)
@@ -357,7 +348,7 @@ start_batch(Batch *batch)
 static void
 fail_outgoing(Batch *batch, int index, const char *error)
 {
-	settler_fail(batch->sender->settler, batch->outgoing[index].delivery, error);
+	settler_fail(batch->worker, batch->outgoing[index].delivery, error);
 	batch->outgoing[index].delivery = NULL;
 }
 
@@ -365,7 +356,7 @@ fail_outgoing(Batch *batch, int index, const char *error)
 static void
 rendering_failed(Batch *batch)
 {
-	ErrorData *error = recovery_take_error(batch->sender->recovery->context);
+	ErrorData *error = recovery_take_error(batch->worker->recovery.context);
 
 	fail_outgoing(batch, batch->rendering, error->message);
 	batch->rendering = -1;
@@ -394,38 +385,36 @@ try_batch(Batch *batch, bool *failed)
 		}
 		else
 		{
-			recovery_after_error(batch->sender->recovery);
+			recovery_after_error(&batch->worker->recovery);
 			*failed = true;
 		}
 	}
 	PG_END_TRY();
-	MemoryContextSwitchTo(batch->sender->recovery->context);
+	MemoryContextSwitchTo(batch->worker->recovery.context);
 	return done;
 }
 
 /* See sender.h. */
 Moment
-sender_due(const Sender *sender)
+sender_due(const Worker *worker)
 {
-	return dispatch_ready(sender->dispatch) && !settler_stuck(sender->settler)
-			   ? MOMENT_PAST
-			   : 0;
+	return dispatch_ready(worker->dispatch) && !settler_stuck(worker) ? MOMENT_PAST : 0;
 }
 
 /* See sender.h. */
 bool
-sender_send(Sender *sender)
+sender_send(Worker *worker)
 {
 	TimestampTz now = GetCurrentTimestamp();
 	Batch	   *batch;
 	bool		failed;
 
 	batch = palloc0(sizeof(Batch));
-	batch->sender = sender;
+	batch->worker = worker;
 	batch->now = now;
 	batch->rendering = -1;
 	while (batch->count < START_BATCH &&
-		   dispatch_next(sender->dispatch, &batch->outgoing[batch->count]))
+		   dispatch_next(worker->dispatch, &batch->outgoing[batch->count]))
 		batch->count++;
 	while (!try_batch(batch, &failed))
 		;
@@ -438,5 +427,6 @@ sender_send(Sender *sender)
 		else
 			fail_outgoing(batch, i, "the event is no longer kept");
 	}
+	http_work(worker->http);
 	return !failed;
 }
