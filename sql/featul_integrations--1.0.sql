@@ -173,7 +173,7 @@ COMMENT ON TABLE featul_integrations.rotation IS
 'One row: which partition of event and attempt is written now.';
 COMMENT ON COLUMN featul_integrations.rotation.partition IS 'That partition, from 0.';
 COMMENT ON COLUMN featul_integrations.rotation.started_at IS 'Since when.';
-COMMENT ON COLUMN featul_integrations.rotation.ended IS 'When each partition was last written, the first at 1; NULL: never.';
+COMMENT ON COLUMN featul_integrations.rotation.ended IS 'When each partition was last written, the first at 1; NULL: never. As many as there are.';
 
 CREATE TABLE featul_integrations.event (
 	partition smallint NOT NULL,
@@ -236,8 +236,10 @@ COMMENT ON COLUMN featul_integrations.attempt.attempts IS 'Attempts counted so f
 COMMENT ON COLUMN featul_integrations.attempt.response IS 'First 1,000 characters of the response body.';
 
 DO $$
+DECLARE
+	partition integer;
 BEGIN
-	FOR partition IN 0..9 LOOP
+	FOR partition IN SELECT generate_series(0, cardinality(r.ended) - 1) FROM featul_integrations.rotation r LOOP
 		EXECUTE format('CREATE TABLE featul_integrations.event_%1$s PARTITION OF featul_integrations.event FOR VALUES IN (%1$s)', partition);
 		EXECUTE format('CREATE TABLE featul_integrations.attempt_%1$s PARTITION OF featul_integrations.attempt FOR VALUES IN (%1$s)', partition);
 		EXECUTE format('COMMENT ON TABLE featul_integrations.event_%1$s IS %2$L', partition, 'Partition ' || partition || ' of event.');

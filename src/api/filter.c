@@ -76,7 +76,7 @@ elements_of(ArrayType *array, const char *argument, int *count)
 
 /* A text array of what is in the list, each once. */
 static ArrayType *
-array_of(List *texts)
+text_array(List *texts)
 {
 	Datum	 *values = palloc(list_length(texts) * sizeof(Datum));
 	int		  count = 0;
@@ -133,7 +133,7 @@ filter_events(ArrayType *events)
 		filter_check_event(names[i]);
 		known = lappend(known, names[i]);
 	}
-	return array_of(known);
+	return text_array(known);
 }
 
 /* See filter.h. */
@@ -168,7 +168,7 @@ filter_boards(ArrayType *slugs, const char *workspace_id)
 				 errhint("Boards are given by the slugs of the workspace's boards.")));
 		ids = lappend(ids, id);
 	}
-	return array_of(ids);
+	return text_array(ids);
 }
 
 /* See filter.h. */
@@ -213,11 +213,11 @@ check_rule_cost(const char *rule)
 }
 
 /* A rule, and whether it is true or false for some event. */
-typedef struct Trial
+typedef struct TriedRule
 {
 	const char *rule;
 	bool		decides;
-} Trial;
+} TriedRule;
 
 /*
  * Evaluates the rule over a sample of each event as capture does; raises
@@ -226,7 +226,7 @@ typedef struct Trial
 static void
 try_rule(void *argument)
 {
-	Trial		   *trial = argument;
+	TriedRule	   *trial = argument;
 	QueryParameters parameters = { 0 };
 	Datum			samples[EVENT_COUNT];
 
@@ -262,7 +262,7 @@ filter_check_rule(const char *rule)
 void
 filter_try_rule(const char *rule)
 {
-	Trial	   trial = { .rule = rule };
+	TriedRule  trial = { .rule = rule };
 	ErrorData *error;
 
 	if (rule == NULL)

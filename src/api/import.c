@@ -33,7 +33,7 @@
 
 /* workspace_integration or workspace_integrations of that schema; else 42P01. */
 static Oid
-find_table(const char *schema)
+find_old_table(const char *schema)
 {
 	static const char *const names[] = { "workspace_integration",
 										 "workspace_integrations" };
@@ -302,7 +302,7 @@ featul_integration_import(PG_FUNCTION_ARGS)
 	InitMaterializedSRF(fcinfo, 0);
 	query_begin(&query);
 	binding_require();
-	table = find_table(schema_argument(fcinfo, 0));
+	table = find_old_table(schema_argument(fcinfo, 0));
 	if (follow)
 		follow_table(table, events);
 	foreach (cell, read_old_integrations(table))

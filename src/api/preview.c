@@ -131,25 +131,25 @@ latest_begin(EventKind event, UserContext *state)
 static Text
 latest_id(EventKind event, Text workspace_id)
 {
-	Oid			types[] = { TEXTOID };
-	Datum		arguments[1];
-	OwnQuery	query;
-	UserContext state;
-	int			settings;
-	char	   *sql = latest_sql(event);
-	Text		id = { 0 };
+	QueryParameters parameters = { 0 };
+	OwnQuery		query;
+	UserContext		state;
+	int				settings;
+	char		   *sql = latest_sql(event);
+	Text			id = { 0 };
 
 	own_query_begin(&query);
-	arguments[0] =
-		PointerGetDatum(cstring_to_text_with_len(workspace_id.data, workspace_id.length));
+	query_add(
+		&parameters, TEXTOID,
+		PointerGetDatum(cstring_to_text_with_len(workspace_id.data, workspace_id.length)),
+		false);
 	if (!latest_begin(event, &state))
 	{
 		own_query_end(&query);
 		return id;
 	}
 	settings = safe_settings_begin();
-	if (SPI_execute_with_args(sql, 1, types, arguments, NULL, false, 1) != SPI_OK_SELECT)
-		elog(ERROR, "could not read the latest rows");
+	(void) query_read(&parameters, sql);
 	safe_settings_end(settings);
 	user_context_restore(&state);
 	if (SPI_processed > 0)

@@ -194,7 +194,7 @@ slot_of(Fetch *fetch)
 
 /* Reads these columns of the row in the slot. */
 static Row *
-read_row(Fetch *fetch, uint32 columns)
+row_in_slot(Fetch *fetch, uint32 columns)
 {
 	return row_read(fetch->reader, fetch->slot, columns);
 }
@@ -205,7 +205,7 @@ read_and_keep(Fetch *fetch, Place *place)
 {
 	BoundRelation  *bound = fetch->bound;
 	TupleTableSlot *slot = fetch->slot;
-	Row			   *row = read_row(fetch, ~(uint32) 0);
+	Row			   *row = row_in_slot(fetch, ~(uint32) 0);
 
 	if (place->row)
 		pfree(place->row);
@@ -262,7 +262,7 @@ fetch_from_place(Fetch *fetch, Place *place, Text id)
 		return row_copy(fetch->bound->source, place->row, CurrentMemoryContext);
 	}
 	ExecStorePinnedBufferHeapTuple(&fetch->tuple, slot_of(fetch), buffer);
-	if (!text_equal(row_text(read_row(fetch, COLUMN_BIT(0)), 0), id))
+	if (!text_equal(row_text(row_in_slot(fetch, COLUMN_BIT(0)), 0), id))
 		return NULL;
 	return read_and_keep(fetch, place);
 }

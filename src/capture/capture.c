@@ -90,7 +90,7 @@ capture_changes(Capture *capture)
 
 /* Refuses to be anything but the trigger that integration_attach() creates. */
 static Source
-trigger_source(FunctionCallInfo fcinfo)
+statement_trigger_source(FunctionCallInfo fcinfo)
 {
 	TriggerData *trigger = (TriggerData *) fcinfo->context;
 	Source		 source = SOURCE_COUNT;
@@ -127,7 +127,7 @@ Datum
 featul_capture(PG_FUNCTION_ARGS)
 {
 	TriggerData *trigger = (TriggerData *) fcinfo->context;
-	Source		 source = trigger_source(fcinfo);
+	Source		 source = statement_trigger_source(fcinfo);
 	Capture		 capture = { .source = source,
 							 .function = fcinfo->flinfo->fn_oid,
 							 .trigger = trigger };

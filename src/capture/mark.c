@@ -94,8 +94,7 @@ mark_hidden(Source source, const Text *ids, int count)
 					  2, types);
 	arguments[0] = CStringGetTextDatum(source_definitions[source].name);
 	arguments[1] = mark_keys(ids, count);
-	if (SPI_execute_plan(plan, arguments, NULL, false, 0) != SPI_OK_INSERT)
-		elog(ERROR, "could not write marks");
+	own_query_run(plan, arguments, SPI_OK_INSERT);
 	own_query_end(&query);
 }
 
@@ -116,8 +115,7 @@ marks_hidden(Source source, const Text *ids, int count, bool *marked)
 					  2, types);
 	arguments[0] = CStringGetTextDatum(source_definitions[source].name);
 	arguments[1] = mark_keys(ids, count);
-	if (SPI_execute_plan(plan, arguments, NULL, false, 0) != SPI_OK_SELECT)
-		elog(ERROR, "could not read marks");
+	own_query_run(plan, arguments, SPI_OK_SELECT);
 	returned = returned_ids();
 	for (int i = 0; i < count; i++)
 		marked[i] = is_returned(returned, ids[i]);
@@ -145,8 +143,7 @@ write_milestones(const Text *ids, Datum *heights, int count)
 	arguments[0] = mark_keys(ids, count);
 	arguments[1] = PointerGetDatum(
 		construct_array(heights, count, INT4OID, sizeof(int32), true, TYPALIGN_INT));
-	if (SPI_execute_plan(plan, arguments, NULL, false, 0) != SPI_OK_INSERT_RETURNING)
-		elog(ERROR, "could not write milestones");
+	own_query_run(plan, arguments, SPI_OK_INSERT_RETURNING);
 }
 
 /* See mark.h. */

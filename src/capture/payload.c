@@ -84,7 +84,7 @@ plain_run(const char *data, const char *end)
  * runs of what needs no escape: contents are long, and escapes rare.
  */
 static void
-append_escaped(StringInfo out, const char *data, int length)
+append_json_escaped(StringInfo out, const char *data, int length)
 {
 	const char *end = data + length;
 
@@ -118,7 +118,7 @@ static void
 append_string(StringInfo out, const char *data, int length)
 {
 	appendStringInfoCharMacro(out, '"');
-	append_escaped(out, data, length);
+	append_json_escaped(out, data, length);
 	appendStringInfoCharMacro(out, '"');
 }
 
@@ -241,7 +241,7 @@ append_post_url(StringInfo out, Text workspace, Text post)
 		{
 			int run = 1 + strcspn(p + 1, "{");
 
-			append_escaped(out, p, run);
+			append_json_escaped(out, p, run);
 			p += run;
 		}
 	}

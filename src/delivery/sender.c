@@ -192,7 +192,7 @@ sender_reset(Worker *worker)
  * ------------------------------------------------------------------------ */
 
 /* What is being started, and the events that are read for it. */
-typedef struct Batch
+typedef struct Sending
 {
 	Worker	   *worker;
 	TimestampTz now;
@@ -203,11 +203,11 @@ typedef struct Batch
 	EventKey keys[EVENT_BATCH];
 	int		 index[EVENT_BATCH]; /* in outgoing; -1: to be kept */
 	int64	 ids[EVENT_BATCH];	 /* of the deliveries */
-} Batch;
+} Sending;
 
 /* Renders and sends one. */
 static void
-start_delivery(Batch *batch, int index, const Event *event)
+start_delivery(Sending *batch, int index, const Event *event)
 {
 	Outgoing   *outgoing = &batch->outgoing[index];
 	Event		merged = *event;
@@ -256,7 +256,7 @@ merge_waiting(Outgoing *outgoing)
 
 /* Adds an event to those that are to be read. */
 static void
-want_event(Batch *batch, EventKey key, int64 id, int index)
+want_event(Sending *batch, EventKey key, int64 id, int index)
 {
 	Assert(batch->n_events < EVENT_BATCH);
 	batch->keys[batch->n_events] = key;
@@ -267,7 +267,7 @@ want_event(Batch *batch, EventKey key, int64 id, int index)
 
 /* Sends those whose events are here already; the others' are to be read. */
 static void
-start_cached(Batch *batch)
+start_cached(Sending *batch)
 {
 	batch->n_events = 0;
 	for (int i = 0; i < batch->count; i++)
@@ -290,7 +290,7 @@ start_cached(Batch *batch)
 
 /* Adds what their lanes will send next. */
 static void
-look_ahead(Batch *batch)
+look_ahead(Sending *batch)
 {
 	Delivery *deliveries[START_BATCH];
 	Following following[EVENT_BATCH];
@@ -306,9 +306,9 @@ look_ahead(Batch *batch)
 
 /* queue_read_events() callback: sends the event's delivery, or keeps it for later. */
 static void
-take_event(int index, const Event *event, void *argument)
+send_or_keep(int index, const Event *event, void *argument)
 {
-	Batch *batch = argument;
+	Sending *batch = argument;
 
 	int outgoing = batch->index[index];
 
@@ -325,7 +325,7 @@ take_event(int index, const Event *event, void *argument)
 
 /* Reads the events of what is being started, and sends them. */
 static void
-start_batch(Batch *batch)
+start_batch(Sending *batch)
 {
 	EventCache *cache = batch->worker->events;
 
@@ -339,14 +339,14 @@ start_batch(Batch *batch)
 		cache_expire(cache, batch->now);
 		if (cache->bytes < MAX_CACHED_BYTES)
 			look_ahead(batch);
-		queue_read_events(batch->keys, batch->n_events, take_event, batch);
+		queue_read_events(batch->keys, batch->n_events, send_or_keep, batch);
 	}
 	table_commit();
 }
 
 /* Settles one of those being started as failed. */
 static void
-fail_outgoing(Batch *batch, int index, const char *error)
+fail_outgoing(Sending *batch, int index, const char *error)
 {
 	settler_fail(batch->worker, batch->outgoing[index].delivery, error);
 	batch->outgoing[index].delivery = NULL;
@@ -354,7 +354,7 @@ fail_outgoing(Batch *batch, int index, const char *error)
 
 /* In PG_CATCH: the one that could not be rendered fails, and nothing else does. */
 static void
-rendering_failed(Batch *batch)
+rendering_failed(Sending *batch)
 {
 	ErrorData *error = recovery_take_error(batch->worker->recovery.context);
 
@@ -367,7 +367,7 @@ rendering_failed(Batch *batch)
  * to try: then *failed tells whether the database could not be read.
  */
 static bool
-try_batch(Batch *batch, bool *failed)
+try_batch(Sending *batch, bool *failed)
 {
 	volatile bool done = true;
 
@@ -406,10 +406,10 @@ bool
 sender_send(Worker *worker)
 {
 	TimestampTz now = GetCurrentTimestamp();
-	Batch	   *batch;
+	Sending	   *batch;
 	bool		failed;
 
-	batch = palloc0(sizeof(Batch));
+	batch = palloc0(sizeof(Sending));
 	batch->worker = worker;
 	batch->now = now;
 	batch->rendering = -1;

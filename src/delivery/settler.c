@@ -350,7 +350,7 @@ settler_save_health(Worker *worker)
 
 /* Step: makes integrations inactive whose endpoint is gone. */
 static void
-deactivate(void *argument)
+deactivate_gone(void *argument)
 {
 	Worker	*worker = argument;
 	GoneLane gone;
@@ -379,12 +379,12 @@ settler_gone_due(const Worker *worker)
 bool
 settler_deactivate(Worker *worker)
 {
-	return recovery_run(&worker->recovery, deactivate, worker);
+	return recovery_run(&worker->recovery, deactivate_gone, worker);
 }
 
 /* Step: cancels a batch of the lane's deliveries. */
 static void
-cancel(void *argument)
+cancel_batch(void *argument)
 {
 	const ClosingLane *closing = argument;
 	int				   count;
@@ -414,5 +414,5 @@ settler_cancel(Worker *worker)
 
 	worker->rows_came = true; /* in the log */
 	return !roster_next_closing(worker->dispatch, &closing) ||
-		   recovery_run(&worker->recovery, cancel, &closing);
+		   recovery_run(&worker->recovery, cancel_batch, &closing);
 }

@@ -28,14 +28,15 @@ health_has_extension(void)
 	return OidIsValid(get_extension_oid("featul_integrations", true));
 }
 
-#define SELECT_INTEGRATIONS                                                              \
-	"SELECT i.id, i.workspace_id, i.type, i.webhook_url, i.secret, i.previous_secret,"   \
-	" i.previous_secret_until, i.is_active, coalesce(h.database = $1, false),"           \
-	" i.inactive_reason, i.updated_at, coalesce(h.failures, 0), h.failing_since,"        \
-	" h.held_since, h.hold_until, coalesce(h.failing_days, 0),"                          \
-	" coalesce(h.response_ms, -1)"                                                       \
-	" FROM featul_integrations.integration i"                                            \
-	" LEFT JOIN featul_integrations.health h ON h.integration_id = i.id"
+#define SELECT_INTEGRATIONS                                                                 \
+	"SELECT i.id, i.workspace_id, i.type, i.webhook_url, i.secret, i.previous_secret,"      \
+	" i.previous_secret_until, i.is_active, " OWN_TABLE_HERE(                               \
+		"$1") ","                                                                           \
+			  " i.inactive_reason, i.updated_at, coalesce(h.failures, 0), h.failing_since," \
+			  " h.held_since, h.hold_until, coalesce(h.failing_days, 0),"                   \
+			  " coalesce(h.response_ms, -1)"                                                \
+			  " FROM featul_integrations.integration i"                                     \
+			  " LEFT JOIN featul_integrations.health h ON h.integration_id = i.id"
 
 /* The last result, which has these columns, and frees it. */
 static Integrations

@@ -357,7 +357,7 @@ stop_everything(Worker *worker)
 
 /* Starts from the tables and turns until an error that no step has caught. */
 static void
-run(Worker *worker)
+run_until_error(Worker *worker)
 {
 	PG_TRY();
 	{
@@ -426,7 +426,7 @@ featul_integrations_worker_main(Datum key)
 	table_init_session();
 	for (;;)
 	{
-		run(worker);
+		run_until_error(worker);
 		/* an error that no step expected: the tables know better than we do */
 		MemoryContextSwitchTo(worker->recovery.context);
 		stop_everything(worker);
