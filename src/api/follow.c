@@ -19,7 +19,6 @@
 #include "utils/lsyscache.h"
 #include "utils/rel.h"
 
-#include "api/follow.h"
 #include "api/import.h"
 #include "api/query.h"
 #include "application/binding.h"
@@ -27,8 +26,6 @@
 #include "application/user_context.h"
 #include "base/compat.h"
 #include "base/subtransaction.h"
-
-#define FOLLOW_TRIGGER "featul_integrations_follow"
 
 /* One change of the table. */
 typedef struct FollowedChange
@@ -38,36 +35,6 @@ typedef struct FollowedChange
 	ArrayType *events;
 	char	  *problem; /* out */
 } FollowedChange;
-
-/* See follow.h. */
-void
-follow_table(Oid table, ArrayType *events)
-{
-	char *relation = quote_qualified_identifier(
-		get_namespace_name(get_rel_namespace(table)), get_rel_name(table));
-	Oid	  output;
-	bool  is_varlena;
-	char *argument = "";
-
-	if (events)
-	{
-		getTypeOutputInfo(TEXTARRAYOID, &output, &is_varlena);
-		argument =
-			quote_literal_cstr(OidOutputFunctionCall(output, PointerGetDatum(events)));
-	}
-	own_query_execute(psprintf("CREATE OR REPLACE TRIGGER " FOLLOW_TRIGGER
-							   " AFTER INSERT OR UPDATE OR DELETE ON %s FOR EACH ROW"
-							   " EXECUTE FUNCTION featul_integrations.follow(%s)",
-							   relation, argument),
-					  SPI_OK_UTILITY);
-	own_query_execute(
-		psprintf("ALTER TABLE %s ENABLE ALWAYS TRIGGER " FOLLOW_TRIGGER, relation),
-		SPI_OK_UTILITY);
-	own_query_execute(psprintf("ALTER TRIGGER " FOLLOW_TRIGGER
-							   " ON %s DEPENDS ON EXTENSION featul_integrations",
-							   relation),
-					  SPI_OK_UTILITY);
-}
 
 /* A column's value as text; NULL is SQL's, or that there is no such column. */
 static char *

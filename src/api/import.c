@@ -22,7 +22,6 @@
 #include "api/access.h"
 #include "api/api.h"
 #include "api/filter.h"
-#include "api/follow.h"
 #include "api/import.h"
 #include "application/attach.h"
 #include "application/binding.h"
@@ -30,6 +29,9 @@
 #include "application/user_context.h"
 #include "api/query.h"
 #include "base/errors.h"
+
+/* The trigger on the older table that is followed (follow.c) */
+#define FOLLOW_TRIGGER "featul_integrations_follow"
 
 /* workspace_integration or workspace_integrations of that schema; else 42P01. */
 static Oid
@@ -281,6 +283,39 @@ return_import(ReturnSetInfo *result, const OldIntegration *old, const char *prob
 					  problem == NULL };
 
 	tuplestore_putvalues(result->setResult, result->setDesc, values, nulls);
+}
+
+/*
+ * From now on changes of this table are made here too; what is new there gets these
+ * events (a text[]; NULL: all).  For the table's owner.  Inside query_begin().
+ */
+static void
+follow_table(Oid table, ArrayType *events)
+{
+	char *relation = quote_qualified_identifier(
+		get_namespace_name(get_rel_namespace(table)), get_rel_name(table));
+	Oid	  output;
+	bool  is_varlena;
+	char *argument = "";
+
+	if (events)
+	{
+		getTypeOutputInfo(TEXTARRAYOID, &output, &is_varlena);
+		argument =
+			quote_literal_cstr(OidOutputFunctionCall(output, PointerGetDatum(events)));
+	}
+	own_query_execute(psprintf("CREATE OR REPLACE TRIGGER " FOLLOW_TRIGGER
+							   " AFTER INSERT OR UPDATE OR DELETE ON %s FOR EACH ROW"
+							   " EXECUTE FUNCTION featul_integrations.follow(%s)",
+							   relation, argument),
+					  SPI_OK_UTILITY);
+	own_query_execute(
+		psprintf("ALTER TABLE %s ENABLE ALWAYS TRIGGER " FOLLOW_TRIGGER, relation),
+		SPI_OK_UTILITY);
+	own_query_execute(psprintf("ALTER TRIGGER " FOLLOW_TRIGGER
+							   " ON %s DEPENDS ON EXTENSION featul_integrations",
+							   relation),
+					  SPI_OK_UTILITY);
 }
 
 FEATUL_FUNCTION(featul_integration_import);

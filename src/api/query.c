@@ -11,7 +11,7 @@
 #include "utils/guc.h"
 #include "utils/tuplestore.h"
 
-#include "application/user_context.h"
+#include "application/lookup.h"
 #include "api/query.h"
 #include "base/version.h"
 
@@ -98,7 +98,7 @@ query_read_bound(QueryParameters *parameters, Source source, const char *sql)
 	UserContext state;
 	int64		rows;
 
-	user_context_as_reader(&state, source);
+	lookup_as_reader(&state, source);
 	rows = run_hiding_values(parameters, sql, true);
 	user_context_restore(&state);
 	return rows;

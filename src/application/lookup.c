@@ -298,6 +298,20 @@ execute_lookup(SPIPlanPtr plan, Datum *arguments)
 	PG_END_TRY();
 }
 
+/* See lookup.h. */
+void
+lookup_as_reader(UserContext *state, Source source)
+{
+	BoundRelation *bound = binding_of(source, binding_relid(source));
+
+	if (bound && bound->foreign_functions)
+		user_context_as_extension(state);
+	else
+		user_context_as_table_owner(state, binding_relid(source));
+	if (bound && bound->mutable_functions)
+		state->settings = safe_settings_begin();
+}
+
 /* Runs the look-up of a source as its table's owner; see execute_lookup(). */
 static void
 run_lookup(const BoundRelation *bound, bool as_text, Datum *arguments)
@@ -308,7 +322,7 @@ run_lookup(const BoundRelation *bound, bool as_text, Datum *arguments)
 	int			nest = 0;
 	UserContext state;
 
-	user_context_as_reader(&state, bound->source);
+	lookup_as_reader(&state, bound->source);
 	if (saved->plan && stale && running == 0)
 	{
 		SPIPlanPtr old = saved->plan;

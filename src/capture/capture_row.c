@@ -19,7 +19,7 @@
 #include "base/compat.h"
 #include "base/settings.h"
 #include "capture/batch.h"
-#include "capture/capture.h"
+#include "capture/call.h"
 #include "capture/moved_row.h"
 #include "capture/subscription.h"
 #include "capture/workspace.h"
