@@ -249,7 +249,7 @@ END
 $$;
 
 -- ---------------------------------------------------------------------------
--- Capture: binding the application's tables  (attach.c, binding.c, capture.c, payload.c)
+-- Capture: binding the application's tables  (application, capture)
 -- ---------------------------------------------------------------------------
 
 CREATE FUNCTION featul_integrations.capture() RETURNS trigger
@@ -433,7 +433,7 @@ CREATE INDEX attempt_unsent ON featul_integrations.attempt (workspace_id, delive
 WHERE state IN ('failed', 'cancelled');
 
 -- ---------------------------------------------------------------------------
--- What the worker needs, and what operators see  (stats.c, queue.c)
+-- What the worker needs, and what operators see  (delivery, process)
 -- ---------------------------------------------------------------------------
 
 CREATE FUNCTION featul_integrations.integration_changed() RETURNS trigger
@@ -616,7 +616,7 @@ COMMENT ON COLUMN featul_integrations.stat_capture.last_error IS 'The last such 
 COMMENT ON COLUMN featul_integrations.stat_capture.last_error_at IS 'When that was.';
 
 -- ---------------------------------------------------------------------------
--- The delivery node  (replicated.c, apply_status.c)
+-- The delivery node  (application/replicated, process/apply_status)
 -- ---------------------------------------------------------------------------
 
 CREATE FUNCTION featul_integrations.publication(app_schema text DEFAULT NULL) RETURNS text
