@@ -127,7 +127,8 @@ CREATE TABLE featul_integrations.health (
 	latency bigint[] NOT NULL DEFAULT '{0,0,0,0,0,0,0,0,0,0,0}',
 	latency_sum_ms bigint NOT NULL DEFAULT 0,
 	failing_days integer NOT NULL DEFAULT 0,
-	response_ms integer
+	response_ms integer,
+	told_failing boolean NOT NULL DEFAULT false
 ) WITH (fillfactor = 50);
 COMMENT ON TABLE featul_integrations.health IS
 'How each integration of this database fares. An integration without a row here, or whose row names another database, arrived by a restore or a template copy and is inactive until activate_restored() or a new connect.';
@@ -141,6 +142,7 @@ COMMENT ON COLUMN featul_integrations.health.hold_until IS 'No delivery starts b
 COMMENT ON COLUMN featul_integrations.health.held_since IS 'Start of the present unbroken series of 429/503 answers.';
 COMMENT ON COLUMN featul_integrations.health.failing_days IS 'Bit n: on day n since failing_since several attempts failed.';
 COMMENT ON COLUMN featul_integrations.health.response_ms IS 'How long an answer is expected to take, after the latest ones; NULL: never tried.';
+COMMENT ON COLUMN featul_integrations.health.told_failing IS 'What NOTIFY featul_integrations said last: that it is failing (only probes go out), or not. Written together with the notification.';
 COMMENT ON COLUMN featul_integrations.health.retried IS 'Attempts after which another was due.';
 COMMENT ON COLUMN featul_integrations.health.latency IS 'Attempts by duration: counts for the bounds of latency_bounds(), and the rest.';
 
@@ -185,12 +187,14 @@ CREATE TABLE featul_integrations.event (
 	payload json NOT NULL,
 	labels json,
 	created_at timestamptz NOT NULL DEFAULT now(),
+	traceparent text,
 	PRIMARY KEY (id, partition)
 ) PARTITION BY LIST (partition);
 COMMENT ON TABLE featul_integrations.event IS
 'What happened, append-only: one row per event that at least one integration wants, with the payload as the transaction saw it.';
 COMMENT ON COLUMN featul_integrations.event.webhook_id IS 'Sent as webhook-id, prefixed with msg_.';
 COMMENT ON COLUMN featul_integrations.event.labels IS 'What chat messages show beyond the payload: {"statusName", "fromName", "toName"}.';
+COMMENT ON COLUMN featul_integrations.event.traceparent IS 'The setting traceparent of the transaction that it happened in, sent as the header of that name; NULL: none.';
 
 CREATE TABLE featul_integrations.queue (
 	id bigint NOT NULL DEFAULT nextval('featul_integrations.delivery_id_seq'),

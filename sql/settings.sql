@@ -44,6 +44,20 @@ ALTER SYSTEM SET featul_integrations.post_url = 'javascript:alert(1)//{post}';
 ALTER SYSTEM SET featul_integrations.post_url = 'https://example.com/a b/{post}';
 ALTER SYSTEM SET featul_integrations.post_url = '';
 
+-- traceparent: any user, as W3C's trace context has it
+SET featul_integrations.traceparent = '00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01';
+SET featul_integrations.traceparent = '';
+SET featul_integrations.traceparent = '00-0AF7651916CD43DD8448EB211C80319C-b7ad6b7169203331-01';
+\set VERBOSITY sqlstate
+SET featul_integrations.traceparent = '00-00000000000000000000000000000000-b7ad6b7169203331-01';
+SET featul_integrations.traceparent = '00-0af7651916cd43dd8448eb211c80319c-0000000000000000-01';
+SET featul_integrations.traceparent = '01-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01';
+SET featul_integrations.traceparent = '00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01-more';
+SET featul_integrations.traceparent = '00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-0';
+SET featul_integrations.traceparent = E'00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01\r\nx: y';
+SET featul_integrations.traceparent = '00-';
+\set VERBOSITY default
+
 -- bounds
 \set VERBOSITY sqlstate
 ALTER SYSTEM SET featul_integrations.request_timeout = 0;
@@ -68,6 +82,7 @@ CREATE ROLE regress_featul_user;
 SET ROLE regress_featul_user;
 SET featul_integrations.user_id = 'someone';
 SET featul_integrations.capture = off;
+SET featul_integrations.traceparent = '00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01';
 \set VERBOSITY sqlstate
 SET featul_integrations.operator = on;
 SET featul_integrations.delivery = off;

@@ -43,7 +43,7 @@ take_test_result(const HttpResult *result, void *channel)
 					: *excerpt ? errdetail("HTTP %d: %s", result->status, excerpt)
 							   : errdetail("HTTP %d", result->status),
 					verdict.reason ? errhint("%s", verdict.reason)
-					: result->hint ? errhint("%s", result->hint)
+					: verdict.hint ? errhint("%s", verdict.hint)
 								   : 0));
 }
 
@@ -116,6 +116,7 @@ featul_integration_test(PG_FUNCTION_ARGS)
 	event.webhook_id = new_webhook_id();
 	event.payload = payload_test(workspace->id, workspace->name, workspace->slug);
 	event.created_at = GetCurrentTimestamp();
+	event.traceparent = *setting_traceparent ? setting_traceparent : NULL;
 	channel_request(&endpoint, &event, &request);
 	http_perform(&request, take_test_result, unconstify(Channel *, channel));
 

@@ -21,6 +21,7 @@
 #include "utils/guc.h"
 
 #include "base/address.h"
+#include "base/compat.h"
 #include "base/fault.h"
 #include "base/settings.h"
 
@@ -35,6 +36,7 @@
 
 char *setting_user_id = NULL;
 bool  setting_capture = true;
+char *setting_traceparent = NULL;
 bool  setting_operator = false;
 bool  setting_delivery = true;
 int	  setting_request_timeout = 10000;
@@ -116,37 +118,34 @@ DEFINE_ASSIGN(connect_to, const char *)
 DEFINE_ASSIGN(ca_file, const char *)
 DEFINE_ASSIGN(proxy, const char *)
 
-/* The values (palloc'd) that are waiting for their settings to be defined; NULL: none. */
+/* Where the values come from that are waiting for their settings to be defined. */
 static void
-read_given(const char *given[GUARDED_COUNT])
+read_given(GucSource given[GUARDED_COUNT])
 {
 	for (int i = 0; i < GUARDED_COUNT; i++)
-	{
-		const char *value = GetConfigOption(guarded_names[i], true, false);
-
-		given[i] = value ? pstrdup(value) : NULL;
-	}
+		given[i] = compat_setting_source(guarded_names[i]);
 }
 
 /*
  * Once they are defined, notes which of those values were dropped.  Such a setting
- * counts as set from the file to its default, so that taking it out of there is
- * an assignment too.
+ * counts as set to its default from where the value came, so that what takes that
+ * value away is an assignment too: a reload for a file, nothing but a restart for the
+ * command line.
  */
 static void
-note_misunderstood(const char *const given[GUARDED_COUNT])
+note_misunderstood(const GucSource given[GUARDED_COUNT])
 {
 	for (int i = 0; i < GUARDED_COUNT; i++)
 	{
-		GucContext context = i == GUARDED_workers ? PGC_POSTMASTER : PGC_SIGHUP;
-		char	  *standard;
+		char *standard;
 
-		if (given[i] == NULL ||
-			set_config_option(guarded_names[i], given[i], context, PGC_S_FILE,
-							  GUC_ACTION_SET, false, DEBUG5, false) != 0)
+		if (given[i] == PGC_S_DEFAULT ||
+			compat_setting_source(guarded_names[i]) != PGC_S_DEFAULT)
 			continue;
 		standard = pstrdup(GetConfigOption(guarded_names[i], false, false));
-		(void) set_config_option(guarded_names[i], standard, context, PGC_S_FILE,
+		(void) set_config_option(guarded_names[i], standard,
+								 i == GUARDED_workers ? PGC_POSTMASTER : PGC_SIGHUP,
+								 given[i] <= PGC_S_FILE ? PGC_S_FILE : PGC_S_ARGV,
 								 GUC_ACTION_SET, true, DEBUG5, false);
 		misunderstood[i] = true;
 	}
@@ -353,6 +352,36 @@ check_proxy(char **newval, void **extra, GucSource source)
 	return false;
 }
 
+/* Steps over '-' and that many lower-case hexadecimal digits, not all of them 0; else NULL. */
+static const char *
+skip_trace_id(const char *text, size_t digits)
+{
+	if (*text++ != '-' || strspn(text, "0123456789abcdef") < digits ||
+		strspn(text, "0") >= digits)
+		return NULL;
+	return text + digits;
+}
+
+/* Empty, or a traceparent of version 00: https://www.w3.org/TR/trace-context/ section 3.2 */
+static bool
+check_traceparent(char **newval, void **extra, GucSource source)
+{
+	const char *rest = *newval;
+
+	if (*rest == '\0')
+		return true;
+	rest = strncmp(rest, "00", 2) == 0 ? skip_trace_id(rest + 2, 32) : NULL;
+	rest = rest ? skip_trace_id(rest, 16) : NULL;
+	if (rest && *rest == '-' && strspn(rest + 1, "0123456789abcdef") == 2 &&
+		rest[3] == '\0')
+		return true;
+	GUC_check_errdetail(
+		"It is not a W3C traceparent of version 00: 00-TRACE-PARENT-FLAGS in 32, 16 and 2 lower-case hexadecimal digits, neither id all zero.");
+	GUC_check_errhint(
+		"Pass on the header as your tracer writes it; an empty value is none.");
+	return false;
+}
+
 /* Where a placeholder ends that starts here; NULL if it is none that we know. */
 static const char *
 skip_placeholder(const char *text)
@@ -421,6 +450,10 @@ define_session_settings(void)
 							 "Whether changes are captured as events.",
 							 "SET LOCAL to off leaves out bulk work such as imports.",
 							 &setting_capture, true, PGC_USERSET, 0, NULL, NULL, NULL);
+	DefineCustomStringVariable("featul_integrations.traceparent",
+							   "W3C trace context that goes out with what happens.",
+							   "Sent as the header traceparent.", &setting_traceparent,
+							   "", PGC_USERSET, 0, check_traceparent, NULL, NULL);
 	DefineCustomBoolVariable("featul_integrations.operator",
 							 "Lets a DBA call integration_* without an acting user.",
 							 "Skips the role check, never the plan.", &setting_operator,
@@ -501,7 +534,7 @@ define_network_settings(void)
 void
 settings_define(void)
 {
-	const char *given[GUARDED_COUNT];
+	GucSource given[GUARDED_COUNT];
 
 	read_given(given);
 	define_session_settings();

@@ -12,6 +12,7 @@
 
 extern char *setting_user_id; /* '' when not set */
 extern bool	 setting_capture;
+extern char *setting_traceparent; /* '' when not set */
 extern bool	 setting_operator;
 extern bool	 setting_delivery;
 extern int	 setting_request_timeout; /* ms */

@@ -5,10 +5,44 @@
 #include "postgres.h"
 
 #include "access/xact.h"
+#include "utils/fmgrprotos.h"
+#include "utils/jsonb.h"
 #include "utils/snapmgr.h"
 
 #include "capture/event_payload.h"
+#include "capture/failure.h"
 #include "capture/new_event.h"
+
+/*
+ * Whether an integration's rule (if any) accepts the event, whose payload is parsed for the
+ * first that asks.  A rule that may cost too much accepts nothing, and that is reported.
+ */
+static bool
+rule_allows(const Subscription *subscription, const NewEvent *event, Source source,
+			Jsonb **payload)
+{
+	if (subscription->objection)
+	{
+		ErrorData error = {
+			.sqlerrcode = ERRCODE_PROGRAM_LIMIT_EXCEEDED,
+			.message = "the rule of an integration is not used",
+			.detail = psprintf("Integration %s: %s",
+							   DatumGetCString(DirectFunctionCall1(
+								   uuid_out, UUIDPGetDatum(&subscription->id))),
+							   subscription->objection),
+			.hint = "Connect the integration again, with another rule.",
+		};
+
+		failure_report(source, &error);
+		return false;
+	}
+	if (subscription->rule == NULL)
+		return true;
+	if (*payload == NULL)
+		*payload = DatumGetJsonbP(
+			DirectFunctionCall1(jsonb_in, CStringGetDatum(VARDATA(event->payload))));
+	return rule_accepts(subscription->rule, *payload);
+}
 
 /* The event as it is to be written; NULL if every integration's rule refuses it. */
 static NewEvent *
@@ -16,6 +50,7 @@ build_event(const Candidates *candidates, const Candidate *candidate, Source sou
 {
 	const Subscriptions *subscriptions = candidate->subscriptions;
 	NewEvent			*event = palloc0(sizeof(NewEvent));
+	Jsonb				*payload = NULL;
 	bool				 chat = false;
 
 	event->kind = candidate->event;
@@ -30,7 +65,7 @@ build_event(const Candidates *candidates, const Candidate *candidate, Source sou
 
 		if (!subscription_wants(subscription, candidate->event,
 								row_text(candidate->post, POST_BOARD_ID)) ||
-			!subscription_accepts(subscription, VARDATA(event->payload)))
+			!rule_allows(subscription, event, source, &payload))
 			continue;
 		event->integrations[event->n_integrations++] = subscription->id;
 		chat = chat || subscription->is_chat;

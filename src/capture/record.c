@@ -18,6 +18,7 @@
 #include "base/own_table.h"
 #include "base/compat.h"
 #include "base/event_kind.h"
+#include "base/settings.h"
 #include "capture/record.h"
 
 /* Columns of the tables, as the install script creates them */
@@ -32,6 +33,7 @@ enum
 	EVENT_PAYLOAD,
 	EVENT_LABELS,
 	EVENT_CREATED_AT,
+	EVENT_TRACEPARENT,
 	EVENT_COLUMNS
 };
 enum
@@ -120,8 +122,8 @@ recorder_open(Oid function)
 
 	recorder->event_partition = own->event_partition;
 	recorder->sequence = own->sequence;
-	recorder->table[TABLE_EVENT] = appender_open(own->event);
-	recorder->table[TABLE_QUEUE] = appender_open(own->queue);
+	recorder->table[TABLE_EVENT] = appender_open(own->event, EVENT_COLUMNS);
+	recorder->table[TABLE_QUEUE] = appender_open(own->queue, QUEUE_COLUMNS);
 	return recorder;
 }
 
@@ -178,7 +180,6 @@ fill_event(Recorder *recorder, const NewEvent *event, int64 id)
 {
 	TupleTableSlot *row = appender_next(recorder->table[TABLE_EVENT]);
 
-	Assert(row->tts_tupleDescriptor->natts == EVENT_COLUMNS);
 	memset(row->tts_isnull, 0, EVENT_COLUMNS * sizeof(bool));
 	row->tts_values[EVENT_PARTITION] = Int16GetDatum(recorder->event_partition);
 	row->tts_values[EVENT_ID] = Int64GetDatum(id);
@@ -193,6 +194,9 @@ fill_event(Recorder *recorder, const NewEvent *event, int64 id)
 		row->tts_values[EVENT_LABELS] = CStringGetTextDatum(event->labels);
 	row->tts_values[EVENT_CREATED_AT] =
 		TimestampTzGetDatum(GetCurrentTransactionStartTimestamp());
+	row->tts_isnull[EVENT_TRACEPARENT] = *setting_traceparent == '\0';
+	if (*setting_traceparent)
+		row->tts_values[EVENT_TRACEPARENT] = CStringGetTextDatum(setting_traceparent);
 }
 
 /* Puts all columns of a new queue entry into a row. */
@@ -202,7 +206,6 @@ fill_queue(Recorder *recorder, const NewEvent *event, int64 id, int64 event_id,
 {
 	TupleTableSlot *row = appender_next(recorder->table[TABLE_QUEUE]);
 
-	Assert(row->tts_tupleDescriptor->natts == QUEUE_COLUMNS);
 	memset(row->tts_isnull, 0, QUEUE_COLUMNS * sizeof(bool));
 	row->tts_values[QUEUE_ID] = Int64GetDatum(id);
 	row->tts_values[QUEUE_INTEGRATION_ID] = UUIDPGetDatum(integration);

@@ -197,6 +197,9 @@ channel_request(const Endpoint *endpoint, const Event *event, HttpRequest *reque
 	request->headers =
 		list_make2(pstrdup("Content-Type: application/json"),
 				   psprintf("User-Agent: %s", endpoint->channel->user_agent));
+	if (event->traceparent)
+		request->headers =
+			lappend(request->headers, psprintf("traceparent: %s", event->traceparent));
 	if (endpoint->secret)
 		request->headers =
 			list_concat(request->headers, signature_headers(endpoint, event, &body));
@@ -260,7 +263,7 @@ hold_error(int status, int64 hold_ms)
 	return psprintf("HTTP %d: asked to wait %g s", status, hold_ms / 1000.0);
 }
 
-/* A response that neither succeeded nor carried a code of the service. */
+/* A response that neither succeeded nor carried a code of the service: tried again, unless set otherwise. */
 static void
 judge_status(const HttpResult *result, Verdict *verdict)
 {
@@ -276,14 +279,13 @@ judge_status(const HttpResult *result, Verdict *verdict)
 		verdict->kind = VERDICT_HOLD;
 		verdict->error = hold_error(result->status, verdict->hold_ms);
 	}
-	else
+	else if (result->status / 100 == 3)
 	{
-		verdict->kind = VERDICT_RETRY;
-		verdict->error =
-			result->status / 100 == 3
-				? psprintf("HTTP %d: redirects are not followed", result->status)
-				: psprintf("HTTP %d", result->status);
+		verdict->error = psprintf("HTTP %d: redirects are not followed", result->status);
+		verdict->hint = "Connect the URL that it redirects to.";
 	}
+	else
+		verdict->error = psprintf("HTTP %d", result->status);
 }
 
 /* See channel.h. */
@@ -297,6 +299,7 @@ channel_judge(const Channel *channel, const HttpResult *result)
 	if (result->outcome != HTTP_RESPONSE)
 	{
 		verdict.error = pstrdup(*result->error ? result->error : "the request failed");
+		verdict.hint = result->hint;
 		return verdict;
 	}
 	if (holds(result))

@@ -26,6 +26,7 @@ typedef struct Event
 	const char *webhook_id; /* msg_UUID */
 	const char *payload;	/* JSON, database encoding */
 	const char *labels;		/* JSON or NULL; what chat messages show beyond the payload */
+	const char *traceparent; /* W3C trace context, or NULL */
 	TimestampTz created_at;
 	int count; /* deliveries that one chat message stands for; 0 or 1: just this */
 } Event;
@@ -48,6 +49,7 @@ typedef struct Verdict
 	int64		pace_ms;	   /* any kind: no next request before this, 0: none */
 	char	   *error;		   /* palloc'd, one line; NULL when delivered */
 	char	   *reason;		   /* VERDICT_GONE: what a workspace admin reads, palloc'd */
+	const char *hint;		   /* what its admin can do about the error, or NULL */
 } Verdict;
 
 typedef struct Channel

@@ -152,6 +152,35 @@ dispatch_advance(Dispatch *dispatch)
 	}
 }
 
+/* See dispatch.h. */
+Moment
+dispatch_channel_hold(const Dispatch *dispatch, const Channel *channel)
+{
+	for (int i = 0; i < CHANNEL_HOLDS && dispatch->channel_holds[i].channel; i++)
+		if (dispatch->channel_holds[i].channel == channel)
+			return dispatch->channel_holds[i].until;
+	return 0;
+}
+
+/* See dispatch.h. */
+void
+dispatch_hold_channel(Dispatch *dispatch, const Channel *channel, Moment until)
+{
+	HASH_SEQ_STATUS sequence;
+	Lane		   *lane;
+	int				i = 0;
+
+	while (i < CHANNEL_HOLDS - 1 && dispatch->channel_holds[i].channel &&
+		   dispatch->channel_holds[i].channel != channel)
+		i++;
+	dispatch->channel_holds[i].channel = channel;
+	dispatch->channel_holds[i].until = Max(dispatch->channel_holds[i].until, until);
+	hash_seq_init(&sequence, dispatch->lanes);
+	while ((lane = hash_seq_search(&sequence)) != NULL)
+		if (lane->channel == channel)
+			lane_update(lane);
+}
+
 /* ------------------------------------------------------------------------
  * What goes out
  * ------------------------------------------------------------------------ */

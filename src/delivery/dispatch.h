@@ -35,6 +35,14 @@ extern void dispatch_advance(Dispatch *dispatch);
 /* When dispatch_advance() is due; 0: not at all. */
 extern Moment dispatch_due(const Dispatch *dispatch);
 
+/*
+ * Until when all integrations of a channel are held (0: not at all), and that they
+ * are: several processes share such a hold.
+ */
+extern Moment dispatch_channel_hold(const Dispatch *dispatch, const Channel *channel);
+extern void	  dispatch_hold_channel(Dispatch *dispatch, const Channel *channel,
+									Moment until);
+
 /* How many requests are in flight. */
 extern int dispatch_in_flight(const Dispatch *dispatch);
 

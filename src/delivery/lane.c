@@ -25,14 +25,15 @@
 #include "delivery/lane_health.h"
 #include "delivery/lane_window.h"
 
-/* The ages that requests pass (ms); also the longest answers of TIER_FAST, MEDIUM, SLOW. */
-static const int age_ms[AGES] = { 0, 100, 500, 2500 };
+/* The ages that requests pass (ms); also the longest answers of TIER_FAST to SLOW. */
+static const int age_ms[AGES] = { 0, 100, 500, 1000, 2500 };
 
 /* The tier of a lane whose oldest request is of this age. */
-static const Tier age_tier[AGES] = { TIER_FAST, TIER_MEDIUM, TIER_SLOW, TIER_HANGING };
+static const Tier age_tier[AGES] = { TIER_FAST, TIER_MEDIUM, TIER_UNHURRIED, TIER_SLOW,
+									 TIER_HANGING };
 
 /* Eighths of max_in_flight for each tier together with those slower than it. */
-static const int tier_eighths[TIERS] = { 8, 7, 6, 3, 2 };
+static const int tier_eighths[TIERS] = { 8, 7, 6, 5, 3, 2 };
 
 /* The part of each bound that lanes with a backlog leave to the others. */
 #define LIGHT_PART 16
@@ -142,17 +143,14 @@ timer_arm(Dispatch *dispatch, Timer *timer, Moment at)
 static Tier
 lane_tier(const Lane *lane)
 {
-	Tier tier = TIER_NEW;
-	int	 age = AGES - 1;
+	int expected = 0;
+	int age = AGES - 1;
 
-	if (lane->response_ms >= 0)
-		tier = lane->response_ms <= age_ms[1]	? TIER_FAST
-			   : lane->response_ms <= age_ms[2] ? TIER_MEDIUM
-			   : lane->response_ms <= age_ms[3] ? TIER_SLOW
-												: TIER_HANGING;
+	while (expected < AGES - 1 && lane->response_ms > age_ms[expected + 1])
+		expected++;
 	while (age > 0 && lane->aged[age] == 0)
 		age--;
-	return Max(tier, age_tier[age]);
+	return Max(lane->response_ms < 0 ? TIER_NEW : age_tier[expected], age_tier[age]);
 }
 
 /* Decides anew where the lane and its requests in flight belong. */
@@ -325,36 +323,6 @@ capacity_age_requests(Dispatch *dispatch)
 	}
 }
 
-/* Until when all lanes of a channel are held. */
-static Moment
-channel_held_until(const Dispatch *dispatch, const Channel *channel)
-{
-	for (int i = 0; i < CHANNEL_HOLDS && dispatch->channel_holds[i].channel; i++)
-		if (dispatch->channel_holds[i].channel == channel)
-			return dispatch->channel_holds[i].until;
-	return 0;
-}
-
-/* See lane.h. */
-void
-capacity_hold_channel(Dispatch *dispatch, const Channel *channel, int64 ms)
-{
-	HASH_SEQ_STATUS sequence;
-	Lane		   *lane;
-	int				i = 0;
-
-	while (i < CHANNEL_HOLDS - 1 && dispatch->channel_holds[i].channel &&
-		   dispatch->channel_holds[i].channel != channel)
-		i++;
-	dispatch->channel_holds[i].channel = channel;
-	dispatch->channel_holds[i].until =
-		Max(dispatch->channel_holds[i].until, clock_after_ms(dispatch->now, ms));
-	hash_seq_init(&sequence, dispatch->lanes);
-	while ((lane = hash_seq_search(&sequence)) != NULL)
-		if (lane->channel == channel)
-			lane_update(lane);
-}
-
 /* ------------------------------------------------------------------------
  * The lists
  * ------------------------------------------------------------------------ */
@@ -363,8 +331,9 @@ capacity_hold_channel(Dispatch *dispatch, const Channel *channel, int64 ms)
 Moment
 lane_blocked_until(const Lane *lane)
 {
-	return Max(Max(lane->pace_until, lane->probe_at),
-			   Max(lane->hold_until, channel_held_until(lane->dispatch, lane->channel)));
+	return Max(
+		Max(lane->pace_until, lane->probe_at),
+		Max(lane->hold_until, dispatch_channel_hold(lane->dispatch, lane->channel)));
 }
 
 /* See lane.h. */

@@ -65,6 +65,7 @@ typedef enum Tier
 {
 	TIER_FAST,
 	TIER_MEDIUM,
+	TIER_UNHURRIED,
 	TIER_SLOW,
 	TIER_NEW, /* never tried */
 	TIER_HANGING,
@@ -72,7 +73,7 @@ typedef enum Tier
 } Tier;
 
 /* Ages that a request passes (TIER_FAST has none). */
-#define AGES 4
+#define AGES 5
 
 /*
  * Of each tier, lanes that could send stand in one of two lists, each of which goes
@@ -223,6 +224,7 @@ struct Lane
 	int64		latency[LATENCY_BUCKETS];
 	int64		latency_sum;
 	int			saved_failures; /* as the table has it */
+	bool		told_failing;	/* likewise */
 	Moment		saved_hold;		/* likewise: hold_until */
 	Moment		saved_at;
 	bool		dirty_listed; /* else its timer may be armed */
@@ -307,9 +309,6 @@ extern int lane_limit(const Lane *lane);
  */
 extern void	   lane_begin_request(Lane *lane, Delivery *delivery, bool probe);
 extern Flight *lane_end_request(Delivery *delivery);
-
-/* Holds all lanes of a channel. */
-extern void capacity_hold_channel(Dispatch *dispatch, const Channel *channel, int64 ms);
 
 /* Notes how long an answer took: what is to be expected of the lane. */
 extern void lane_expect(Lane *lane, int64 ms);

@@ -64,11 +64,11 @@ rule_failure(Lane *lane, const Flight *flight)
 static Ruling
 rule_hold(Lane *lane, const Flight *flight, const Verdict *verdict)
 {
-	bool exhausted = lane_hold_exhausted(lane);
+	bool   exhausted = lane_hold_exhausted(lane);
+	Moment until = lane_held(lane, flight, verdict->hold_ms);
 
-	lane_held(lane, flight, verdict->hold_ms);
-	if (verdict->holds_channel && verdict->hold_ms >= 0)
-		capacity_hold_channel(lane->dispatch, lane->channel, verdict->hold_ms);
+	if (verdict->holds_channel)
+		dispatch_hold_channel(lane->dispatch, lane->channel, until);
 	if (exhausted)
 		return rule_failure(lane, flight);
 	return (Ruling){ .kind = RULING_AGAIN };

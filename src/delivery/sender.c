@@ -134,17 +134,18 @@ string_size(const char *string)
 static Event *
 copy_event(MemoryContext context, const Event *event)
 {
-	Event *copy = MemoryContextAlloc(context, sizeof(Event) + string_size(event->name) +
-												  string_size(event->webhook_id) +
-												  string_size(event->payload) +
-												  string_size(event->labels));
-	char  *room = (char *) (copy + 1);
+	Event *copy = MemoryContextAlloc(
+		context, sizeof(Event) + string_size(event->name) +
+					 string_size(event->webhook_id) + string_size(event->payload) +
+					 string_size(event->labels) + string_size(event->traceparent));
+	char *room = (char *) (copy + 1);
 
 	*copy = *event;
 	copy->name = copy_string(&room, event->name);
 	copy->webhook_id = copy_string(&room, event->webhook_id);
 	copy->payload = copy_string(&room, event->payload);
 	copy->labels = copy_string(&room, event->labels);
+	copy->traceparent = copy_string(&room, event->traceparent);
 	return copy;
 }
 

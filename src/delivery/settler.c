@@ -21,6 +21,7 @@
 #include "delivery/settler.h"
 #include "delivery/statement.h"
 #include "network/http.h"
+#include "process/channel_hold.h"
 
 /* Results are recorded when there are so many, or when the oldest is so old (ms). */
 #define SETTLE_BATCH 256
@@ -176,6 +177,22 @@ settler_take_results(Worker *worker)
 
 /* See settler.h. */
 void
+settler_share_holds(Worker *worker)
+{
+	const Channel *channel;
+
+	for (int i = 0; (channel = channel_at(i)) != NULL; i++)
+	{
+		Moment own = dispatch_channel_hold(worker->dispatch, channel);
+		Moment all = channel_hold_share(i, own, CHANNEL_MAX_HOLD_MS);
+
+		if (all > own)
+			dispatch_hold_channel(worker->dispatch, channel, all);
+	}
+}
+
+/* See settler.h. */
+void
 settler_fail(Worker *worker, Delivery *delivery, const char *error)
 {
 	Settler		 *settler = worker->settler;
@@ -318,6 +335,38 @@ settler_record(Worker *worker)
  * Health and the end of integrations
  * ------------------------------------------------------------------------ */
 
+/* That an integration's breaker has opened or closed. */
+static StatusChange
+breaker_change(const HealthChange *change)
+{
+	return (StatusChange){
+		.integration_id = change->integration_id,
+		.workspace_id = change->workspace_id,
+		.type = change->type,
+		.status = change->failing ? "failing" : "active",
+		.reason = change->failing ? psprintf("The last %d attempts failed%s%s.",
+											 change->failures, change->error ? ": " : "",
+											 change->error ? change->error : "")
+								  : NULL,
+	};
+}
+
+/* Tells of those among the changes that have opened or closed a breaker. */
+static void
+tell_turned(const HealthChange *changes, int count,
+			void (*tell)(const StatusChange *change))
+{
+	for (int i = 0; i < count; i++)
+	{
+		StatusChange turned;
+
+		if (!changes[i].turned)
+			continue;
+		turned = breaker_change(&changes[i]);
+		tell(&turned);
+	}
+}
+
 /* Step: writes down how integrations fare. */
 static void
 save_health(void *argument)
@@ -330,7 +379,9 @@ save_health(void *argument)
 		return;
 	table_begin("recording health");
 	health_save(changes, count);
+	tell_turned(changes, count, listener_tell_status);
 	table_commit();
+	tell_turned(changes, count, listener_log_status);
 	lane_health_saved(worker->dispatch, changes, count);
 }
 
@@ -357,11 +408,20 @@ deactivate_gone(void *argument)
 
 	while (lane_next_gone(worker->dispatch, &gone))
 	{
+		StatusChange change = { .integration_id = gone.integration_id,
+								.workspace_id = gone.workspace_id,
+								.type = gone.type,
+								.status = "inactive",
+								.reason = gone.reason };
 		Deactivation result;
 
 		table_begin("making an integration inactive");
 		result = health_deactivate(&gone.integration_id, gone.updated_at, gone.reason);
+		if (result == DEACTIVATION_DONE)
+			listener_tell_status(&change);
 		table_commit();
+		if (result == DEACTIVATION_DONE)
+			listener_log_status(&change);
 		lane_deactivated(gone.lane, result);
 	}
 }

@@ -17,6 +17,9 @@ extern void settler_reset(Worker *worker);
 /* Judges all that has arrived. */
 extern void settler_take_results(Worker *worker);
 
+/* Holds of a whole channel: what this worker was told, all are, and the other way round. */
+extern void settler_share_holds(Worker *worker);
+
 /* Settles a delivery that cannot even be sent; the error is copied. */
 extern void settler_fail(Worker *worker, Delivery *delivery, const char *error);
 

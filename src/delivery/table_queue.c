@@ -323,6 +323,8 @@ event_of(HeapTuple row, TupleDesc descriptor)
 	value = SPI_getbinval(row, descriptor, 5, &null);
 	event.labels = null ? NULL : TextDatumGetCString(value);
 	event.created_at = DatumGetTimestampTz(SPI_getbinval(row, descriptor, 6, &null));
+	value = SPI_getbinval(row, descriptor, 7, &null);
+	event.traceparent = null ? NULL : TextDatumGetCString(value);
 	return event;
 }
 
@@ -333,7 +335,8 @@ queue_read_events(const EventKey *keys, int count,
 				  void *argument)
 {
 	static Statement select = {
-		"SELECT k.n::integer, e.name, e.webhook_id, e.payload, e.labels, e.created_at"
+		"SELECT k.n::integer, e.name, e.webhook_id, e.payload, e.labels, e.created_at,"
+		" e.traceparent"
 		" FROM unnest($1, $2) WITH ORDINALITY k (partition, id, n) CROSS JOIN LATERAL"
 		" (SELECT * FROM featul_integrations.event WHERE partition = k.partition AND id = k.id OFFSET 0) e",
 		2,

@@ -75,7 +75,8 @@ check_settings(Worker *worker)
 				 errmsg("featul_integrations worker: nothing is delivered: %s", now),
 				 errdetail("Deliveries wait; no attempt is used up."),
 				 name
-					 ? errhint("Correct the setting and reload.")
+					 ? errhint("Correct the setting and reload; one that is given on the "
+							   "server's command line needs a restart.")
 					 : errhint("Install the system's CA certificates (Debian: "
 							   "ca-certificates) or correct featul_integrations.ca_file, "
 							   "and reload.")));
@@ -317,6 +318,7 @@ turn(Worker *worker)
 	http_work(worker->http);
 	settler_take_results(worker);
 	dispatch_set_time(worker->dispatch, clock_now(), GetCurrentTimestamp());
+	settler_share_holds(worker);
 	dispatch_advance(worker->dispatch);
 	run_tasks(worker);
 	wait_for_something(worker);

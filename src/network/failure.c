@@ -114,5 +114,8 @@ failure_hint(const Failure *failure)
 		return "Check the host name in the webhook's URL.";
 	if (failure->code == CURLE_COULDNT_CONNECT)
 		return "Check whether the endpoint is up and accepts connections from this server.";
+	if (failure->code == CURLE_GOT_NOTHING || failure->code == CURLE_SEND_ERROR ||
+		failure->code == CURLE_RECV_ERROR)
+		return "Look into the endpoint's own log, and that of a proxy before it, for why it closed the connection.";
 	return NULL;
 }

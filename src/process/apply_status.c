@@ -18,7 +18,6 @@
 #include "funcapi.h"
 #include "mb/pg_wchar.h"
 #include "miscadmin.h"
-#include "replication/origin.h"
 #include "replication/worker_internal.h"
 #include "storage/ipc.h"
 #include "storage/lwlock.h"
@@ -26,6 +25,7 @@
 #include "storage/spin.h"
 #include "utils/builtins.h"
 #include "utils/timestamp.h"
+#include "utils/tuplestore.h"
 
 #include "base/compat.h"
 #include "process/apply_status.h"
@@ -102,16 +102,16 @@ at_commit(XactEvent event, void *argument)
 	TimestampTz		  now;
 
 	if (event != XACT_EVENT_COMMIT || MyLogicalRepWorker == NULL ||
-		am_tablesync_worker() || replorigin_session_origin_lsn == noted)
+		am_tablesync_worker() || compat_origin_lsn() == noted)
 		return;
-	noted = replorigin_session_origin_lsn; /* which only a change moves on */
+	noted = compat_origin_lsn(); /* which only a change moves on */
 	now = GetCurrentTimestamp();
 	SpinLockAcquire(&apply_shared->mutex);
 	status = my_status();
 	if (status)
 	{
 		status->applied_at = now;
-		status->lag = Max(now - replorigin_session_origin_timestamp, 0);
+		status->lag = Max(now - compat_origin_timestamp(), 0);
 	}
 	SpinLockRelease(&apply_shared->mutex);
 }

@@ -288,6 +288,53 @@ channel_holds_hold_the_channel(void)
 	world_destroy(world);
 }
 
+/* Also where it was not said for how long. */
+static void
+channel_holds_need_no_time(void)
+{
+	World  *world = make_world(3, "discord", 3);
+	Verdict verdict = { .kind = VERDICT_HOLD, .hold_ms = -1, .holds_channel = true };
+
+	world_settle(world, world_take(world), &verdict);
+	world_pass(world, 7 * SECOND);
+	CHECK(world_take(world) == NULL, "a hold without a time holds one integration only");
+	world_pass(world, 6 * SECOND);
+	CHECK(world_take(world) != NULL, "a hold without a time does not end");
+	world_destroy(world);
+}
+
+/* What another process was told holds here as well, and ends. */
+static void
+channel_holds_come_from_elsewhere(void)
+{
+	World		  *world = make_world(2, "discord", 3);
+	const Channel *channel = channel_find("discord");
+
+	dispatch_hold_channel(world->dispatch, channel, world->now + 20 * SECOND);
+	dispatch_hold_channel(world->dispatch, channel, world->now + SECOND);
+	check_waits(world, 20 * SECOND, "a hold that another process was told of");
+	world_destroy(world);
+}
+
+/* A 429, failures, and days later another 429: that is no series of holds. */
+static void
+failures_end_a_series_of_holds(void)
+{
+	World	 *world = make_world(1, "webhook", 1);
+	Delivery *delivery;
+
+	world_answer(world, world_take(world), VERDICT_HOLD, 1000);
+	world_pass(world, 2 * SECOND);
+	fail(world, 3, SECOND);
+	CHECK(world->sites[0].count == 0, "three failures are not the end");
+	world_pass(world, 2 * DAY);
+	world_queue(world, &world->sites[0], 1);
+	delivery = world_take(world);
+	world_answer(world, delivery, VERDICT_HOLD, 1000);
+	CHECK(delivery->attempts == 0, "the first 429 in two days uses up an attempt");
+	world_destroy(world);
+}
+
 /* Connecting and disconnecting leaves nothing. */
 static void
 lanes_leave_nothing(void)
@@ -333,6 +380,9 @@ static const struct
 	SCENARIO(clocks_may_be_set),
 	SCENARIO(stored_times_are_bounded),
 	SCENARIO(channel_holds_hold_the_channel),
+	SCENARIO(channel_holds_need_no_time),
+	SCENARIO(channel_holds_come_from_elsewhere),
+	SCENARIO(failures_end_a_series_of_holds),
 	SCENARIO(lanes_leave_nothing),
 };
 

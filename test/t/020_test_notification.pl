@@ -19,7 +19,9 @@ max_wal_senders = 5
 END
 my $node = $featul->node;
 
-# The SQLSTATE, message and DETAIL of integration_test as olivia
+# The SQLSTATE, message and DETAIL of integration_test as olivia; its HINT in $hint
+my $hint;
+
 sub failure
 {
 	my ($type) = @_;
@@ -31,6 +33,7 @@ sub failure
 		stdout => \$out, stderr => \$err);
 	my ($message) = $err =~ /ERROR:  (.*)/;
 	my ($detail) = $err =~ /DETAIL:  (.*)/;
+	($hint) = $err =~ /HINT:  (.*)/;
 	return join ' / ', grep { defined } $message, $detail;
 }
 
@@ -86,14 +89,17 @@ $featul->script({ 'hook.example.com/' => [
 is(failure('webhook'), "$failed / HTTP 500: " . 'x' x 150 . "\xc3\xbc" x 50, '500: the body up to 200 characters');
 is(failure('webhook'), "$failed / HTTP 404", '404 without a body');
 is(failure('webhook'), "$failed / HTTP 302: redirects are not followed", 'redirects are not followed');
+like($hint, qr/^Connect the URL that it redirects to/, '... and what to do');
 is(failure('webhook'), "$failed / HTTP 410: gone", 'gone');
 like(failure('webhook'), qr{^$failed / the connection}, 'reset');
+like($hint, qr/^Look into the endpoint's own log/, '... and what to do');
 is(scalar($featul->requests(host => 'other.example.com')), 0, 'nobody was sent elsewhere');
 
 # Time-outs: the whole request
 $featul->set('request_timeout', '500ms');
 $featul->script({ 'hook.example.com/' => [ { delay => 60 } ] });
 like(failure('webhook'), qr{^$failed / no complete response within 0\.5}, 'time-out');
+like($hint, qr/^The endpoint has to answer with a 2xx status first/, '... and what to do');
 
 # Cancelled at once, and the session goes on
 $featul->set('request_timeout', '60s');
@@ -119,14 +125,27 @@ $featul->set('allowed_networks', '');
 $featul->wait_for_sql("SELECT current_setting('featul_integrations.allowed_networks') = ''");
 is(failure('webhook'), "$failed / the address is not public", 'refused address');
 $featul->set('allowed_networks', '127.0.0.0/8');
-foreach my $kind (qw(expired wrong_host self_signed))
+my %todo = (
+	expired => qr/has to be renewed/,
+	wrong_host => qr/with a certificate for this host name/,
+	self_signed => qr/certificate of a public CA/);
+foreach my $kind (sort keys %todo)
 {
 	$featul->set('connect_to', '::127.0.0.1:' . $featul->port($kind));
 	$featul->wait_for_sql("SELECT current_setting('featul_integrations.connect_to') LIKE '%:" . $featul->port($kind) . "'");
 	like(failure('webhook'), qr{^$failed / TLS: }, "TLS: $kind");
+	like($hint, $todo{$kind}, "TLS: $kind: what to do");
 }
 $featul->set('connect_to', '::127.0.0.1:' . $featul->port);
 $featul->wait_for_sql("SELECT current_setting('featul_integrations.connect_to') LIKE '%:" . $featul->port . "'");
+
+# A proxy that is not there
+$featul->set('proxy', '127.0.0.1:' . PostgreSQL::Test::Cluster::get_free_port());
+$featul->wait_for_sql("SELECT current_setting('featul_integrations.proxy') <> ''");
+is(failure('webhook'), "$failed / could not connect through the proxy", 'no proxy');
+like($hint, qr/^Check featul_integrations\.proxy/, '... and what to do');
+$featul->set('proxy', '');
+$featul->wait_for_sql("SELECT current_setting('featul_integrations.proxy') = ''");
 
 # A success ends failing, held and inactive states, but not a foreign origin
 my $state = "SELECT status, status_reason FROM integration_list('acme') WHERE type = 'webhook'";

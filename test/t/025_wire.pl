@@ -70,6 +70,24 @@ is($featul->signature_problem($webhook, $secret), '', 'signature');
 isnt($featul->signature_problem($webhook, 'whsec_' . 'A' x 43 . '='), '', 'not by any other secret');
 
 # ---------------------------------------------------------------------------
+# Trace context: of the transaction it happened in, whichever attempt it is
+# ---------------------------------------------------------------------------
+
+my $trace = '00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01';
+$featul->workspace('traced', webhook => 'https://traced.example.com/');
+$featul->script({ 'traced.example.com/' => [ { status => 500, times => 1 }, {} ] });
+$featul->sql(<<END);
+BEGIN;
+SET LOCAL featul_integrations.traceparent = '$trace';
+INSERT INTO post (id, board_id, title, content, slug) VALUES ('traced', 'traced-ideas', 'Traced', '', 'traced');
+COMMIT;
+INSERT INTO post (id, board_id, title, content, slug) VALUES ('untraced', 'traced-ideas', 'Not traced', '', 'untraced');
+END
+is_deeply([ sort map { "$_->{json}{post}{title}: " . ($_->{headers}{traceparent} // 'none') }
+	$featul->wait_for_requests(3, host => 'traced.example.com') ],
+	[ 'Not traced: none', ("Traced: $trace") x 2 ], 'traceparent');
+
+# ---------------------------------------------------------------------------
 # The ten payloads
 # ---------------------------------------------------------------------------
 

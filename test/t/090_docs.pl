@@ -31,17 +31,22 @@ my $featul = Featul->new;
 my $secret = $featul->sql_as('olivia', "SELECT integration_secret('acme')");
 $featul->post(title => 'Dark mode');
 my ($request) = $featul->wait_for_requests(1, host => 'hook.example.com');
+my $new_secret = $featul->sql_as('olivia', "SELECT integration_rotate_secret('acme')");
+$featul->post(title => 'Dark mode', slug => 'rotated');
+my $rotated = ($featul->wait_for_requests(2, host => 'hook.example.com'))[-1];
 
 # ---------------------------------------------------------------------------
-# docs/receivers.md: each gets a genuine request, the same again, a changed one
+# docs/receivers.md: each gets a genuine request, the same again, a changed one; of a request
+# that old and new secret have signed, either is enough
 # ---------------------------------------------------------------------------
 
 sub send_to
 {
-	my ($port, $body) = @_;
+	my ($port, $request, $body) = @_;
 	my %headers = map { $_ => $request->{headers}{$_} }
 	  qw(content-type webhook-id webhook-timestamp webhook-signature);
 
+	$body //= $request->{body};
 	utf8::encode($body);
 	return HTTP::Tiny->new(timeout => 20)
 	  ->post("http://127.0.0.1:$port/", { headers => \%headers, content => $body })->{status};
@@ -50,28 +55,40 @@ sub send_to
 sub check_receiver
 {
 	my ($language, @command) = @_;
+
+	check_receiver_with("$language, the old secret", $secret, 204, @command);
+	check_receiver_with("$language, the new secret", $new_secret, 401, @command);
+	return;
+}
+
+# check_receiver_with(name, secret, what it answers to what the old one alone has signed, command)
+sub check_receiver_with
+{
+	my ($name, $with, $to_old, @command) = @_;
 	my $port = PostgreSQL::Test::Cluster::get_free_port();
 	my $output = '';
 
 	s/PORT/$port/ foreach @command;
-	local $ENV{WEBHOOK_SECRET} = $secret;
+	local $ENV{WEBHOOK_SECRET} = $with;
 	local $ENV{PORT} = $port;
-	local $ENV{TMPDIR} = $dir;
+	local $ENV{TMPDIR} = PostgreSQL::Test::Utils::tempdir_short();
 	my $program = IPC::Run::start(\@command, '<', \undef, '>', \$output, '2>', \$output);
 	Featul::wait_for(
 		sub {
 			$program->pump_nb;
-			die "$language: $output" unless $program->pumpable;
+			die "$name: $output" unless $program->pumpable;
 			IO::Socket::INET->new(PeerAddr => '127.0.0.1', PeerPort => $port);
 		},
-		"the $language receiver");
+		"the receiver, $name");
 
-	is(send_to($port, $request->{body}), 204, "$language: a genuine request");
-	is(send_to($port, $request->{body}), 204, "$language: the same again");
-	is(send_to($port, $request->{body} =~ s/Dark/Bark/r), 401, "$language: a changed one");
-	Featul::wait_for(sub { $program->pump_nb; $output =~ /Dark mode/ }, "$language to print the event");
+	is(send_to($port, $rotated), 204, "$name: a genuine request");
+	is(send_to($port, $rotated), 204, "$name: the same again");
+	is(send_to($port, $rotated, $rotated->{body} =~ s/Dark/Bark/r), 401, "$name: a changed one");
+	is(send_to($port, $request), $to_old, "$name: one from before the rotation");
+	my $events = 1 + ($to_old == 204);
+	Featul::wait_for(sub { $program->pump_nb; (() = $output =~ /Dark mode/g) >= $events }, "$name to print the events");
 	$program->kill_kill;
-	is(scalar(() = $output =~ /post\.created Dark mode/g), 1, "$language: handled once");
+	is(scalar(() = $output =~ /post\.created Dark mode/g), $events, "$name: each handled once");
 	return;
 }
 
@@ -86,6 +103,11 @@ SKIP:
 {
 	skip 'no php here', 1 unless have('php');
 	check_receiver('PHP', 'php', '-S', '127.0.0.1:PORT', "$dir/receiver.php");
+}
+SKIP:
+{
+	skip 'no ruby with webrick here', 1 unless IPC::Run::run([qw(ruby -rwebrick -ropenssl -e 1)], '>', \my $out, '2>', \my $err);
+	check_receiver('Ruby', 'ruby', "$dir/receiver.rb");
 }
 SKIP:
 {
@@ -135,10 +157,6 @@ SKIP:
 	like(verify_with_library({ %$request, body => '{}' }, $secret), qr/WebhookVerificationError/,
 		'... and refuses another body');
 
-	my $new_secret = $featul->sql_as('olivia', "SELECT integration_rotate_secret('acme')");
-	$featul->forget;
-	$featul->post(slug => 'rotated');
-	my ($rotated) = $featul->wait_for_requests(1, host => 'hook.example.com');
 	is(verify_with_library($rotated, $new_secret), 'post.created', 'after a rotation: with the new secret');
 	is(verify_with_library($rotated, $secret), 'post.created', '... and with the old one');
 
@@ -279,12 +297,15 @@ $featul->wait_until_settled;
 my %run = Featul::code_blocks('operators.md');
 delete $run{'tell-owners.mjs'};    # run above
 cmp_ok(scalar(keys %run), '>=', 10, 'the statements of operators.md');
-foreach my $name (sort keys %run)
+foreach my $name ((grep { !/^uninstall/ } sort keys %run), 'uninstall', 'uninstall_role')
 {
-	my $before = $run{$name} =~ /integration_(list|recover)/ ? "SET featul_integrations.operator = on;\n" : '';
+	my $before = "SET client_min_messages = warning;\n"
+	  . ($run{$name} =~ /integration_(list|recover)/ ? "SET featul_integrations.operator = on;\n" : '');
 	my ($status, undef, $error) = $featul->node->psql('postgres', "$before$run{$name}");
 	is($error, '', "operators.md: $name");
 }
+is($featul->sql("SELECT count(*) FROM pg_roles WHERE rolname = 'featul_integrations'"), 0, 'nothing of it is left');
+$featul->sql("INSERT INTO post (id, board_id, title, content, slug) VALUES ('without', 'ideas', 'Without it', '', 'without')");
 
 $featul->node->stop;
 done_testing;

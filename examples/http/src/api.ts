@@ -60,9 +60,16 @@ type HourRow = { hour: Date; type: (typeof input.TYPES)[number]; state: (typeof 
 const ACTIVITY = `
   SELECT date_trunc('hour', at, 'UTC') AS hour, type, state, count(*)::integer AS count, sum(count(*)) OVER ()::integer AS read
   FROM (SELECT type, state, coalesce(last_attempt_at, created_at) AS at
-    FROM @extschema@.integration_deliveries($1, max_rows => $2)) AS d
+    FROM @extschema@.integration_deliveries(@workspace@, max_rows => $3)) AS d
   GROUP BY 1, 2, 3
   ORDER BY 1, 2, 3`
+
+/** False for a refusal; trouble of ours is thrown on. */
+function refused(error: unknown): false {
+  const { status } = answerTo(error)
+  if (status === 401 || status === 403 || status === 404) return false
+  throw error
+}
 
 /** null stays null; PostgreSQL's infinity, which has no ISO form, is null too. */
 const iso = (time: Date | null): string | null =>
@@ -102,15 +109,23 @@ export type ApiOptions = { database: Database; identify: Identify; limits: Limit
 
 /** The API, to be served or mounted under any path. */
 export function createApi({ database, identify, limits, live }: ApiOptions) {
-  const one = async <T extends Row>(user: string, kind: 'read' | 'write', query: string, parameters: unknown[]): Promise<T> => {
-    const [row] = await database.as<T>(user, kind, query, parameters)
+  const one = async <T extends Row>(...call: Parameters<Database['as']>): Promise<T> => {
+    const [row] = await database.as<T>(...call)
     if (!row) throw new Error('a function that returns one row returned none')
     return row
+  }
+
+  /** The workspace's id; throws where this user may not view it. */
+  const watched = async (user: string, workspaceSlug: string): Promise<string> => {
+    const { body } = await one<{ body: string }>(user, 'read', 'SELECT @extschema@.integration_preview(@workspace@, $3, $4) AS body',
+      workspaceSlug, ['webhook', 'integration.test']) // the message that names the workspace
+    return (JSON.parse(body) as { workspace: { id: string } }).workspace.id
   }
 
   const app = new Hono<{ Variables: { identity: Identity } }>()
     .use(async (c, next) => {
       c.header('Cache-Control', 'no-store')
+      c.header('X-Content-Type-Options', 'nosniff')
       c.set('identity', await identify(c))
       await next()
     })
@@ -118,65 +133,65 @@ export function createApi({ database, identify, limits, live }: ApiOptions) {
 
     .get('/integration/list', input.query(input.workspace), async (c) => {
       const { workspaceSlug } = c.req.valid('query')
-      const rows = await database.as<IntegrationRow>(c.var.identity.user, 'read', 'SELECT * FROM @extschema@.integration_list($1)', [workspaceSlug])
+      const rows = await database.as<IntegrationRow>(c.var.identity.user, 'read', 'SELECT * FROM @extschema@.integration_list(@workspace@)', workspaceSlug)
       return c.json({ integrations: rows.map(integrationOf) })
     })
 
     .post('/integration/connect', input.body(input.connection), async (c) => {
       const { workspaceSlug, type, webhookUrl, events, boards, rule } = c.req.valid('json')
-      return c.json(await one<Done>(c.var.identity.user, 'write', 'SELECT * FROM @extschema@.integration_connect($1, $2, $3, $4, $5, $6)',
-        [workspaceSlug, type, webhookUrl, events, boards, rule]))
+      return c.json(await one<Done>(c.var.identity.user, 'write', 'SELECT * FROM @extschema@.integration_connect(@workspace@, $3, $4, $5, $6, $7)',
+        workspaceSlug, [type, webhookUrl, events, boards, rule]))
     })
 
     .post('/integration/disconnect', input.body(input.integration), async (c) => {
       const { workspaceSlug, type } = c.req.valid('json')
-      return c.json(await one<Done>(c.var.identity.user, 'write', 'SELECT * FROM @extschema@.integration_disconnect($1, $2)', [workspaceSlug, type]))
+      return c.json(await one<Done>(c.var.identity.user, 'write', 'SELECT * FROM @extschema@.integration_disconnect(@workspace@, $3)', workspaceSlug, [type]))
     })
 
     .post('/integration/test', input.body(input.integration), async (c) => {
       const { workspaceSlug, type } = c.req.valid('json')
       const { user } = c.var.identity
       return c.json(await limits.test(user, () =>
-        one<Done>(user, 'write', 'SELECT * FROM @extschema@.integration_test($1, $2)', [workspaceSlug, type])))
+        one<Done>(user, 'write', 'SELECT * FROM @extschema@.integration_test(@workspace@, $3)', workspaceSlug, [type])))
     })
 
     .get('/integration/deliveries', input.query(input.log), async (c) => {
       const { workspaceSlug, type, state, maxRows, before } = c.req.valid('query')
-      const rows = await database.as<DeliveryRow>(c.var.identity.user, 'read', 'SELECT * FROM @extschema@.integration_deliveries($1, $2, $3, $4, $5)',
-        [workspaceSlug, type, state, maxRows ?? DEFAULT_ROWS, before])
+      const rows = await database.as<DeliveryRow>(c.var.identity.user, 'read', 'SELECT * FROM @extschema@.integration_deliveries(@workspace@, $3, $4, $5, $6)',
+        workspaceSlug, [type, state, maxRows ?? DEFAULT_ROWS, before])
       return c.json({ deliveries: rows.map(deliveryOf) })
     })
 
     .get('/integration/message', input.query(input.delivery), async (c) => {
       const { workspaceSlug, deliveryId } = c.req.valid('query')
-      return c.json(await one<{ body: string }>(c.var.identity.user, 'read', 'SELECT @extschema@.integration_message($1, $2) AS body',
-        [workspaceSlug, deliveryId]))
+      return c.json(await one<{ body: string }>(c.var.identity.user, 'read', 'SELECT @extschema@.integration_message(@workspace@, $3) AS body',
+        workspaceSlug, [deliveryId]))
     })
 
     .post('/integration/redeliver', input.body(input.delivery), async (c) => {
       const { workspaceSlug, deliveryId } = c.req.valid('json')
-      return c.json(await one<Done>(c.var.identity.user, 'write', 'SELECT * FROM @extschema@.integration_redeliver($1, $2)', [workspaceSlug, deliveryId]))
+      return c.json(await one<Done>(c.var.identity.user, 'write', 'SELECT * FROM @extschema@.integration_redeliver(@workspace@, $3)', workspaceSlug, [deliveryId]))
     })
 
     .post('/integration/recover', input.body(input.recovery), async (c) => {
       const { workspaceSlug, type, since } = c.req.valid('json')
-      return c.json(await one<Done>(c.var.identity.user, 'write', 'SELECT * FROM @extschema@.integration_recover($1, $2, $3)', [workspaceSlug, type, since]))
+      return c.json(await one<Done>(c.var.identity.user, 'write', 'SELECT * FROM @extschema@.integration_recover(@workspace@, $3, $4)', workspaceSlug, [type, since]))
     })
 
     .get('/integration/preview', input.query(input.preview), async (c) => {
       const { workspaceSlug, type, event } = c.req.valid('query')
-      return c.json(await one<{ body: string }>(c.var.identity.user, 'read', 'SELECT @extschema@.integration_preview($1, $2, $3) AS body',
-        [workspaceSlug, type, event]))
+      return c.json(await one<{ body: string }>(c.var.identity.user, 'read', 'SELECT @extschema@.integration_preview(@workspace@, $3, $4) AS body',
+        workspaceSlug, [type, event]))
     })
 
     .get('/integration/secret', input.query(input.workspace), async (c) => {
       const { workspaceSlug } = c.req.valid('query')
-      return c.json(await one<{ secret: string }>(c.var.identity.user, 'read', 'SELECT @extschema@.integration_secret($1) AS secret', [workspaceSlug]))
+      return c.json(await one<{ secret: string }>(c.var.identity.user, 'read', 'SELECT @extschema@.integration_secret(@workspace@) AS secret', workspaceSlug))
     })
 
     .post('/integration/rotateSecret', input.body(input.workspace), async (c) => {
       const { workspaceSlug } = c.req.valid('json')
-      return c.json(await one<{ secret: string }>(c.var.identity.user, 'write', 'SELECT @extschema@.integration_rotate_secret($1) AS secret', [workspaceSlug]))
+      return c.json(await one<{ secret: string }>(c.var.identity.user, 'write', 'SELECT @extschema@.integration_rotate_secret(@workspace@) AS secret', workspaceSlug))
     })
 
     .get('/integration/events', async (c) => {
@@ -187,7 +202,7 @@ export function createApi({ database, identify, limits, live }: ApiOptions) {
     // than the log gives at once.
     .get('/integration/activity', input.query(input.workspace), async (c) => {
       const { workspaceSlug } = c.req.valid('query')
-      const rows = await database.as<HourRow & { read: number }>(c.var.identity.user, 'read', ACTIVITY, [workspaceSlug, ACTIVITY_ROWS])
+      const rows = await database.as<HourRow & { read: number }>(c.var.identity.user, 'read', ACTIVITY, workspaceSlug, [ACTIVITY_ROWS])
       return c.json({
         hours: rows.filter(({ hour }) => hour.getTime() > Date.now() - DAY).map(({ hour, type, state, count }) => ({ hour: iso(hour), type, state, count })),
         complete: (rows[0]?.read ?? 0) < ACTIVITY_ROWS,
@@ -199,11 +214,18 @@ export function createApi({ database, identify, limits, live }: ApiOptions) {
     .get('/integration/changes', input.query(input.workspace), async (c) => {
       const { workspaceSlug } = c.req.valid('query')
       const { user, until } = c.var.identity
-      const { body } = await one<{ body: string }>(user, 'read', 'SELECT @extschema@.integration_preview($1, $2, $3) AS body',
-        [workspaceSlug, 'webhook', 'integration.test']) // who may not view is refused here; names the workspace's id
-      const { workspace } = JSON.parse(body) as { workspace: { id: string } }
+      const workspaceId = await watched(user, workspaceSlug)
+      if (c.req.method === 'HEAD') return c.body(null)
+      c.header('X-Accel-Buffering', 'no') // nginx would keep it back
       const place = limits.stream(user)
-      return streamSSE(c, (stream) => streamChanges(stream, live, workspace.id, until).finally(place.leave))
+      const allowed = async () => {
+        try {
+          return (await identify(c)).user === user && (await watched(user, workspaceSlug)) === workspaceId
+        } catch (error) {
+          return refused(error)
+        }
+      }
+      return streamSSE(c, (stream) => streamChanges(stream, live, workspaceId, until, allowed).finally(place.leave))
     })
 
   app.notFound((c) => answer(c, new ApiError(404, 'There is no such call')))

@@ -1,9 +1,9 @@
-// The database: a bounded pool, and calls that act for a user.
+// The database: a bounded pool with a bounded queue before it, and calls that act for a user.
 
 import pg from 'pg'
 
-import { log } from './log.ts'
-import { databaseAway, reasonOf, unavailable } from './errors.ts'
+import { busy, connectionEnds, databaseAway, reasonOf } from './errors.ts'
+import { logSparingly } from './log.ts'
 
 // A test call takes 10 s at most (featul_integrations.request_timeout); then the server gives up,
 // then this client, then whoever waits for a connection has long been told.
@@ -11,17 +11,29 @@ const STATEMENT_TIMEOUT = 15_000
 const QUERY_TIMEOUT = 20_000
 const CONNECTION_TIMEOUT = 3_000
 const MOST_WAITING = 100
+const LONGEST_WAIT = 3_000
 
 export type Row = Record<string, unknown>
 
+// The acting user is set within the very statement that acts: one round trip, and a transaction of
+// its own, with which the setting ends. That it is set before the function runs is no matter of the
+// planner's: the function's first argument, the workspace's slug, is there only once it is set.
+const ACTING = `set_config('featul_integrations.user_id', $1, true) = $1`
+const WORKSPACE = {
+  read: `CASE WHEN ${ACTING} AND set_config('transaction_read_only', 'on', true) = 'on' THEN $2::text END`,
+  write: `CASE WHEN ${ACTING} THEN $2::text END`,
+}
+
 export class Database {
   readonly #pool: pg.Pool
+  readonly #queue: Queue
   readonly #schema: string
   readonly size: number
 
   constructor(config: { connectionString?: string | undefined; schema: string; size: number }) {
     this.size = config.size
     this.#schema = pg.escapeIdentifier(config.schema)
+    this.#queue = new Queue(config.size)
     this.#pool = new pg.Pool({
       connectionString: config.connectionString,
       max: config.size,
@@ -29,62 +41,97 @@ export class Database {
       connectionTimeoutMillis: CONNECTION_TIMEOUT,
       idleTimeoutMillis: 60_000,
       statement_timeout: STATEMENT_TIMEOUT,
-      idle_in_transaction_session_timeout: STATEMENT_TIMEOUT,
       query_timeout: QUERY_TIMEOUT,
       keepAlive: true,
     })
     // An idle connection that breaks: the pool has dropped it already.
-    this.#pool.on('error', (error) => log('warning', 'A database connection broke', { reason: reasonOf(error) }))
+    this.#pool.on('error', (error) => logSparingly('warning', 'A database connection broke', { reason: reasonOf(error) }))
+    // One that breaks under a call tells that call, and then whoever listens: nobody would end the process.
+    this.#pool.on('connect', (client) => client.on('error', () => {}))
   }
 
   /**
-   * The rows of a query that acts for this user, in a transaction of its own: the acting user is set
-   * for that transaction and is gone with it. The query is a constant of the code, @extschema@ in it
-   * the extension's schema; all that users give goes into the parameters.
+   * The rows of a statement that acts for this user in a workspace, in a transaction of its own. The
+   * statement is a constant of the code; @extschema@ in it is the extension's schema, @workspace@ the
+   * slug, and the further parameters, from $3 on, are all else that users give.
    */
-  async as<T extends Row>(user: string, kind: 'read' | 'write', query: string, parameters: unknown[]): Promise<T[]> {
-    return this.#with(async (client) => {
-      await client.query(kind === 'read' ? 'BEGIN READ ONLY' : 'BEGIN')
-      await client.query(`SELECT set_config('featul_integrations.user_id', $1, true)`, [user])
-      const { rows } = await client.query<T>(this.#inSchema(query), parameters)
-      await client.query('COMMIT')
-      return rows
+  async as<T extends Row>(user: string, kind: 'read' | 'write', statement: string, workspaceSlug: string, more: unknown[] = []): Promise<T[]> {
+    return this.#run<T>(statement.replace('@workspace@', () => WORKSPACE[kind]), [user, workspaceSlug, ...more])
+  }
+
+  /** The rows of a statement that acts for nobody. */
+  async asNobody<T extends Row>(statement: string): Promise<T[]> {
+    return this.#run<T>(statement, [])
+  }
+
+  async #run<T extends Row>(statement: string, parameters: unknown[]): Promise<T[]> {
+    const text = statement.replaceAll('@extschema@', () => this.#schema)
+    return this.#queue.in(async () => {
+      const client = await this.#pool.connect().catch((error: unknown) => {
+        throw databaseAway(error)
+      })
+      let broken = true
+      try {
+        const { rows } = await client.query<T>(text, parameters)
+        broken = false
+        return rows
+      } catch (error) {
+        // After an error of the statement's the connection is good; after any other (it broke, or did
+        // not answer in time) nobody knows what it is doing.
+        if (!(error instanceof pg.DatabaseError)) throw databaseAway(error)
+        broken = connectionEnds(error)
+        throw error
+      } finally {
+        client.release(broken)
+      }
     })
-  }
-
-  /** The rows of a query that acts for nobody. */
-  async asNobody<T extends Row>(query: string): Promise<T[]> {
-    return this.#with(async (client) => (await client.query<T>(this.#inSchema(query))).rows)
-  }
-
-  #inSchema(query: string): string {
-    return query.replaceAll('@extschema@', () => this.#schema)
-  }
-
-  async #with<T>(work: (client: pg.PoolClient) => Promise<T>): Promise<T> {
-    if (this.#pool.waitingCount >= MOST_WAITING) throw unavailable(1)
-    const client = await this.#pool.connect().catch((error: unknown) => {
-      throw databaseAway(error)
-    })
-    let broken = true
-    try {
-      const result = await work(client)
-      broken = false
-      return result
-    } catch (error) {
-      // After an error of the server's the connection is good once rolled back; after any other
-      // (it broke, or did not answer in time) nobody knows what it is doing.
-      if (!(error instanceof pg.DatabaseError)) throw databaseAway(error)
-      if (error.severity === 'ERROR')
-        broken = await client.query('ROLLBACK').then(() => false, () => true)
-      throw error
-    } finally {
-      client.release(broken)
-    }
   }
 
   /** Waits for what runs. */
   end(): Promise<void> {
     return this.#pool.end()
+  }
+}
+
+/**
+ * So many at once, first come first served; so many may wait, and not for long. The pool could do
+ * this, but says the same when it is busy and when the database does not answer.
+ */
+class Queue {
+  readonly #size: number
+  readonly #waiting = new Set<() => void>() // in the order in which they came
+  #running = 0
+
+  constructor(size: number) {
+    this.#size = size
+  }
+
+  /** Does the work when its turn comes; throws a 503 where that takes too long. */
+  async in<T>(work: () => Promise<T>): Promise<T> {
+    if (this.#running >= this.#size) await this.#turn()
+    else this.#running++
+    try {
+      return await work()
+    } finally {
+      const [next] = this.#waiting
+      if (next) next() // its place is this one
+      else this.#running--
+    }
+  }
+
+  #turn(): Promise<void> {
+    if (this.#waiting.size >= MOST_WAITING) return Promise.reject(busy())
+    return new Promise((resolve, reject) => {
+      const come = () => {
+        clearTimeout(timer)
+        this.#waiting.delete(come)
+        resolve()
+      }
+      const timer = setTimeout(() => {
+        this.#waiting.delete(come)
+        reject(busy())
+      }, LONGEST_WAIT)
+      this.#waiting.add(come)
+    })
   }
 }

@@ -2,7 +2,7 @@
 
 import pg from 'pg'
 
-import { log } from './log.ts'
+import { log, logSparingly } from './log.ts'
 
 export type ErrorStatus = 400 | 401 | 403 | 404 | 413 | 429 | 500 | 503 | 504
 
@@ -42,6 +42,12 @@ const INSTALLATION: Record<string, string> = {
 const TROUBLE = /^(08|53|57P|58|XX)/
 
 /**
+ * True if this error leaves no connection that is good for another call. Judged by its code: how
+ * severe it is, FATAL or ERROR, the server says in the language of its messages.
+ */
+export const connectionEnds = (error: pg.DatabaseError): boolean => TROUBLE.test(error.code ?? '')
+
+/**
  * What to answer to an error of the database. The extension's own errors (PT...) are written for
  * users and hold no secret; the words of any other may quote a value and are never passed on.
  */
@@ -53,24 +59,30 @@ export function answerTo(error: unknown): ApiError {
     log('error', 'A fault of this service', { name: error instanceof Error ? error.name : typeof error, frames })
     return new ApiError(500, 'Something went wrong here')
   }
-  if (error.severity !== 'ERROR') return databaseAway(error) // the connection has ended
   const code = error.code ?? ''
+  if (/^(08|57P)/.test(code)) return databaseAway(error)
   const status = code.startsWith('PT') ? STATUSES.find((known) => code === `PT${known}`) : undefined
   if (status) return new ApiError(status, error.message, { hint: error.hint, detail: error.detail })
   if (code === '57014') {
-    log('warning', 'A statement took too long', { sqlstate: code })
+    logSparingly('warning', 'A statement took too long', { sqlstate: code })
     return new ApiError(504, 'This took too long', { hint: 'Try again in a moment.' })
   }
-  log('error', INSTALLATION[code] ?? 'The database reports an error', {
+  logSparingly('error', INSTALLATION[code] ?? 'The database reports an error', {
     sqlstate: code,
     reason: /^2[23]/.test(code) ? undefined : error.message,
   })
   return code in INSTALLATION || TROUBLE.test(code) ? unavailable() : new ApiError(500, 'Something went wrong here')
 }
 
+/** What to answer where more calls come than the pool can serve: says so in the log. */
+export function busy(): ApiError {
+  logSparingly('warning', 'More calls than the database connections can serve: some are refused')
+  return unavailable(1)
+}
+
 /** What to answer where the database did not: says so in the log. */
 export function databaseAway(error: unknown): ApiError {
-  log('error', 'The database cannot be reached', { reason: reasonOf(error) })
+  logSparingly('error', 'The database cannot be reached', { reason: reasonOf(error) })
   return unavailable()
 }
 

@@ -3,7 +3,7 @@
 import { createRemoteJWKSet, errors, jwtVerify, type JWTPayload, type JWTVerifyOptions } from 'jose'
 import type { Context } from 'hono'
 
-import { log } from './log.ts'
+import { logSparingly } from './log.ts'
 import { unauthenticated, unavailable } from './errors.ts'
 
 /** A user, and when what proves it ends (in milliseconds since the epoch). */
@@ -44,13 +44,15 @@ export function bearer(settings: TokenSettings): Identify {
 }
 
 function verifier(settings: TokenSettings, options: JWTVerifyOptions): (token: string) => Promise<JWTPayload> {
-  const secret = settings.JWT_SECRET && new TextEncoder().encode(settings.JWT_SECRET)
+  // made a key once, not for each call
+  const secret = settings.JWT_SECRET && crypto.subtle.importKey(
+    'raw', new TextEncoder().encode(settings.JWT_SECRET), { name: 'HMAC', hash: 'SHA-256' }, false, ['verify'])
   const keys = settings.JWKS_URL && createRemoteJWKSet(new URL(settings.JWKS_URL), { timeoutDuration: 3000 })
 
   return async (token) => {
     try {
       const { payload } = secret
-        ? await jwtVerify(token, secret, { ...options, algorithms: SYMMETRIC })
+        ? await jwtVerify(token, await secret, { ...options, algorithms: SYMMETRIC })
         : await jwtVerify(token, keys as Exclude<typeof keys, '' | undefined>, { ...options, algorithms: ASYMMETRIC })
       return payload
     } catch (error) {
@@ -67,6 +69,6 @@ function badToken(error: unknown) {
 function refusal(error: unknown) {
   const code = error instanceof errors.JOSEError ? error.code : ''
   if (/^ERR_(JWT|JWS|JOSE|JWKS_(NO|MULTIPLE)_MATCHING)_/.test(code) && code !== 'ERR_JOSE_GENERIC') return badToken(error)
-  log('error', 'The keys at JWKS_URL cannot be had', { reason: code || (error instanceof Error ? error.name : 'unknown') })
+  logSparingly('error', 'The keys at JWKS_URL cannot be had', { reason: code || (error instanceof Error ? error.name : 'unknown') })
   return unavailable()
 }

@@ -5,43 +5,59 @@ import { ApiError, unavailable } from './errors.ts'
 const STREAMS_PER_USER = 8
 const STREAMS = 1000
 const MINUTE = 60_000
+const MOST_USERS = 10_000 // who tested something in the last minute
+
+type Tests = { began: number[]; running: number }
 
 export class Limits {
-  readonly #tests = new Map<string, number[]>() // user: when the tests of the last minute began
+  readonly #tests = new Map<string, Tests>() // by user, who began last at the end
   readonly #testsPerMinute: number
   readonly #testsAtOnce: number
+  readonly #testsAtOnceOfOne: number
   #testing = 0
   readonly #streams = new Map<string, number>()
   #streamCount = 0
 
-  /** A test holds a connection for as long as an endpoint likes: all of them half of the pool at most. */
+  /**
+   * A test holds a connection for as long as an endpoint likes: all of them together half of the
+   * pool at most, and one user half of that.
+   */
   constructor(testsPerMinute: number, poolSize: number) {
     this.#testsPerMinute = testsPerMinute
     this.#testsAtOnce = Math.max(1, Math.floor(poolSize / 2))
+    this.#testsAtOnceOfOne = Math.max(1, Math.floor(this.#testsAtOnce / 2))
   }
 
   /** Does the work of a test; 429 where this user asked for too many, 503 where all together did. */
   async test<T>(user: string, work: () => Promise<T>): Promise<T> {
     if (this.#testing >= this.#testsAtOnce) throw unavailable(10)
-    this.#countTest(user, Date.now())
+    const tests = this.#begin(user, performance.now())
     this.#testing++
+    tests.running++
     try {
       return await work()
     } finally {
       this.#testing--
+      tests.running--
     }
   }
 
-  #countTest(user: string, now: number): void {
-    for (const [other, times] of this.#tests)
-      if ((times.at(-1) ?? 0) <= now - MINUTE) this.#tests.delete(other)
-    const recent = (this.#tests.get(user) ?? []).filter((time) => time > now - MINUTE)
-    const [first] = recent
-    if (recent.length >= this.#testsPerMinute && first !== undefined) {
-      const retryAfter = Math.ceil((first + MINUTE - now) / 1000)
-      throw new ApiError(429, 'Too many test notifications', { hint: `Try again in ${retryAfter} s.`, retryAfter })
+  /** Counts a test of this user, unless it is one too many. */
+  #begin(user: string, now: number): Tests {
+    for (const [other, { began }] of this.#tests) {
+      if ((began.at(-1) ?? 0) > now - MINUTE) break
+      this.#tests.delete(other)
     }
-    this.#tests.set(user, [...recent, now])
+    const tests = this.#tests.get(user) ?? { began: [], running: 0 }
+    tests.began = tests.began.filter((time) => time > now - MINUTE)
+    const [first] = tests.began
+    if (tests.running >= this.#testsAtOnceOfOne) throw tooMany(10)
+    if (first !== undefined && tests.began.length >= this.#testsPerMinute) throw tooMany(Math.ceil((first + MINUTE - now) / 1000))
+    if (this.#tests.size >= MOST_USERS && !this.#tests.has(user)) throw unavailable(10)
+    tests.began.push(now)
+    this.#tests.delete(user)
+    this.#tests.set(user, tests)
+    return tests
   }
 
   /** A place for one stream of this user; 429 or 503 where there is none. */
@@ -61,3 +77,6 @@ export class Limits {
     }
   }
 }
+
+const tooMany = (retryAfter: number) =>
+  new ApiError(429, 'Too many test notifications', { hint: `Try again in ${retryAfter} s.`, retryAfter })

@@ -5,7 +5,7 @@ import type { SSEStreamingApi } from 'hono/streaming'
 import pg from 'pg'
 
 import { reasonOf } from './errors.ts'
-import { log } from './log.ts'
+import { logSparingly } from './log.ts'
 
 // docs/application.md, "Hearing of deliveries": who holds this lock shared is told of deliveries.
 const LISTENERS_LOCK = '112585612752236'
@@ -13,27 +13,32 @@ const CHANNELS = ['featul_integrations_deliveries', 'featul_integrations']
 
 const LONGEST_PAUSE = 30_000
 const LINGER = 10_000
-const COALESCE = 250
+const LISTENING_CHECK = 30_000 // a connection that a firewall has forgotten says nothing by itself
+const COALESCE = 1_000
 const HEARTBEAT = 25_000
+const STALLED = 60_000
+const TROUBLE_PAUSE = 5_000
 const LONGEST_STREAM = 3_600_000
 
-type Watcher = () => void
+/** Who watches a workspace: told of changes, and that the service stops. */
+type Watcher = { changed: () => void; end: () => void }
 
 export class Live {
   readonly #connectionString: string | undefined
   readonly #watchers = new Map<string, Set<Watcher>>() // by workspace id
   #client: pg.Client | undefined
   #timer: NodeJS.Timeout | undefined
+  #check: NodeJS.Timeout | undefined
   #pause = 0
   #ended = false
-  readonly ending = new AbortController()
 
   constructor(connectionString?: string) {
     this.#connectionString = connectionString
   }
 
-  /** Calls the watcher on whatever changes in this workspace, until the function returned is called. */
+  /** Tells the watcher of whatever changes in this workspace, until the function returned is called. */
   watch(workspaceId: string, watcher: Watcher): () => void {
+    if (this.#ended) watcher.end()
     const watchers = this.#watchers.get(workspaceId) ?? new Set()
     this.#watchers.set(workspaceId, watchers.add(watcher))
     if (!this.#client) this.#schedule(0)
@@ -48,7 +53,7 @@ export class Live {
   async end(): Promise<void> {
     this.#ended = true
     clearTimeout(this.#timer)
-    this.ending.abort()
+    for (const watcher of this.#all()) watcher.end()
     await this.#close()
   }
 
@@ -64,6 +69,7 @@ export class Live {
       connectionString: this.#connectionString,
       application_name: 'featul_integrations http, listening',
       connectionTimeoutMillis: 3_000,
+      query_timeout: 5_000,
       keepAlive: true,
     })
     this.#client = client
@@ -75,7 +81,8 @@ export class Live {
       for (const channel of CHANNELS) await client.query(`LISTEN ${channel}`)
       await client.query('SELECT pg_advisory_lock_shared($1)', [LISTENERS_LOCK])
       this.#pause = 0
-      this.#tellAll() // of what happened before this
+      this.#check = setInterval(() => client.query('SELECT').catch((error: unknown) => this.#lost(client, error)), LISTENING_CHECK)
+      for (const watcher of this.#all()) watcher.changed() // before this, unheard
     } catch (error) {
       this.#lost(client, error)
     }
@@ -83,9 +90,8 @@ export class Live {
 
   #lost(client: pg.Client, error: unknown): void {
     if (this.#client !== client) return
-    this.#client = undefined
-    client.end().catch(() => {})
-    log('warning', 'Listening for deliveries ended; it is tried again', { reason: reasonOf(error) })
+    void this.#close()
+    logSparingly('warning', 'Listening for deliveries ended; it is tried again', { reason: reasonOf(error) })
     this.#pause = Math.min(LONGEST_PAUSE, Math.max(1_000, this.#pause * 2))
     this.#schedule(this.#pause)
   }
@@ -93,16 +99,17 @@ export class Live {
   async #close(): Promise<void> {
     const client = this.#client
     this.#client = undefined
+    clearInterval(this.#check)
     await client?.end().catch(() => {})
   }
 
   #tell(channel: string, payload: string): void {
     const workspaceId = channel === 'featul_integrations' ? workspaceOf(payload) : payload
-    for (const watcher of this.#watchers.get(workspaceId) ?? []) watcher()
+    for (const watcher of this.#watchers.get(workspaceId) ?? []) watcher.changed()
   }
 
-  #tellAll(): void {
-    for (const watchers of this.#watchers.values()) for (const watcher of watchers) watcher()
+  #all(): Watcher[] {
+    return [...this.#watchers.values()].flatMap((watchers) => [...watchers])
   }
 }
 
@@ -117,40 +124,64 @@ function workspaceOf(payload: string): string {
 
 /**
  * Writes `change` whenever something changed, the first time at once, never more often than every
- * quarter of a second; ends when the reader has gone, the token expires or the service stops.
+ * second; ends when the reader has gone or does not read, the token expires or the service stops.
+ * `allowed` says whether the reader may still look. It is asked before each line but the first;
+ * while it throws, as nobody can say, nothing is told.
  */
-export async function streamChanges(stream: SSEStreamingApi, live: Live, workspaceId: string, until: number): Promise<void> {
+export async function streamChanges(
+  stream: SSEStreamingApi, live: Live, workspaceId: string, until: number, allowed: () => Promise<boolean>,
+): Promise<void> {
   let changed = true
-  let wake = () => {}
+  let idle = false
   let over = false
+  let wake = () => {}
   const end = () => {
     over = true
     wake()
   }
-  const stop = live.watch(workspaceId, () => {
-    changed = true
-    wake()
+  /** Until the work is done or the time is over, or all of it is. */
+  const pause = (most: number, work?: Promise<unknown>) => new Promise<void>((resolve) => {
+    const timer = setTimeout(resolve, most)
+    wake = () => {
+      clearTimeout(timer)
+      resolve()
+    }
+    work?.then(wake, end)
+    if (over) wake()
   })
-  const lifetime = setTimeout(end, Math.min(until - Date.now(), LONGEST_STREAM))
-  const heartbeat = setInterval(() => void stream.write(': still here\n\n').catch(end), HEARTBEAT)
-  stream.onAbort(end)
-  live.ending.signal.addEventListener('abort', end)
-  try {
-    while (!over && !live.ending.signal.aborted) {
-      if (changed) {
-        changed = false
-        await stream.writeSSE({ event: 'change', data: '' })
-        await stream.sleep(COALESCE)
-      } else {
-        await new Promise<void>((resolve) => (wake = resolve))
+  const change = () => {
+    changed = true
+    if (idle) wake()
+  }
+  const write = async (line: string) => {
+    let written = false
+    await pause(STALLED, stream.write(line).then(() => (written = true)))
+    if (!written) end()
+  }
+  const check = async () => {
+    while (!over) {
+      try {
+        if (!(await allowed())) end()
+        return
+      } catch {
+        await pause(TROUBLE_PAUSE)
       }
     }
-  } catch {
-    // the reader has gone
-  } finally {
-    stop()
-    clearTimeout(lifetime)
-    clearInterval(heartbeat)
-    live.ending.signal.removeEventListener('abort', end)
   }
+
+  const stop = live.watch(workspaceId, { changed: change, end })
+  const lifetime = setTimeout(end, Math.min(until - Date.now(), LONGEST_STREAM))
+  stream.onAbort(end)
+  while (!over) {
+    const line = changed ? 'event: change\ndata: \n\n' : ': still here\n\n'
+    changed = false
+    await write(line)
+    await pause(COALESCE)
+    idle = true
+    if (!changed) await pause(HEARTBEAT)
+    idle = false
+    await check()
+  }
+  stop()
+  clearTimeout(lifetime)
 }

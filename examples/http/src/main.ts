@@ -15,6 +15,10 @@ import { readSettings } from './settings.ts'
 
 const REQUEST_TIMEOUT = 15_000 // to be received; what an answer takes is bounded by the database's
 const HEADERS_TIMEOUT = 10_000
+const CHECK_INTERVAL = 2_000 // how exactly these two are kept; by default half a minute
+const IDLE_TIMEOUT = 60_000 // of a socket on which nothing is read nor written; streams write every 25 s
+const KEEP_ALIVE = 75_000 // above what proxies keep a connection for (nginx: 60 s), so that it is they who close it
+const MOST_SOCKETS = 2_000 // streams take 1,000 at most (limits.ts)
 const STOP_TIMEOUT = 20_000 // above what a call takes at most
 
 function start() {
@@ -31,10 +35,15 @@ function start() {
       fetch: service.fetch,
       hostname: settings.HOST,
       port: settings.PORT,
-      serverOptions: { requestTimeout: REQUEST_TIMEOUT, headersTimeout: HEADERS_TIMEOUT, maxHeaderSize: 16_384 },
+      serverOptions: {
+        requestTimeout: REQUEST_TIMEOUT, headersTimeout: HEADERS_TIMEOUT, connectionsCheckingInterval: CHECK_INTERVAL,
+        keepAliveTimeout: KEEP_ALIVE, maxHeaderSize: 16_384,
+      },
     },
     ({ address, port }) => log('info', 'listening', { address, port }),
   ) as Server
+  server.timeout = IDLE_TIMEOUT
+  server.maxConnections = MOST_SOCKETS
   server.on('error', (error) => {
     log('error', 'The service cannot listen', { reason: error.message })
     process.exit(1)
@@ -47,6 +56,7 @@ function start() {
     log('info', 'stopping', { signal })
     setTimeout(() => process.exit(1), STOP_TIMEOUT).unref()
     const closed = new Promise((resolve) => server.close(resolve))
+    setInterval(() => server.closeIdleConnections(), 100) // those that were not idle when it began
     void Promise.all([closed, live.end()])
       .then(() => database.end())
       .then(() => log('info', 'stopped'))

@@ -2,7 +2,8 @@
 
 import { randomUUID } from 'node:crypto'
 
-import { Hono } from 'hono'
+import { Hono, type Context } from 'hono'
+import { routePath } from 'hono/route'
 import { secureHeaders } from 'hono/secure-headers'
 
 import { answer, type createApi } from './api.ts'
@@ -12,7 +13,6 @@ import { log } from './log.ts'
 import { page } from './page.ts'
 
 const READINESS_LASTS = 1_000
-const LONGEST_PATH = 200 // in the log
 
 export type ServiceOptions = {
   api: ReturnType<typeof createApi>
@@ -32,7 +32,7 @@ export function createService({ api, database, stopping }: ServiceOptions) {
     log('info', 'request', {
       request,
       method: c.req.method,
-      path: c.req.path.slice(0, LONGEST_PATH),
+      path: route(c),
       status: c.res.status,
       ms: Math.round(performance.now() - start),
     })
@@ -64,6 +64,12 @@ export function createService({ api, database, stopping }: ServiceOptions) {
   app.notFound((c) => answer(c, new ApiError(404, 'There is nothing here')))
   app.onError((error, c) => answer(c, answerTo(error)))
   return app
+}
+
+/** The path of what was called, in our words: what was not found may hold anything. */
+function route(c: Context): string | undefined {
+  const path = routePath(c, -1)
+  return path.includes('*') ? undefined : path
 }
 
 /** Throws unless the database is there with the functions; asks it once a second at most. */
