@@ -208,8 +208,8 @@ try_rule(void *argument)
 	if (rule_read(trial->rule, &trial->objection) == NULL)
 		return;
 	for (EventKind kind = 0; kind < EVENT_COUNT; kind++)
-		samples[kind] = CStringGetTextDatum(payload_sample(
-			event_definitions[kind].name, "workspace_sample", "Acme", "acme"));
+		samples[kind] =
+			CStringGetTextDatum(payload_sample(kind, "workspace_sample", "Acme", "acme"));
 	query_add_text(&parameters, trial->rule);
 	query_add(&parameters, TEXTARRAYOID,
 			  PointerGetDatum(construct_array(samples, EVENT_COUNT, TEXTOID, -1, false,

@@ -26,19 +26,9 @@
 static Source
 source_of_event(EventKind event)
 {
-	switch (event)
-	{
-		case EVENT_POST_UPVOTED:
-			return SOURCE_VOTE;
-		case EVENT_COMMENT_CREATED:
-			return SOURCE_COMMENT;
-		case EVENT_COMMENT_MENTION:
-			return SOURCE_MENTION;
-		case EVENT_COMMENT_REACTION:
-			return SOURCE_REACTION;
-		default:
-			return SOURCE_POST;
-	}
+	const char *source = event_definitions[event].source;
+
+	return source_by_name(source, strlen(source));
 }
 
 /* What must hold of the latest row, beyond visibility. */
@@ -243,10 +233,11 @@ preview_event(const char *name, const Workspace *workspace, Event *event)
 	char *payload;
 	char *labels = NULL;
 
-	if (strcmp(name, "integration.test") == 0)
+	if (strcmp(name, EVENT_TEST_NAME) == 0)
 		payload = payload_test(workspace->id, workspace->name, workspace->slug);
 	else if (!latest_event(name, workspace->id, &payload, &labels))
-		payload = payload_sample(name, workspace->id, workspace->name, workspace->slug);
+		payload = payload_sample(event_kind(name), workspace->id, workspace->name,
+								 workspace->slug);
 	event->name = name;
 	event->payload = payload;
 	event->labels = labels;
@@ -270,7 +261,7 @@ featul_integration_preview(PG_FUNCTION_ARGS)
 	slug = api_text(fcinfo, 0, "workspace_slug");
 	channel = api_channel(fcinfo, 1);
 	name = api_text(fcinfo, 2, "event");
-	if (strcmp(name, "integration.test") != 0)
+	if (strcmp(name, EVENT_TEST_NAME) != 0)
 		filter_check_event(name);
 	query_begin(&query);
 	preview_event(name, access_workspace(slug, PERMISSION_VIEW, false), &event);

@@ -19,6 +19,7 @@
 #include "api/query.h"
 #include "base/compat.h"
 #include "base/errors.h"
+#include "base/event_kind.h"
 #include "base/own_table.h"
 #include "base/text.h"
 #include "capture/payload.h"
@@ -98,7 +99,7 @@ featul_integration_test(PG_FUNCTION_ARGS)
 	const Channel *channel;
 	Workspace	  *workspace;
 	Endpoint	   endpoint = { 0 };
-	Event		   event = { .name = "integration.test" };
+	Event		   event = { .name = EVENT_TEST_NAME };
 	HttpRequest	   request = { 0 };
 	char		  *slug;
 	char		  *id;
