@@ -293,6 +293,12 @@ END
 # docs/operators.md: every statement runs
 # ---------------------------------------------------------------------------
 
+# what a request fails at, in words (src/network/failure.c): each is explained
+my $operators = slurp_file("$Featul::test_dir/../docs/operators.md");
+my @errors = slurp_file("$Featul::test_dir/../src/network/failure.c") =~ /(?:out, |size, )"([a-z][^"%]{7,})/gi;
+cmp_ok(scalar(@errors), '>=', 8, 'there are errors to explain');
+is(join(', ', grep { index($operators, $_) < 0 } @errors), '', 'operators.md explains each of them');
+
 $featul->wait_until_settled;
 my %run = Featul::code_blocks('operators.md');
 delete $run{'tell-owners.mjs'};    # run above
