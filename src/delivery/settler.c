@@ -329,11 +329,10 @@ breaker_change(const HealthChange *change)
 		.workspace_id = change->workspace_id,
 		.type = change->type,
 		.status = change->failing ? "failing" : "active",
-		.reason = change->failing
-					  ? psprintf("The last %d attempts failed%s%s.", change->failures,
-								 change->error ? ": " : "",
-								 change->error ? change->error : "")
-					  : NULL,
+		.reason = change->failing ? psprintf("The last %d attempts failed%s%s.",
+											 change->failures, change->error ? ": " : "",
+											 change->error ? change->error : "")
+								  : NULL,
 	};
 }
 

@@ -33,7 +33,7 @@ health_has_extension(void)
 	" i.previous_secret_until, i.is_active, coalesce(h.database = $1, false),"           \
 	" i.inactive_reason, i.updated_at, coalesce(h.failures, 0), h.failing_since,"        \
 	" h.held_since, h.hold_until, coalesce(h.failing_days, 0),"                          \
-	" coalesce(h.response_ms, -1), coalesce(h.told_failing, false)"                                                       \
+	" coalesce(h.response_ms, -1), coalesce(h.told_failing, false)"                      \
 	" FROM featul_integrations.integration i"                                            \
 	" LEFT JOIN featul_integrations.health h ON h.integration_id = i.id"
 
