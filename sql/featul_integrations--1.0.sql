@@ -205,6 +205,7 @@ CREATE TABLE featul_integrations.queue (
 	xid xid8 NOT NULL DEFAULT pg_current_xact_id(),
 	attempts integer NOT NULL DEFAULT 0,
 	next_attempt_at timestamptz,
+	event_name text,
 	PRIMARY KEY (integration_id, id)
 );
 CREATE INDEX queue_xid ON featul_integrations.queue (xid);
@@ -213,6 +214,7 @@ COMMENT ON TABLE featul_integrations.queue IS
 COMMENT ON COLUMN featul_integrations.queue.id IS 'The delivery id, kept for good.';
 COMMENT ON COLUMN featul_integrations.queue.xid IS 'The transaction that queued it: the worker reads what committed between two snapshots.';
 COMMENT ON COLUMN featul_integrations.queue.next_attempt_at IS 'NULL: at once.';
+COMMENT ON COLUMN featul_integrations.queue.event_name IS 'For chat services, where many of one event may become one message; NULL: it is sent by itself.';
 
 CREATE TABLE featul_integrations.attempt (
 	partition smallint NOT NULL,
@@ -587,7 +589,7 @@ COMMENT ON VIEW featul_integrations.stat_worker IS
 COMMENT ON COLUMN featul_integrations.stat_worker.pid IS 'Process id, as in pg_stat_activity.';
 COMMENT ON COLUMN featul_integrations.stat_worker.database IS 'The database it delivers for.';
 COMMENT ON COLUMN featul_integrations.stat_worker.slot IS 'Its number among the workers of that database, from 0.';
-COMMENT ON COLUMN featul_integrations.stat_worker.state IS 'What it is doing.';
+COMMENT ON COLUMN featul_integrations.stat_worker.state IS 'What it is doing: starting, idle, delivering; off: the setting delivery is; settings are bad: nothing is sent until they are mended, see last_error.';
 COMMENT ON COLUMN featul_integrations.stat_worker.in_flight IS 'Requests under way.';
 COMMENT ON COLUMN featul_integrations.stat_worker.connections IS 'Connections open to endpoints.';
 COMMENT ON COLUMN featul_integrations.stat_worker.started_at IS 'Since when it runs.';
@@ -701,7 +703,8 @@ SELECT s.subname AS subscription,
 	CASE WHEN NOT s.subenabled THEN 'disabled' WHEN NOT w.runs THEN 'stopped'
 		WHEN t.copying IS NOT NULL THEN 'copying'
 		-- one that fails at once is started again and again
-		WHEN a.last_error_at > coalesce(a.applied_at, '-infinity') AND w.started_at > clock_timestamp() - interval '10 seconds'
+		WHEN a.last_error_at > coalesce(a.applied_at, '-infinity')
+			AND (w.busy_since IS NOT NULL OR w.started_at > clock_timestamp() - interval '10 seconds')
 		THEN 'stopped' ELSE 'streaming' END AS state,
 	t.copying,
 	-- table "x.y" ... column: "z"

@@ -373,10 +373,9 @@ queue_again(int64 delivery_id, const OldDelivery *delivery, const char *integrat
 	query_add_text(&parameters, integration_id);
 	if (query_write(
 			&parameters,
-			"INSERT INTO featul_integrations.queue (id, integration_id, event_partition, event_id, post_id)"
-			" SELECT $3, $4::uuid, partition, id, post_id FROM featul_integrations.event"
-			" WHERE partition = $1::smallint AND id = $2::bigint ON CONFLICT DO NOTHING") ==
-		0)
+			"INSERT INTO featul_integrations.queue (id, integration_id, event_partition, event_id, post_id, event_name)"
+			" SELECT $3, $4::uuid, partition, id, post_id, name FROM featul_integrations.event"
+			" WHERE partition = $1::smallint AND id = $2::bigint ON CONFLICT DO NOTHING") == 0)
 		delivery_pending();
 }
 
@@ -433,8 +432,8 @@ featul_integration_recover(PG_FUNCTION_ARGS)
 	query_add(&parameters, TIMESTAMPTZOID, PG_GETARG_DATUM(2), false);
 	count = query_write(
 		&parameters,
-		"INSERT INTO featul_integrations.queue (id, integration_id, event_partition, event_id, post_id)"
-		" SELECT a.delivery_id, $4::uuid, e.partition, e.id, e.post_id FROM"
+		"INSERT INTO featul_integrations.queue (id, integration_id, event_partition, event_id, post_id, event_name)"
+		" SELECT a.delivery_id, $4::uuid, e.partition, e.id, e.post_id, e.name FROM"
 		" (SELECT delivery_id, event_partition, event_id FROM (" NEWEST_UNSENT_ATTEMPTS
 		") u WHERE at >= $5"
 		/* what was disconnected this moment and is not in the log yet */

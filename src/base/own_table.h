@@ -29,9 +29,11 @@ extern Oid own_table_oid(const char *name);
 
 /*
  * Opens a table; all of it is in the current memory context.  Needs a
- * transaction, and no rights.
+ * transaction, and no rights.  What will be filled in are its first so many
+ * columns: where the library is ahead of the SQL objects there may be fewer, and
+ * that is an error (version.h); where it is behind, more, which stay NULL.
  */
-extern Appender *appender_open(Oid relid);
+extern Appender *appender_open(Oid relid, int columns);
 
 /*
  * The next row, all of it NULL, for the caller to fill in; what its values point

@@ -10,6 +10,7 @@
  */
 #include "postgres.h"
 
+#include "catalog/pg_trigger.h"
 #include "commands/trigger.h"
 #include "fmgr.h"
 #include "utils/inval.h"
@@ -65,6 +66,30 @@ capture_binding(Capture *capture)
 	return capture->bound;
 }
 
+/*
+ * Whether a trigger of the application's may have changed the statement's rows since it wrote
+ * them.  Internal ones are foreign keys, those that fire in replicas alone are our own.
+ */
+static bool
+has_other_triggers(const TriggerData *trigger)
+{
+	const TriggerDesc *triggers = trigger->tg_relation->trigdesc;
+	int16 type = TRIGGER_FIRED_BY_INSERT(trigger->tg_event) ? TRIGGER_TYPE_INSERT
+															: TRIGGER_TYPE_UPDATE;
+
+	for (int i = 0; triggers && i < triggers->numtriggers; i++)
+	{
+		const Trigger *other = &triggers->triggers[i];
+
+		if (!other->tgisinternal && other->tgfoid != trigger->tg_trigger->tgfoid &&
+			(other->tgtype & type) != 0 && TRIGGER_FOR_AFTER(other->tgtype) &&
+			(other->tgenabled == TRIGGER_FIRES_ON_ORIGIN ||
+			 other->tgenabled == TRIGGER_FIRES_ALWAYS))
+			return true;
+	}
+	return false;
+}
+
 /* INSERT or UPDATE of a source that has events */
 static void
 capture_changes(Capture *capture)
@@ -84,7 +109,8 @@ capture_changes(Capture *capture)
 		return;
 	transition_open(&transition, capture->source, capture->bound, trigger);
 	if (transition_advance(&transition))
-		batch_process_rows(&transition, capture->function, announces);
+		batch_process_rows(&transition, capture->function, announces,
+						   has_other_triggers(trigger));
 	transition_close(&transition);
 }
 

@@ -78,7 +78,7 @@ is_returned(const Text *returned, Text id)
 
 /* See mark.h. */
 void
-mark_hidden(Source source, const Text *ids, int count)
+mark_hidden(Nesting nesting, Source source, const Text *ids, int count)
 {
 	static SPIPlanPtr plan = NULL;
 	Oid				  types[] = { TEXTOID, TEXTARRAYOID };
@@ -90,12 +90,47 @@ mark_hidden(Source source, const Text *ids, int count)
 					  "INSERT INTO featul_integrations.mark (source, id, was_visible)"
 					  " SELECT DISTINCT $1, i, true FROM pg_catalog.unnest($2) AS i"
 					  " ON CONFLICT (source, id) DO UPDATE SET was_visible = true"
-					  " WHERE NOT mark.was_visible",
+					  " WHERE NOT mark.was_visible RETURNING id",
 					  2, types);
 	arguments[0] = CStringGetTextDatum(source_definitions[source].name);
 	arguments[1] = mark_keys(ids, count);
-	if (SPI_execute_plan(plan, arguments, NULL, false, 0) != SPI_OK_INSERT)
+	if (SPI_execute_plan(plan, arguments, NULL, false, 0) != SPI_OK_INSERT_RETURNING)
 		elog(ERROR, "could not write marks");
+	if (nesting.depth > 1)
+	{
+		Text *returned = returned_ids();
+
+		for (uint64 i = 0; i < SPI_processed; i++)
+			nesting_note_hidden(nesting, source, returned[i]);
+	}
+	own_query_end(&query);
+}
+
+/* See mark.h. */
+void
+mark_unseen(Nesting nesting, Source source, const Text *ids, int count)
+{
+	static SPIPlanPtr plan = NULL;
+	Oid				  types[] = { TEXTOID, TEXTARRAYOID };
+	Text			 *unseen = palloc(count * sizeof(Text));
+	int				  n_unseen = 0;
+	Datum			  arguments[2];
+	OwnQuery		  query;
+
+	for (int i = 0; i < count; i++)
+		if (nesting_hidden_inside(nesting, source, mark_key(ids[i])))
+			unseen[n_unseen++] = ids[i];
+	if (n_unseen == 0)
+		return;
+	own_query_begin(&query);
+	own_query_prepare(&plan,
+					  "UPDATE featul_integrations.mark SET was_visible = false"
+					  " WHERE source = $1 AND id = ANY ($2)",
+					  2, types);
+	arguments[0] = CStringGetTextDatum(source_definitions[source].name);
+	arguments[1] = mark_keys(unseen, n_unseen);
+	if (SPI_execute_plan(plan, arguments, NULL, false, 0) != SPI_OK_UPDATE)
+		elog(ERROR, "could not take back marks");
 	own_query_end(&query);
 }
 

@@ -19,10 +19,8 @@
 #include "miscadmin.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
-#include "utils/fmgrprotos.h"
 #include "utils/hsearch.h"
 #include "utils/inval.h"
-#include "utils/jsonb.h"
 #include "utils/lsyscache.h"
 #include "utils/memutils.h"
 
@@ -270,8 +268,8 @@ subscription_of_row(HeapTuple row, TupleDesc desc)
 		subscription.boards = texts_of_array(datum, &subscription.n_boards);
 	datum = SPI_getbinval(row, desc, 5, &isnull);
 	if (!isnull)
-		subscription.rule = DatumGetJsonPathP(DirectFunctionCall1(
-			jsonpath_in, CStringGetDatum(TextDatumGetCString(datum))));
+		subscription.rule =
+			rule_read_again(TextDatumGetCString(datum), &subscription.objection);
 	return subscription;
 }
 
@@ -349,26 +347,6 @@ subscription_wants(const Subscription *subscription, EventKind event, Text board
 		if (text_equal(subscription->boards[i], board_id))
 			return true;
 	return false;
-}
-
-/* See subscription.h. */
-bool
-subscription_accepts(const Subscription *subscription, const char *payload)
-{
-	LOCAL_FCINFO(call, 4);
-	Datum result;
-
-	if (subscription->rule == NULL)
-		return true;
-	InitFunctionCallInfoData(*call, NULL, 4, InvalidOid, NULL, NULL);
-	call->args[0].value = DirectFunctionCall1(jsonb_in, CStringGetDatum(payload));
-	call->args[1].value = PointerGetDatum(subscription->rule);
-	call->args[2].value = DirectFunctionCall1(jsonb_in, CStringGetDatum("{}"));
-	call->args[3].value = BoolGetDatum(true); /* silent */
-	for (int i = 0; i < 4; i++)
-		call->args[i].isnull = false;
-	result = jsonb_path_match_tz(call);
-	return !call->isnull && DatumGetBool(result);
 }
 
 /* ------------------------------------------------------------------------

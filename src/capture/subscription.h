@@ -6,10 +6,10 @@
 #ifndef FEATUL_SUBSCRIPTION_H
 #define FEATUL_SUBSCRIPTION_H
 
-#include "utils/jsonpath.h"
 #include "utils/uuid.h"
 
 #include "capture/payload.h"
+#include "capture/rule.h"
 
 /* One active integration. */
 typedef struct Subscription
@@ -20,6 +20,8 @@ typedef struct Subscription
 	int		  n_boards; /* -1: all */
 	Text	 *boards;	/* ids */
 	JsonPath *rule;		/* or NULL */
+	/* why its rule is never run, or NULL: it stands in the table, but would not be accepted */
+	const char *objection;
 } Subscription;
 
 typedef struct Subscriptions
@@ -40,9 +42,6 @@ extern const Subscriptions *subscriptions_of(Text workspace_id);
 /* Whether this one wants the event, its rule apart. */
 extern bool subscription_wants(const Subscription *subscription, EventKind event,
 							   Text board_id);
-
-/* Whether its rule (if any) accepts the payload. */
-extern bool subscription_accepts(const Subscription *subscription, const char *payload);
 
 /*
  * Boards (by the bytes of their key in the post table) whose workspace has no

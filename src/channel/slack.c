@@ -14,6 +14,7 @@
 #include "channel/channel.h"
 #include "channel/markup.h"
 #include "channel/message.h"
+#include "channel/plain.h"
 #include "channel/url.h"
 
 /* Limits in UTF-16 units, counted after escaping. */
@@ -116,6 +117,47 @@ append_title(StringInfo out, const Message *message)
 	appendStringInfoString(out, ",\"verbatim\":true}}");
 }
 
+/*
+ * The posts of a message about several, as a list of rich text, in which nothing has a
+ * meaning but what its elements say.
+ */
+static void
+append_lines(StringInfo out, const Message *message)
+{
+	if (message->n_lines == 0)
+		return;
+	appendStringInfoString(
+		out, ",{\"type\":\"rich_text\",\"elements\":["
+			 "{\"type\":\"rich_text_list\",\"style\":\"bullet\",\"elements\":[");
+	for (int i = 0; i < message->n_lines; i++)
+	{
+		const MessageLine *line = &message->lines[i];
+
+		appendStringInfo(out, "%s{\"type\":\"rich_text_section\",\"elements\":[{",
+						 i > 0 ? "," : "");
+		if (line->url)
+		{
+			appendStringInfoString(out, "\"type\":\"link\",");
+			markup_append_key(out, "url", line->url);
+		}
+		else
+			appendStringInfoString(out, "\"type\":\"text\"");
+		appendStringInfoChar(out, ',');
+		markup_append_key(out, "text", markup_clipped(&plain, line->title, CONTEXT_MAX));
+		if (line->note)
+		{
+			appendStringInfoString(out, "},{\"type\":\"text\",");
+			markup_append_key(out, "text",
+							  psprintf(" \xE2\x80\x94 %s", /* U+2014 */
+									   markup_clipped(&plain, line->note, CONTEXT_MAX)));
+		}
+		appendStringInfoString(out, "}]}");
+	}
+	appendStringInfoString(out, "]}]}");
+	if (message->more)
+		append_section(out, message->more, CONTEXT_MAX);
+}
+
 /* The post's image. */
 static void
 append_image(StringInfo out, const Message *message)
@@ -151,6 +193,7 @@ append_blocks(StringInfo out, const Message *message)
 	appendStringInfoChar(out, '}');
 	if (message->title)
 		append_title(out, message);
+	append_lines(out, message);
 	if (message->text)
 		append_section(out, message->text, TEXT_MAX);
 	if (message->image)
@@ -173,7 +216,10 @@ render(const Event *event, StringInfo body)
 	char   *fallback;
 
 	message_compose(event, EXCERPT_CHARACTERS, &message);
-	if (message.title)
+	if (message.n_lines > 0)
+		fallback =
+			psprintf("%s: %s, " ELLIPSIS, message.headline, message.lines[0].title);
+	else if (message.title)
 		fallback = psprintf(event->count > 1 ? "%s on %s" : "%s: %s", message.headline,
 							message.title);
 	else

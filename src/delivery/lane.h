@@ -101,7 +101,7 @@ struct Post
 {
 	PostKey	   key;		  /* hash key */
 	dlist_head waiting;	  /* deliveries by id */
-	Delivery  *in_flight; /* or NULL */
+	Delivery  *in_flight; /* or NULL; of those that go out together its first */
 	dlist_node lane_node; /* in the lane's posts */
 	dlist_node node;	  /* in the lane's runnable */
 	Timer	   timer;	  /* until its first delivery may be tried */
@@ -137,6 +137,8 @@ struct Delivery
 	int16 settlements; /* not recorded yet */
 	int16 event_partition;
 	uint8 state;	 /* DeliveryState */
+	uint8 kind;		 /* EventKind; EVENT_COUNT: not known */
+	bool  alone;	 /* goes out with no other */
 	bool  tried;	 /* since it is in memory */
 	bool  announced; /* see dispatch_following() */
 };
@@ -154,7 +156,7 @@ struct Flight
 	Moment	   started_at;
 	TimestampTz connected_at; /* the lane's updated_at then */
 	int			n_merged;
-	dlist_head	merged; /* deliveries that go out with it, by id */
+	dlist_head	merged; /* deliveries that go out with it, each post's by id */
 };
 
 struct Lane
@@ -314,7 +316,7 @@ extern int lane_limit(const Lane *lane);
 
 /*
  * A request of a delivery begins; it is over, whatever came of it: the caller frees
- * what is known of it.
+ * what is known of it, and lets the posts go on of those that went out with it.
  */
 extern void	   lane_begin_request(Lane *lane, Delivery *delivery, bool probe);
 extern Flight *lane_end_request(Delivery *delivery);

@@ -14,8 +14,8 @@
 #include "lib/ilist.h"
 
 #include "base/compat.h"
-#include "base/event_kind.h"
 #include "channel/channel.h"
+#include "channel/message.h"
 #include "delivery/sender.h"
 #include "delivery/statement.h"
 #include "network/http.h"
@@ -25,9 +25,6 @@
 
 /* Events read with one statement: of those being started, then of those to come. */
 #define EVENT_BATCH 256
-
-/* Deliveries that one message to people stands for, itself not counted. */
-#define MERGE_LIMIT 499
 
 /* Events kept for what will be sent soon (bytes), and for how long at most (ms). */
 #define MAX_CACHED_BYTES (4 * 1024 * 1024)
@@ -215,53 +212,79 @@ typedef struct Batch
 	int64	 ids[EVENT_BATCH];	 /* of the deliveries */
 } Batch;
 
-/* Renders and sends one. */
+/* Renders and sends one, which tells an event, and maybe others besides. */
 static void
-start_delivery(Batch *batch, int index, const Event *event)
+start_delivery(Batch *batch, int index, const Event *event, const Event *others,
+			   int n_others)
 {
 	Outgoing   *outgoing = &batch->outgoing[index];
-	Event		merged = *event;
+	Event		whole = *event;
 	HttpRequest request;
 
 	Assert(outgoing->delivery != NULL);
 	batch->rendering = index;
-	merged.count = outgoing->count;
-	channel_request(&outgoing->endpoint, &merged, &request);
+	whole.count = outgoing->count;
+	whole.posts = outgoing->posts;
+	whole.n_others = n_others;
+	whole.others = others;
+	channel_request(&outgoing->endpoint, &whole, &request);
 	request.tag = outgoing->delivery;
 	http_start(batch->sender->http, &request);
 	outgoing->delivery = NULL;
 	batch->rendering = -1;
 }
 
-/* True if several events of this name may become one message. */
-static bool
-event_merges(const char *name)
+/* Events that are told together, in a context of theirs. */
+typedef struct Told
 {
-	EventKind kind = name ? event_kind(name) : EVENT_COUNT;
+	MemoryContext context;
+	int			  count; /* up to the first that is not kept any more */
+	Event		  events[MAX_TOLD];
+} Told;
 
-	return kind < EVENT_COUNT && event_definitions[kind].merges;
+/* queue_read_events() callback: they come in the order of their keys. */
+static void
+take_told(int index, const Event *event, void *argument)
+{
+	Told *told = argument;
+
+	if (index == told->count)
+		told->events[told->count++] = *copy_event(told->context, event);
 }
 
-/*
- * Lets deliveries to people go out as one message where many are waiting: those
- * that come next about the same post, as long as they are the same event.
- */
+/* It could not be sent with others, of which any may be at fault: each goes by itself. */
 static void
-merge_waiting(Outgoing *outgoing)
+send_alone(Outgoing *outgoing)
 {
-	EventKey keys[MERGE_LIMIT + 1];
-	int		 count = dispatch_mergeable(outgoing, keys, MERGE_LIMIT);
-	int		 same = 0;
-	char   **names;
+	dispatch_put_back_alone(outgoing->delivery);
+	outgoing->delivery = NULL;
+}
 
-	if (count == 0)
-		return;
-	names = queue_read_event_names(keys, count + 1);
-	if (!event_merges(names[0]))
-		return;
-	while (same < count && names[same + 1] && strcmp(names[same + 1], names[0]) == 0)
-		same++;
-	dispatch_merge(outgoing, same);
+/* Sends one that tells several events. */
+static void
+start_told(Batch *batch, int index)
+{
+	Outgoing *outgoing = &batch->outgoing[index];
+	Told	 *told = palloc(sizeof(Told));
+
+	told->context = AllocSetContextCreate(
+		table_context(), "featul_integrations told events", ALLOCSET_DEFAULT_SIZES);
+	told->count = 0;
+	queue_read_events(outgoing->told, outgoing->n_told, take_told, told);
+	batch->rendering = index;
+	if (outgoing->may_take && told->count > 0)
+	{
+		dispatch_take(outgoing, message_mentions(&told->events[0], &told->events[1],
+												 told->count - 1));
+		told->count = outgoing->n_told;
+	}
+	if (told->count > 0)
+		start_delivery(batch, index, &told->events[0], &told->events[1], told->count - 1);
+	else
+		send_alone(outgoing);
+	batch->rendering = -1;
+	MemoryContextDelete(told->context);
+	pfree(told);
 }
 
 /* Adds an event to those that are to be read. */
@@ -285,12 +308,12 @@ start_cached(Batch *batch)
 		Outgoing *outgoing = &batch->outgoing[i];
 		Event	 *event;
 
-		if (outgoing->delivery == NULL)
+		if (outgoing->delivery == NULL || outgoing->n_told > 0)
 			continue;
 		event = cache_take(batch->sender->cache, outgoing->id, outgoing->event);
 		if (event)
 		{
-			start_delivery(batch, i, event);
+			start_delivery(batch, i, event, NULL, 0);
 			pfree(event);
 		}
 		else
@@ -326,7 +349,7 @@ take_event(int index, const Event *event, void *argument)
 	{
 		/* were an event there twice, it would be sent once */
 		if (batch->outgoing[outgoing].delivery)
-			start_delivery(batch, outgoing, event);
+			start_delivery(batch, outgoing, event, NULL, 0);
 	}
 	else
 		cache_put(batch->sender->cache, batch->ids[index], batch->keys[index], event,
@@ -341,8 +364,8 @@ start_batch(Batch *batch)
 
 	table_begin("sending");
 	for (int i = 0; i < batch->count; i++)
-		if (batch->outgoing[i].delivery && batch->outgoing[i].mergeable)
-			merge_waiting(&batch->outgoing[i]);
+		if (batch->outgoing[i].delivery && batch->outgoing[i].n_told > 0)
+			start_told(batch, i);
 	start_cached(batch);
 	if (batch->n_events > 0)
 	{
@@ -362,13 +385,20 @@ fail_outgoing(Batch *batch, int index, const char *error)
 	batch->outgoing[index].delivery = NULL;
 }
 
-/* In PG_CATCH: the one that could not be rendered fails, and nothing else does. */
+/*
+ * In PG_CATCH: the one that could not be rendered fails, and nothing else does.  Of
+ * several that were to be told together any may be at fault: each is tried by itself.
+ */
 static void
 rendering_failed(Batch *batch)
 {
+	Outgoing  *outgoing = &batch->outgoing[batch->rendering];
 	ErrorData *error = recovery_take_error(batch->sender->recovery->context);
 
-	fail_outgoing(batch, batch->rendering, error->message);
+	if (outgoing->n_told > 1)
+		send_alone(outgoing);
+	else
+		fail_outgoing(batch, batch->rendering, error->message);
 	batch->rendering = -1;
 }
 

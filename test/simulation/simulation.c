@@ -213,6 +213,11 @@ simulate_moods(uint64 seed, int64 steps, StringInfo report)
 		Site *site = &world->sites[i];
 
 		site->nature = MOODY;
+		if (i % 2 == 0)
+		{
+			site->integration.type = "chat";
+			site->kinds = 1 + world_random(world, 4);
+		}
 		site->posts = 1 + world_random(world, 200);
 		site->interval = (1 + world_random(world, 500)) * MS;
 		site->next_event = world->now;
@@ -232,19 +237,24 @@ simulate_moods(uint64 seed, int64 steps, StringInfo report)
 				site->integration.updated_at++;
 				world_configure(world);
 				break;
-			case 2: /* a burst about few posts */
+			case 2: /* a burst about few posts, */
 				for (int n =
 						 world_random(world, world_random(world, 4) == 0 ? 3000 : 300);
 					 n > 0; n--)
 					world_queue(world, site, world_random(world, 3));
+				break;
+			case 3: /* and one about many */
+				for (int n = world_random(world, 700); n > 0; n--)
+					world_queue(world, site, -1);
 				break;
 		}
 	}
 	drain(world);
 	appendStringInfo(report,
 					 "moods: steps " INT64_FORMAT ", sent " INT64_FORMAT
-					 ", ended " INT64_FORMAT "\n",
-					 world->steps, world->sent, world->ended);
+					 ", ended " INT64_FORMAT ", merged " INT64_FORMAT "\n",
+					 world->steps, world->sent, world->ended, world->merged);
+	CHECK(world->merged > 0, "nothing has been merged");
 	world_destroy(world);
 	setting_max_in_flight = 256;
 	setting_max_in_flight_per_integration = 8;
