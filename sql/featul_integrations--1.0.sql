@@ -589,7 +589,7 @@ COMMENT ON VIEW featul_integrations.stat_worker IS
 COMMENT ON COLUMN featul_integrations.stat_worker.pid IS 'Process id, as in pg_stat_activity.';
 COMMENT ON COLUMN featul_integrations.stat_worker.database IS 'The database it delivers for.';
 COMMENT ON COLUMN featul_integrations.stat_worker.slot IS 'Its number among the workers of that database, from 0.';
-COMMENT ON COLUMN featul_integrations.stat_worker.state IS 'What it is doing.';
+COMMENT ON COLUMN featul_integrations.stat_worker.state IS 'What it is doing: starting, idle, delivering; off: the setting delivery is; settings are bad: nothing is sent until they are mended, see last_error.';
 COMMENT ON COLUMN featul_integrations.stat_worker.in_flight IS 'Requests under way.';
 COMMENT ON COLUMN featul_integrations.stat_worker.connections IS 'Connections open to endpoints.';
 COMMENT ON COLUMN featul_integrations.stat_worker.started_at IS 'Since when it runs.';
@@ -703,7 +703,8 @@ SELECT s.subname AS subscription,
 	CASE WHEN NOT s.subenabled THEN 'disabled' WHEN NOT w.runs THEN 'stopped'
 		WHEN t.copying IS NOT NULL THEN 'copying'
 		-- one that fails at once is started again and again
-		WHEN a.last_error_at > coalesce(a.applied_at, '-infinity') AND w.started_at > clock_timestamp() - interval '10 seconds'
+		WHEN a.last_error_at > coalesce(a.applied_at, '-infinity')
+			AND (w.busy_since IS NOT NULL OR w.started_at > clock_timestamp() - interval '10 seconds')
 		THEN 'stopped' ELSE 'streaming' END AS state,
 	t.copying,
 	-- table "x.y" ... column: "z"

@@ -80,6 +80,10 @@ compat_base64_decode(const char *text, int length, uint8 *out, int out_size)
 #define compat_database_ownercheck(oid, role) pg_database_ownercheck(oid, role)
 #define compat_function_aclcheck(oid, role, mode) pg_proc_aclcheck(oid, role, mode)
 #else
+#include "catalog/pg_class.h"
+#include "catalog/pg_database.h"
+#include "catalog/pg_extension.h"
+#include "catalog/pg_proc.h"
 #define compat_extension_ownercheck(oid, role)                                           \
 	object_ownercheck(ExtensionRelationId, oid, role)
 #define compat_relation_ownercheck(oid, role)                                            \

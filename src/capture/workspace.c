@@ -142,10 +142,14 @@ read_renamed(void *argument)
 	}
 }
 
-/* Takes the integrations along; raises what an UPDATE raises. */
+/*
+ * Step: takes the integrations along.  Where the new id has some already (of a workspace
+ * that is gone, on a node that did not see it go), they cannot.
+ */
 static void
-rename_integrations(const Renaming *renaming)
+rename_integrations(void *argument)
 {
+	const Renaming	 *renaming = argument;
 	static SPIPlanPtr plan = NULL;
 	Oid				  types[] = { TEXTARRAYOID, TEXTARRAYOID };
 	Datum			  arguments[2];
@@ -182,10 +186,10 @@ capture_workspace_update(Capture *capture)
 	while (!renaming->rows.done && error == NULL)
 	{
 		error = subtransaction_run(read_renamed, renaming);
+		if (error == NULL && renaming->count > 0)
+			error = subtransaction_run(rename_integrations, renaming);
 		if (error)
 			failure_report(SOURCE_WORKSPACE, error);
-		else if (renaming->count > 0)
-			rename_integrations(renaming);
 	}
 	user_context_restore(&caller);
 	transition_close(&renaming->rows);

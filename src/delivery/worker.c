@@ -371,8 +371,11 @@ report_waiting(const Worker *worker, bool idle)
 	else
 		strlcpy(activity, "waiting for events", sizeof(activity));
 	pgstat_report_activity(STATE_IDLE, activity);
-	stats_report_state(requests > 0 ? "delivering" : "idle", requests,
-					   http_connections(worker->http));
+	stats_report_state(!setting_delivery		 ? "off"
+					   : !settings_may_deliver() ? "settings are bad"
+					   : requests > 0			 ? "delivering"
+												 : "idle",
+					   requests, http_connections(worker->http));
 	if (idle)
 		pgstat_report_stat(true);
 }

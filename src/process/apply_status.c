@@ -124,6 +124,18 @@ says_columns_are_missing(const ErrorData *error)
 		   strstr(error->message_id, "is missing replicated column") != NULL;
 }
 
+/*
+ * True for what the leader of parallel apply (16 on) says when one of its workers has
+ * noted its own error (applyparallelworker.c).
+ */
+static bool
+says_another_worker_failed(const ErrorData *error)
+{
+	return error->message_id &&
+		   strcmp(error->message_id,
+				  "logical replication parallel apply worker exited due to error") == 0;
+}
+
 /* emit_log_hook: notes an error that ends a worker. */
 static void
 emit_log(ErrorData *error)
@@ -134,7 +146,8 @@ emit_log(ErrorData *error)
 
 	if (previous_emit_log)
 		previous_emit_log(error);
-	if (error->elevel < ERROR || MyLogicalRepWorker == NULL || error->message == NULL)
+	if (error->elevel < ERROR || MyLogicalRepWorker == NULL || error->message == NULL ||
+		says_another_worker_failed(error))
 		return;
 	now = GetCurrentTimestamp();
 	length = pg_mbcliplen(error->message, strlen(error->message), MAX_MESSAGE_LENGTH - 1);
