@@ -108,7 +108,7 @@ fill_subject(Payload *payload, const Candidates *candidates, const Candidate *ca
 text *
 event_payload(const Candidates *candidates, const Candidate *candidate, Source source)
 {
-	Payload		   payload = { .event = event_definitions[candidate->event].name };
+	Payload		   payload = { .event = candidate->event };
 	StringInfoData out;
 
 	fill_post(&payload, candidates, candidate);

@@ -28,6 +28,7 @@
 #include "application/user_context.h"
 #include "application/row.h"
 #include "base/own_query.h"
+#include "base/own_table.h"
 #include "capture/subscription.h"
 
 /* More entries than this, and the cache starts anew. */
@@ -187,10 +188,9 @@ look_for_any(void)
 	own_query_prepare(&plan,
 					  "SELECT FROM featul_integrations.integration i"
 					  " JOIN featul_integrations.health h ON h.integration_id = i.id"
-					  " WHERE i.is_active AND h.database = $1 LIMIT 1",
+					  " WHERE " OWN_TABLE_ACTIVE_HERE("$1") " LIMIT 1",
 					  1, types);
-	if (SPI_execute_plan(plan, arguments, NULL, false, 1) != SPI_OK_SELECT)
-		elog(ERROR, "could not read integrations");
+	own_query_run(plan, arguments, SPI_OK_SELECT);
 	any = SPI_processed > 0;
 	own_query_end(&query);
 	return any;
@@ -284,18 +284,17 @@ read_subscriptions(Text workspace_id, MemoryContext context)
 	OwnQuery		  query;
 
 	own_query_begin(&query);
-	own_query_prepare(&plan,
-					  "SELECT i.id, i.type <> 'webhook', i.events, i.boards, i.rule"
-					  " FROM featul_integrations.integration i"
-					  " JOIN featul_integrations.health h ON h.integration_id = i.id"
-					  " WHERE i.workspace_id = $1 AND i.is_active AND h.database = $2"
-					  " ORDER BY i.type",
-					  2, types);
+	own_query_prepare(
+		&plan,
+		"SELECT i.id, i.type <> 'webhook', i.events, i.boards, i.rule"
+		" FROM featul_integrations.integration i"
+		" JOIN featul_integrations.health h ON h.integration_id = i.id"
+		" WHERE i.workspace_id = $1 AND " OWN_TABLE_ACTIVE_HERE("$2") " ORDER BY i.type",
+		2, types);
 	arguments[0] =
 		PointerGetDatum(cstring_to_text_with_len(workspace_id.data, workspace_id.length));
 	arguments[1] = ObjectIdGetDatum(MyDatabaseId);
-	if (SPI_execute_plan(plan, arguments, NULL, false, 0) != SPI_OK_SELECT)
-		elog(ERROR, "could not read integrations");
+	own_query_run(plan, arguments, SPI_OK_SELECT);
 
 	MemoryContextSwitchTo(context);
 	result.count = SPI_processed;
