@@ -25,6 +25,12 @@
 #define TITLE_MAX 500
 #define CONTEXT_MAX 150
 
+/*
+ * Likewise, what the links of one message take: Slack refuses blocks of some 13,000
+ * characters in all (https://github.com/slackapi/bolt-js/issues/2509).
+ */
+#define LINKS_MAX 5000
+
 /* docs/application.md */
 #define EXCERPT_CHARACTERS 200
 
@@ -124,6 +130,8 @@ append_title(StringInfo out, const Message *message)
 static void
 append_lines(StringInfo out, const Message *message)
 {
+	int room = LINKS_MAX;
+
 	if (message->n_lines == 0)
 		return;
 	appendStringInfoString(
@@ -135,8 +143,9 @@ append_lines(StringInfo out, const Message *message)
 
 		appendStringInfo(out, "%s{\"type\":\"rich_text_section\",\"elements\":[{",
 						 i > 0 ? "," : "");
-		if (line->url)
+		if (line->url && strlen(line->url) <= room)
 		{
+			room -= strlen(line->url);
 			appendStringInfoString(out, "\"type\":\"link\",");
 			markup_append_key(out, "url", line->url);
 		}
