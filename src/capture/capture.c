@@ -17,54 +17,13 @@
 #include "utils/rel.h"
 #include "utils/tuplestore.h"
 
-#include "application/user_context.h"
 #include "base/compat.h"
 #include "base/settings.h"
-#include "base/subtransaction.h"
 #include "capture/batch.h"
-#include "capture/capture.h"
-#include "capture/failure.h"
+#include "capture/call.h"
 #include "capture/subscription.h"
 #include "capture/workspace.h"
 #include "process/stats.h"
-
-/* Step: compiles the binding for the trigger's table. */
-static void
-find_binding(void *argument)
-{
-	Capture *capture = argument;
-
-	capture->bound =
-		binding_of(capture->source, RelationGetRelid(capture->trigger->tg_relation));
-}
-
-/* See capture.h. */
-BoundRelation *
-capture_binding(Capture *capture)
-{
-	capture->bound =
-		binding_peek(capture->source, RelationGetRelid(capture->trigger->tg_relation));
-	if (capture->bound == NULL)
-	{
-		UserContext caller;
-		ErrorData  *error;
-
-		user_context_as_extension(&caller);
-		error = subtransaction_run(find_binding, capture);
-		if (error)
-		{
-			failure_report(capture->source, error);
-			capture->bound = NULL;
-		}
-		user_context_restore(&caller);
-	}
-	else if (capture->bound->broken)
-	{
-		stats_count_skipped(1);
-		return NULL;
-	}
-	return capture->bound;
-}
 
 /*
  * Whether a trigger of the application's may have changed the statement's rows since it wrote
@@ -116,7 +75,7 @@ capture_changes(Capture *capture)
 
 /* Refuses to be anything but the trigger that integration_attach() creates. */
 static Source
-trigger_source(FunctionCallInfo fcinfo)
+statement_trigger_source(FunctionCallInfo fcinfo)
 {
 	TriggerData *trigger = (TriggerData *) fcinfo->context;
 	Source		 source = SOURCE_COUNT;
@@ -153,7 +112,7 @@ Datum
 featul_capture(PG_FUNCTION_ARGS)
 {
 	TriggerData *trigger = (TriggerData *) fcinfo->context;
-	Source		 source = trigger_source(fcinfo);
+	Source		 source = statement_trigger_source(fcinfo);
 	Capture		 capture = { .source = source,
 							 .function = fcinfo->flinfo->fn_oid,
 							 .trigger = trigger };

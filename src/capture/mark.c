@@ -94,8 +94,7 @@ mark_hidden(Nesting nesting, Source source, const Text *ids, int count)
 					  2, types);
 	arguments[0] = CStringGetTextDatum(source_definitions[source].name);
 	arguments[1] = mark_keys(ids, count);
-	if (SPI_execute_plan(plan, arguments, NULL, false, 0) != SPI_OK_INSERT_RETURNING)
-		elog(ERROR, "could not write marks");
+	own_query_run(plan, arguments, SPI_OK_INSERT_RETURNING);
 	if (nesting.depth > 1)
 	{
 		Text *returned = returned_ids();
@@ -129,8 +128,7 @@ mark_unseen(Nesting nesting, Source source, const Text *ids, int count)
 					  2, types);
 	arguments[0] = CStringGetTextDatum(source_definitions[source].name);
 	arguments[1] = mark_keys(unseen, n_unseen);
-	if (SPI_execute_plan(plan, arguments, NULL, false, 0) != SPI_OK_UPDATE)
-		elog(ERROR, "could not take back marks");
+	own_query_run(plan, arguments, SPI_OK_UPDATE);
 	own_query_end(&query);
 }
 
@@ -151,8 +149,7 @@ marks_hidden(Source source, const Text *ids, int count, bool *marked)
 					  2, types);
 	arguments[0] = CStringGetTextDatum(source_definitions[source].name);
 	arguments[1] = mark_keys(ids, count);
-	if (SPI_execute_plan(plan, arguments, NULL, false, 0) != SPI_OK_SELECT)
-		elog(ERROR, "could not read marks");
+	own_query_run(plan, arguments, SPI_OK_SELECT);
 	returned = returned_ids();
 	for (int i = 0; i < count; i++)
 		marked[i] = is_returned(returned, ids[i]);
@@ -180,8 +177,7 @@ write_milestones(const Text *ids, Datum *heights, int count)
 	arguments[0] = mark_keys(ids, count);
 	arguments[1] = PointerGetDatum(
 		construct_array(heights, count, INT4OID, sizeof(int32), true, TYPALIGN_INT));
-	if (SPI_execute_plan(plan, arguments, NULL, false, 0) != SPI_OK_INSERT_RETURNING)
-		elog(ERROR, "could not write milestones");
+	own_query_run(plan, arguments, SPI_OK_INSERT_RETURNING);
 }
 
 /* See mark.h. */

@@ -293,7 +293,7 @@ pools_due(Pools *pools)
 
 /* Passes one event of epoll on to libcurl. */
 static void
-take_event(Pools *pools, const struct epoll_event *event)
+pass_event(Pools *pools, const struct epoll_event *event)
 {
 	int		   fd = (int) (uint32) event->data.u64;
 	int		   what = 0;
@@ -376,7 +376,7 @@ take_events(Pools *pools)
 		}
 		more = pools->n_events == EPOLL_BATCH;
 		while (pools->next_event < pools->n_events && clock_now() < end)
-			take_event(pools, &pools->events[pools->next_event++]);
+			pass_event(pools, &pools->events[pools->next_event++]);
 	} while (more && clock_now() < end);
 }
 

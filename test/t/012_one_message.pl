@@ -249,12 +249,15 @@ sub comment_mentioning
 {
 	my ($id, $content, @mentioned) = @_;
 
-	$featul->sql("INSERT INTO comment (id, post_id, content, author_id) VALUES ('$id', 'discussed', '$content', 'adam')");
-	$featul->sql('INSERT INTO comment_mention (id, comment_id, mentioned_user_id, mentioned_by) VALUES '
-		  . join(', ', map { "(gen_random_uuid(), '$id', '$_', 'adam')" } @mentioned));
-	$featul->sql("INSERT INTO comment_reaction (id, comment_id, user_id, type) VALUES (gen_random_uuid(), '$id', 'adam', 'upvote')");
-	$featul->sql("UPDATE comment SET upvotes = 1 WHERE id = '$id'");
-	$featul->sql("UPDATE post SET comment_count = comment_count + 1 WHERE id = 'discussed'");
+	my $mentions = join(', ', map { "(gen_random_uuid(), '$id', '$_', 'adam')" } @mentioned);
+
+	$featul->sql(<<END);
+INSERT INTO comment (id, post_id, content, author_id) VALUES ('$id', 'discussed', '$content', 'adam');
+INSERT INTO comment_mention (id, comment_id, mentioned_user_id, mentioned_by) VALUES $mentions;
+INSERT INTO comment_reaction (id, comment_id, user_id, type) VALUES (gen_random_uuid(), '$id', 'adam', 'upvote');
+UPDATE comment SET upvotes = 1 WHERE id = '$id';
+UPDATE post SET comment_count = comment_count + 1 WHERE id = 'discussed';
+END
 	return;
 }
 
