@@ -60,7 +60,12 @@ http {{
     ssl_certificate {folder}/sink.pem;
     ssl_certificate_key {folder}/sink.key;
     ssl_session_cache shared:tls:1m;
-    server {{ listen 127.0.0.1:{h1} ssl; location / {{ echo_read_request_body; echo -n ok; }} }}
+    server {{ listen 127.0.0.1:{h1} ssl; location / {{ echo_read_request_body; echo -n ok; }}
+        location /after1 {{ echo_read_request_body; echo_sleep 0.6; echo -n ok; }}
+        location /after2 {{ echo_read_request_body; echo_sleep 1.8; echo -n ok; }}
+        location /after3 {{ echo_read_request_body; echo_sleep 6; echo -n ok; }}
+        location /hangs {{ echo_read_request_body; echo_sleep 60; echo -n ok; }}
+        location /fails {{ return 500; }} }}
     server {{ listen 127.0.0.1:{h2} ssl http2; location / {{ echo_read_request_body; echo -n ok; }} }}
     server {{ listen 127.0.0.1:{closing} ssl; keepalive_timeout 0;
         location / {{ echo_read_request_body; echo -n ok; }} }}
