@@ -273,6 +273,7 @@ class Lab:
         data = self.folder / "data"
         self.run([self.pg("initdb"), "-D", data, "-U", self.owner.pw_name, "-A", "trust", "-E", "UTF8", "--locale=C.UTF-8"])
         routes = ", ".join(f"{n}.sink.test:443:127.0.0.1:{self.ports[n]}" for n in ("h1", "h2", "closing", "arrival", "dead"))
+        routes += f", ::127.0.0.1:{self.ports['h1']}"  # any other host
         with open(data / "postgresql.conf", "a") as conf:
             conf.write(CONF)
             conf.write(f"unix_socket_directories = '{self.folder}'\nport = {self.ports['pg']}\n")
