@@ -290,7 +290,7 @@ describe('bad input', () => {
     assert.equal((await json('/integration/connect', good, 'text/plain')).status, 400, 'no JSON by its type')
     assert.equal((await raw('/integration/deliveries?workspaceSlug=acme&maxRows=many')).status, 400)
     assert.equal((await raw('/integration/deliveries?workspaceSlug=acme&maxRows=0')).status, 400)
-    assert.equal((await raw('/integration/deliveries?workspaceSlug=acme&maxRows=99999999999')).status, 400)
+    assert.equal((await raw('/integration/deliveries?workspaceSlug=acme&maxRows=201')).status, 400)
     assert.equal((await raw('/integration/deliveries?workspaceSlug=acme&before=-1')).status, 400)
     assert.equal((await raw('/integration/deliveries?workspaceSlug=acme&workspaceSlug=globex')).status, 400)
     assert.equal((await json('/integration/redeliver', { workspaceSlug, deliveryId: '1; DROP TABLE post' })).status, 400)

@@ -87,6 +87,7 @@ export const URLS = {
   slack: 'https://hooks.slack.com/services/T0000/B0000/slacksecret',
   discord: 'https://discord.com/api/webhooks/1234567890/discordsecret',
   webhook: 'https://hook.example.com/featul',
+  teams: 'https://prod-1.westeurope.logic.azure.com/workflows/w1/triggers/manual/paths/invoke?api-version=2016-06-01&sig=teamssecret',
 }
 
 /** How the receiver answers (test/receiver.py); kindly without one. */
