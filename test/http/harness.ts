@@ -41,8 +41,9 @@ export async function sql<T extends pg.QueryResultRow>(text: string, values: unk
   }
 }
 
-/** A fresh start: the people, workspaces and boards below, nothing connected. */
+/** A fresh start: the people, workspaces and boards below, nothing connected, a kind receiver. */
 export async function setUp(): Promise<void> {
+  script({})
   const file = (path: string) => readFileSync(join(here, path), 'utf8')
   await sql(`DROP EXTENSION IF EXISTS featul_integrations CASCADE; DROP SCHEMA public CASCADE; CREATE SCHEMA public;
     GRANT USAGE ON SCHEMA public TO PUBLIC; CREATE EXTENSION featul_integrations`)

@@ -32,7 +32,7 @@ export const log = z.strictObject({
   workspaceSlug,
   type: type.optional(),
   state: z.enum(STATES).optional(),
-  maxRows: z.coerce.number().pipe(z.int32().max(LARGEST_PAGE)).optional(),
+  maxRows: z.string().regex(/^\d{1,3}$/, 'is not a whole number').refine((rows) => Number(rows) <= LARGEST_PAGE, `is more than ${LARGEST_PAGE}`).optional(),
   before: id.optional(),
 })
 export const delivery = z.strictObject({ workspaceSlug, deliveryId: id })
@@ -46,7 +46,8 @@ export const preview = z.strictObject({ workspaceSlug, type, event: text })
 function unwrapped(value: unknown): unknown {
   if (typeof value !== 'string' || !value.startsWith('{"json":')) return value
   try {
-    return (JSON.parse(value) as { json: unknown }).json ?? undefined
+    const { json } = JSON.parse(value) as { json: unknown }
+    return typeof json === 'number' ? String(json) : (json ?? undefined)
   } catch {
     return value
   }
