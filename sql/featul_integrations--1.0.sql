@@ -127,7 +127,8 @@ CREATE TABLE featul_integrations.health (
 	latency bigint[] NOT NULL DEFAULT '{0,0,0,0,0,0,0,0,0,0,0}',
 	latency_sum_ms bigint NOT NULL DEFAULT 0,
 	failing_days integer NOT NULL DEFAULT 0,
-	response_ms integer
+	response_ms integer,
+	told_failing boolean NOT NULL DEFAULT false
 ) WITH (fillfactor = 50);
 COMMENT ON TABLE featul_integrations.health IS
 'How each integration of this database fares. An integration without a row here, or whose row names another database, arrived by a restore or a template copy and is inactive until activate_restored() or a new connect.';
@@ -141,6 +142,7 @@ COMMENT ON COLUMN featul_integrations.health.hold_until IS 'No delivery starts b
 COMMENT ON COLUMN featul_integrations.health.held_since IS 'Start of the present unbroken series of 429/503 answers.';
 COMMENT ON COLUMN featul_integrations.health.failing_days IS 'Bit n: on day n since failing_since several attempts failed.';
 COMMENT ON COLUMN featul_integrations.health.response_ms IS 'How long an answer is expected to take, after the latest ones; NULL: never tried.';
+COMMENT ON COLUMN featul_integrations.health.told_failing IS 'What NOTIFY featul_integrations said last: that it is failing (only probes go out), or not. Written together with the notification.';
 COMMENT ON COLUMN featul_integrations.health.retried IS 'Attempts after which another was due.';
 COMMENT ON COLUMN featul_integrations.health.latency IS 'Attempts by duration: counts for the bounds of latency_bounds(), and the rest.';
 
@@ -173,7 +175,7 @@ COMMENT ON TABLE featul_integrations.rotation IS
 'One row: which partition of event and attempt is written now.';
 COMMENT ON COLUMN featul_integrations.rotation.partition IS 'That partition, from 0.';
 COMMENT ON COLUMN featul_integrations.rotation.started_at IS 'Since when.';
-COMMENT ON COLUMN featul_integrations.rotation.ended IS 'When each partition was last written, the first at 1; NULL: never.';
+COMMENT ON COLUMN featul_integrations.rotation.ended IS 'When each partition was last written, the first at 1; NULL: never. As many as there are.';
 
 CREATE TABLE featul_integrations.event (
 	partition smallint NOT NULL,
@@ -203,6 +205,7 @@ CREATE TABLE featul_integrations.queue (
 	xid xid8 NOT NULL DEFAULT pg_current_xact_id(),
 	attempts integer NOT NULL DEFAULT 0,
 	next_attempt_at timestamptz,
+	event_name text,
 	PRIMARY KEY (integration_id, id)
 );
 CREATE INDEX queue_xid ON featul_integrations.queue (xid);
@@ -211,6 +214,7 @@ COMMENT ON TABLE featul_integrations.queue IS
 COMMENT ON COLUMN featul_integrations.queue.id IS 'The delivery id, kept for good.';
 COMMENT ON COLUMN featul_integrations.queue.xid IS 'The transaction that queued it: the worker reads what committed between two snapshots.';
 COMMENT ON COLUMN featul_integrations.queue.next_attempt_at IS 'NULL: at once.';
+COMMENT ON COLUMN featul_integrations.queue.event_name IS 'For chat services, where many of one event may become one message; NULL: it is sent by itself.';
 
 CREATE TABLE featul_integrations.attempt (
 	partition smallint NOT NULL,
@@ -238,8 +242,10 @@ COMMENT ON COLUMN featul_integrations.attempt.attempts IS 'Attempts counted so f
 COMMENT ON COLUMN featul_integrations.attempt.response IS 'First 1,000 characters of the response body.';
 
 DO $$
+DECLARE
+	partition integer;
 BEGIN
-	FOR partition IN 0..9 LOOP
+	FOR partition IN SELECT generate_series(0, cardinality(r.ended) - 1) FROM featul_integrations.rotation r LOOP
 		EXECUTE format('CREATE TABLE featul_integrations.event_%1$s PARTITION OF featul_integrations.event FOR VALUES IN (%1$s)', partition);
 		EXECUTE format('CREATE TABLE featul_integrations.attempt_%1$s PARTITION OF featul_integrations.attempt FOR VALUES IN (%1$s)', partition);
 		EXECUTE format('COMMENT ON TABLE featul_integrations.event_%1$s IS %2$L', partition, 'Partition ' || partition || ' of event.');
@@ -249,7 +255,7 @@ END
 $$;
 
 -- ---------------------------------------------------------------------------
--- Capture: binding the application's tables  (attach.c, binding.c, capture.c, payload.c)
+-- Capture: binding the application's tables  (application, capture)
 -- ---------------------------------------------------------------------------
 
 CREATE FUNCTION featul_integrations.capture() RETURNS trigger
@@ -433,7 +439,7 @@ CREATE INDEX attempt_unsent ON featul_integrations.attempt (workspace_id, delive
 WHERE state IN ('failed', 'cancelled');
 
 -- ---------------------------------------------------------------------------
--- What the worker needs, and what operators see  (stats.c, queue.c)
+-- What the worker needs, and what operators see  (delivery, process)
 -- ---------------------------------------------------------------------------
 
 CREATE FUNCTION featul_integrations.integration_changed() RETURNS trigger
@@ -585,7 +591,7 @@ COMMENT ON VIEW featul_integrations.stat_worker IS
 COMMENT ON COLUMN featul_integrations.stat_worker.pid IS 'Process id, as in pg_stat_activity.';
 COMMENT ON COLUMN featul_integrations.stat_worker.database IS 'The database it delivers for.';
 COMMENT ON COLUMN featul_integrations.stat_worker.slot IS 'Its number among the workers of that database, from 0.';
-COMMENT ON COLUMN featul_integrations.stat_worker.state IS 'What it is doing.';
+COMMENT ON COLUMN featul_integrations.stat_worker.state IS 'What it is doing: starting, idle, delivering; off: the setting delivery is; settings are bad: nothing is sent until they are mended, see last_error.';
 COMMENT ON COLUMN featul_integrations.stat_worker.in_flight IS 'Requests under way.';
 COMMENT ON COLUMN featul_integrations.stat_worker.connections IS 'Connections open to endpoints.';
 COMMENT ON COLUMN featul_integrations.stat_worker.started_at IS 'Since when it runs.';
@@ -616,7 +622,7 @@ COMMENT ON COLUMN featul_integrations.stat_capture.last_error IS 'The last such 
 COMMENT ON COLUMN featul_integrations.stat_capture.last_error_at IS 'When that was.';
 
 -- ---------------------------------------------------------------------------
--- The delivery node  (replicated.c, apply_status.c)
+-- The delivery node  (application/replicated, process/apply_status)
 -- ---------------------------------------------------------------------------
 
 CREATE FUNCTION featul_integrations.publication(app_schema text DEFAULT NULL) RETURNS text
@@ -699,7 +705,8 @@ SELECT s.subname AS subscription,
 	CASE WHEN NOT s.subenabled THEN 'disabled' WHEN NOT w.runs THEN 'stopped'
 		WHEN t.copying IS NOT NULL THEN 'copying'
 		-- one that fails at once is started again and again
-		WHEN a.last_error_at > coalesce(a.applied_at, '-infinity') AND w.started_at > clock_timestamp() - interval '10 seconds'
+		WHEN a.last_error_at > coalesce(a.applied_at, '-infinity')
+			AND (w.busy_since IS NOT NULL OR w.started_at > clock_timestamp() - interval '10 seconds')
 		THEN 'stopped' ELSE 'streaming' END AS state,
 	t.copying,
 	-- table "x.y" ... column: "z"
@@ -715,7 +722,9 @@ SELECT s.subname AS subscription,
 			CASE WHEN w.last_message_at < clock_timestamp() - interval '60 seconds'
 				THEN extract(epoch FROM clock_timestamp() - w.last_message_at) END)
 		ELSE extract(epoch FROM clock_timestamp() - a.applied_at) END::numeric, 3) AS lag_seconds,
-	c.apply_error_count + c.sync_error_count AS errors, a.last_error, a.last_error_at
+	-- apply_error_count and sync_error_count; from 19 on there are two of the latter
+	(SELECT sum(k.value::bigint)::bigint FROM pg_catalog.jsonb_each_text(pg_catalog.to_jsonb(c)) k
+		WHERE k.key LIKE '%\_error\_count') AS errors, a.last_error, a.last_error_at
 FROM pg_catalog.pg_subscription s
 JOIN pg_catalog.pg_database d ON d.oid = s.subdbid AND d.datname = pg_catalog.current_database()
 CROSS JOIN LATERAL (

@@ -9,6 +9,7 @@
 #include "miscadmin.h"
 
 #include "process/apply_status.h"
+#include "process/channel_hold.h"
 #include "process/utility_hook.h"
 #include "process/launcher.h"
 #include "base/settings.h"
@@ -27,6 +28,7 @@ _PG_init(void)
 		return;
 	slots_init();
 	stats_init();
+	channel_hold_init();
 	apply_status_init();
 	utility_hook_init();
 	launcher_register();

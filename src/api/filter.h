@@ -20,11 +20,11 @@ extern ArrayType *filter_events(ArrayType *events);
  */
 extern ArrayType *filter_boards(ArrayType *slugs, const char *workspace_id);
 
-/* Checks that a rule is not empty, and cheap to evaluate whatever the payload. */
+/* Checks that a rule is not empty: all that a look tells. */
 extern void filter_check_rule(const char *rule);
 
 /*
- * Checks that a rule is a jsonpath predicate that is true or false for some
+ * Checks that a rule is cheap to evaluate whatever the payload, and is true or false for some
  * event's sample payload: by trying it out.  Needs an SPI connection.
  */
 extern void filter_try_rule(const char *rule);

@@ -73,12 +73,17 @@ compat_base64_decode(const char *text, int length, uint8 *out, int out_size)
 }
 
 /* Ownership checks: one function per kind of object until 15. */
+#include "catalog/pg_proc.h"
 #if PG_VERSION_NUM < 160000
 #define compat_extension_ownercheck(oid, role) pg_extension_ownercheck(oid, role)
 #define compat_relation_ownercheck(oid, role) pg_class_ownercheck(oid, role)
 #define compat_database_ownercheck(oid, role) pg_database_ownercheck(oid, role)
 #define compat_function_aclcheck(oid, role, mode) pg_proc_aclcheck(oid, role, mode)
 #else
+#include "catalog/pg_class.h"
+#include "catalog/pg_database.h"
+#include "catalog/pg_extension.h"
+#include "catalog/pg_proc.h"
 #define compat_extension_ownercheck(oid, role)                                           \
 	object_ownercheck(ExtensionRelationId, oid, role)
 #define compat_relation_ownercheck(oid, role)                                            \
@@ -168,5 +173,74 @@ compat_expand_virtual_columns(Node *node, Relation relation)
 #define compat_shmem_hash(name, size, info, flags)                                       \
 	ShmemInitHash(name, size, size, info, flags)
 #endif
+
+/* The flags of jsonpath's like_regex as the regular expressions' own: errors can be soft since 16. */
+#include "utils/jsonpath.h"
+static inline int
+compat_regex_flags(uint32 xflags)
+{
+#if PG_VERSION_NUM >= 160000
+	int flags;
+
+	(void) jspConvertRegexFlags(xflags, &flags, NULL);
+	return flags;
+#else
+	return jspConvertRegexFlags(xflags);
+#endif
+}
+
+/* Whether it is one of the methods of jsonpath that read or write a scalar, which are new in 17. */
+static inline bool
+compat_jsonpath_converts(JsonPathItemType type)
+{
+#if PG_VERSION_NUM >= 170000
+	switch (type)
+	{
+		case jpiBigint:
+		case jpiBoolean:
+		case jpiDate:
+		case jpiDecimal:
+		case jpiInteger:
+		case jpiNumber:
+		case jpiStringFunc:
+		case jpiTime:
+		case jpiTimeTz:
+		case jpiTimestamp:
+		case jpiTimestampTz:
+			return true;
+		default:
+			break;
+	}
+#endif
+	return false;
+}
+/* Of the transaction that an apply worker commits: variables of their own until 18. */
+#include "replication/origin.h"
+#if PG_VERSION_NUM >= 190000
+#define compat_origin_lsn() (replorigin_xact_state.origin_lsn)
+#define compat_origin_timestamp() (replorigin_xact_state.origin_timestamp)
+#else
+#define compat_origin_lsn() replorigin_session_origin_lsn
+#define compat_origin_timestamp() replorigin_session_origin_timestamp
+#endif
+
+/* Where a setting's value comes from (the default, if there is no such setting): found by name since 16. */
+#include "utils/guc_tables.h"
+static inline GucSource
+compat_setting_source(const char *name)
+{
+#if PG_VERSION_NUM >= 160000
+	struct config_generic *setting = find_option(name, false, true, DEBUG5);
+
+	return setting ? setting->source : PGC_S_DEFAULT;
+#else
+	struct config_generic **settings = get_guc_variables();
+
+	for (int i = 0; i < GetNumConfigOptions(); i++)
+		if (strcmp(settings[i]->name, name) == 0)
+			return settings[i]->source;
+	return PGC_S_DEFAULT;
+#endif
+}
 
 #endif /* FEATUL_COMPAT_H */

@@ -28,6 +28,7 @@
 
 #include "base/own_table.h"
 #include "base/compat.h"
+#include "base/version.h"
 
 /* Rows written together */
 #define APPEND_ROWS 64
@@ -138,7 +139,7 @@ open_executor(Appender *appender)
 
 /* See own_table.h. */
 Appender *
-appender_open(Oid relid)
+appender_open(Oid relid, int columns)
 {
 	Appender *appender = palloc(sizeof(Appender));
 
@@ -146,6 +147,12 @@ appender_open(Oid relid)
 	appender->context = CurrentMemoryContext;
 	appender->command = GetCurrentCommandId(true);
 	appender->table = table_open(relid, RowExclusiveLock);
+	if (RelationGetNumberOfAttributes(appender->table) < columns)
+	{
+		version_check();
+		elog(ERROR, "%s has fewer than %d columns",
+			 RelationGetRelationName(appender->table), columns);
+	}
 	if (!open_indexes(appender))
 		open_executor(appender);
 	return appender;

@@ -7,14 +7,13 @@
 
 #include "executor/tuptable.h"
 
-/* The partitions of event and of attempt, numbered from 0 (install script). */
-#define OWN_TABLE_PARTITIONS 10
-
 /*
- * SQL: true of an integration i with its health h if it is active, and of the
- * database with this oid: not one that was restored or copied.
+ * SQL over an integration i and its health h, which may be missing, never NULL: is it
+ * of the database with this oid, not one that was restored or copied; and is it
+ * active here?  Views of the install script ask the same.
  */
-#define OWN_TABLE_ACTIVE_HERE(database) "(i.is_active AND h.database = " database ")"
+#define OWN_TABLE_HERE(database) "(h.database IS NOT DISTINCT FROM " database ")"
+#define OWN_TABLE_ACTIVE_HERE(database) "(i.is_active AND " OWN_TABLE_HERE(database) ")"
 
 typedef struct Appender Appender;
 
@@ -29,9 +28,11 @@ extern Oid own_table_oid(const char *name);
 
 /*
  * Opens a table; all of it is in the current memory context.  Needs a
- * transaction, and no rights.
+ * transaction, and no rights.  What will be filled in are its first so many
+ * columns: where the library is ahead of the SQL objects there may be fewer, and
+ * that is an error (version.h); where it is behind, more, which stay NULL.
  */
-extern Appender *appender_open(Oid relid);
+extern Appender *appender_open(Oid relid, int columns);
 
 /*
  * The next row, all of it NULL, for the caller to fill in; what its values point

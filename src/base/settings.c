@@ -21,7 +21,9 @@
 #include "utils/guc.h"
 
 #include "base/address.h"
+#include "base/compat.h"
 #include "base/fault.h"
+#include "base/file_stamp.h"
 #include "base/settings.h"
 
 /* Longest element of connect_to; http.c's buffer has room for it. */
@@ -117,37 +119,34 @@ DEFINE_ASSIGN(connect_to, const char *)
 DEFINE_ASSIGN(ca_file, const char *)
 DEFINE_ASSIGN(proxy, const char *)
 
-/* The values (palloc'd) that are waiting for their settings to be defined; NULL: none. */
+/* Where the values come from that are waiting for their settings to be defined. */
 static void
-read_given(const char *given[GUARDED_COUNT])
+read_given(GucSource given[GUARDED_COUNT])
 {
 	for (int i = 0; i < GUARDED_COUNT; i++)
-	{
-		const char *value = GetConfigOption(guarded_names[i], true, false);
-
-		given[i] = value ? pstrdup(value) : NULL;
-	}
+		given[i] = compat_setting_source(guarded_names[i]);
 }
 
 /*
  * Once they are defined, notes which of those values were dropped.  Such a setting
- * counts as set from the file to its default, so that taking it out of there is
- * an assignment too.
+ * counts as set to its default from where the value came, so that what takes that
+ * value away is an assignment too: a reload for a file, nothing but a restart for the
+ * command line.
  */
 static void
-note_misunderstood(const char *const given[GUARDED_COUNT])
+note_misunderstood(const GucSource given[GUARDED_COUNT])
 {
 	for (int i = 0; i < GUARDED_COUNT; i++)
 	{
-		GucContext context = i == GUARDED_workers ? PGC_POSTMASTER : PGC_SIGHUP;
-		char	  *standard;
+		char *standard;
 
-		if (given[i] == NULL ||
-			set_config_option(guarded_names[i], given[i], context, PGC_S_FILE,
-							  GUC_ACTION_SET, false, DEBUG5, false) != 0)
+		if (given[i] == PGC_S_DEFAULT ||
+			compat_setting_source(guarded_names[i]) != PGC_S_DEFAULT)
 			continue;
 		standard = pstrdup(GetConfigOption(guarded_names[i], false, false));
-		(void) set_config_option(guarded_names[i], standard, context, PGC_S_FILE,
+		(void) set_config_option(guarded_names[i], standard,
+								 i == GUARDED_workers ? PGC_POSTMASTER : PGC_SIGHUP,
+								 given[i] <= PGC_S_FILE ? PGC_S_FILE : PGC_S_ARGV,
 								 GUC_ACTION_SET, true, DEBUG5, false);
 		misunderstood[i] = true;
 	}
@@ -278,15 +277,26 @@ check_connect_to(char **newval, void **extra, GucSource source)
 	return true;
 }
 
-/* True if the file holds at least one certificate that OpenSSL can load. */
+/*
+ * True if the file holds at least one certificate that OpenSSL can load.  The check runs in
+ * every process on every reload: the file that passed last is not read again.
+ */
 static bool
 holds_certificates(const char *path)
 {
-	X509_STORE *store = X509_STORE_new();
-	bool loaded = store != NULL && X509_STORE_load_locations(store, path, NULL) == 1;
+	static FileStamp passed;
+	FileStamp		 stamp = file_stamp(path);
+	X509_STORE		*store;
+	bool			 loaded;
 
+	if (file_stamp_same(&stamp, &passed))
+		return true;
+	store = X509_STORE_new();
+	loaded = store != NULL && X509_STORE_load_locations(store, path, NULL) == 1;
 	X509_STORE_free(store);
 	ERR_clear_error();
+	if (loaded)
+		passed = stamp;
 	return loaded;
 }
 
@@ -536,7 +546,7 @@ define_network_settings(void)
 void
 settings_define(void)
 {
-	const char *given[GUARDED_COUNT];
+	GucSource given[GUARDED_COUNT];
 
 	read_given(given);
 	define_session_settings();

@@ -66,11 +66,13 @@ moved_row_deleted(Source source, Relation relation, TupleTableSlot *row)
 	MemoryContextSwitchTo(caller);
 }
 
-/* The topmost table of a partition. */
+/* The topmost table of a partition: itself, once it is being detached. */
 static Oid
 root_of(Oid partition)
 {
-	return llast_oid(get_partition_ancestors(partition));
+	List *ancestors = get_partition_ancestors(partition);
+
+	return ancestors ? llast_oid(ancestors) : partition;
 }
 
 /* The row as this partition would have it, whose columns may stand in another order; else NULL. */

@@ -10,6 +10,14 @@
 
 #include "capture/event.h"
 
+/* An integration that an event goes to. */
+typedef struct Recipient
+{
+	pg_uuid_t id;
+	bool	  is_chat;
+	int		  wait_ms; /* before the first attempt */
+} Recipient;
+
 /* An event that at least one integration wants. */
 typedef struct NewEvent
 {
@@ -19,15 +27,16 @@ typedef struct NewEvent
 	int		   milestone; /* post.milestone: to be announced only once */
 	text	  *payload;	  /* JSON, and a NUL after it */
 	char	  *labels;	  /* JSON or NULL */
-	int		   n_integrations;
-	pg_uuid_t *integrations;
+	int		   n_recipients;
+	Recipient *recipients;
 } NewEvent;
 
 /*
  * The events of these changes that somebody wants: a list of NewEvent *, in the
- * order in which they happened.  Needs the extension's rights; raises what the
+ * order in which they happened.  touched: triggers may have changed the rows since; what
+ * became visible counts as it is now.  Needs the extension's rights; raises what the
  * look-ups raise.
  */
-extern List *new_events(Source source, Change *changes, int count);
+extern List *new_events(Source source, Change *changes, int count, bool touched);
 
 #endif /* FEATUL_NEW_EVENT_H */

@@ -6,10 +6,10 @@
 #ifndef FEATUL_SUBSCRIPTION_H
 #define FEATUL_SUBSCRIPTION_H
 
-#include "utils/jsonpath.h"
 #include "utils/uuid.h"
 
 #include "capture/payload.h"
+#include "capture/rule.h"
 
 /* One active integration. */
 typedef struct Subscription
@@ -18,8 +18,10 @@ typedef struct Subscription
 	bool	  is_chat;	/* shows more than the payload */
 	uint32	  events;	/* bit per EventKind */
 	int		  n_boards; /* -1: all */
-	Text	 *boards;	/* ids */
+	Text	 *boards;	/* ids, in an order of our own */
 	JsonPath *rule;		/* or NULL */
+	/* why its rule is never run, or NULL: it stands in the table, but would not be accepted */
+	const char *objection;
 } Subscription;
 
 typedef struct Subscriptions
@@ -32,17 +34,14 @@ typedef struct Subscriptions
 extern bool subscriptions_any(void);
 
 /*
- * The workspace's active integrations; lives until the end of the transaction.
- * Needs the extension's rights.
+ * The workspace's active integrations: in the current memory context, or remembered until the
+ * end of the transaction at least.  Needs the extension's rights.
  */
 extern const Subscriptions *subscriptions_of(Text workspace_id);
 
 /* Whether this one wants the event, its rule apart. */
 extern bool subscription_wants(const Subscription *subscription, EventKind event,
 							   Text board_id);
-
-/* Whether its rule (if any) accepts the payload. */
-extern bool subscription_accepts(const Subscription *subscription, const char *payload);
 
 /*
  * Boards (by the bytes of their key in the post table) whose workspace has no

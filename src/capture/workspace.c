@@ -69,8 +69,7 @@ delete_integrations(Datum workspace_ids)
 		"DELETE FROM featul_integrations.integration WHERE workspace_id = ANY ($1)", 1,
 		types);
 	arguments[0] = workspace_ids;
-	if (own_query_change(plan, arguments) != SPI_OK_DELETE)
-		elog(ERROR, "could not delete integrations");
+	own_query_change(plan, arguments, SPI_OK_DELETE);
 	own_query_end(&query);
 }
 
@@ -142,10 +141,14 @@ read_renamed(void *argument)
 	}
 }
 
-/* Takes the integrations along; raises what an UPDATE raises. */
+/*
+ * Step: takes the integrations along.  Where the new id has some already (of a workspace
+ * that is gone, on a node that did not see it go), they cannot.
+ */
 static void
-rename_integrations(const Renaming *renaming)
+rename_integrations(void *argument)
 {
+	const Renaming	 *renaming = argument;
 	static SPIPlanPtr plan = NULL;
 	Oid				  types[] = { TEXTARRAYOID, TEXTARRAYOID };
 	Datum			  arguments[2];
@@ -160,8 +163,7 @@ rename_integrations(const Renaming *renaming)
 					  2, types);
 	arguments[0] = lookups_text_array(renaming->from, renaming->count);
 	arguments[1] = lookups_text_array(renaming->to, renaming->count);
-	if (own_query_change(plan, arguments) != SPI_OK_UPDATE)
-		elog(ERROR, "could not rename workspaces");
+	own_query_change(plan, arguments, SPI_OK_UPDATE);
 	own_query_end(&query);
 }
 
@@ -182,10 +184,10 @@ capture_workspace_update(Capture *capture)
 	while (!renaming->rows.done && error == NULL)
 	{
 		error = subtransaction_run(read_renamed, renaming);
+		if (error == NULL && renaming->count > 0)
+			error = subtransaction_run(rename_integrations, renaming);
 		if (error)
 			failure_report(SOURCE_WORKSPACE, error);
-		else if (renaming->count > 0)
-			rename_integrations(renaming);
 	}
 	user_context_restore(&caller);
 	transition_close(&renaming->rows);
@@ -226,9 +228,7 @@ workspaces_with_integrations(int *count)
 	own_query_prepare(&plan,
 					  "SELECT DISTINCT workspace_id FROM featul_integrations.integration",
 					  0, NULL);
-	if (SPI_execute_snapshot(plan, NULL, NULL, GetLatestSnapshot(), InvalidSnapshot, true,
-							 false, 0) != SPI_OK_SELECT)
-		elog(ERROR, "could not read integrations");
+	own_query_read_latest(plan);
 	MemoryContextSwitchTo(query.memory);
 	*count = SPI_processed;
 	ids = palloc(Max(*count, 1) * sizeof(Text));
@@ -315,7 +315,7 @@ remove_noted(Deleted *deleted)
 
 /* Transaction callback */
 static void
-at_transaction_end(XactEvent event, void *unused)
+remove_noted_at_commit(XactEvent event, void *unused)
 {
 	Deleted *deleted = deleted_workspaces;
 
@@ -331,7 +331,7 @@ begin_noting(void)
 	static bool registered = false;
 
 	if (!registered)
-		RegisterXactCallback(at_transaction_end, NULL);
+		RegisterXactCallback(remove_noted_at_commit, NULL);
 	registered = true;
 	if (deleted_workspaces == NULL)
 	{

@@ -28,7 +28,12 @@ typedef struct Event
 	const char *labels;		/* JSON or NULL; what chat messages show beyond the payload */
 	const char *traceparent; /* W3C trace context, or NULL */
 	TimestampTz created_at;
-	int count; /* deliveries that one chat message stands for; 0 or 1: just this */
+
+	/* what one chat message tells besides; all 0: nothing */
+	int					count; /* deliveries that it stands for */
+	int					posts; /* that these are about */
+	int					n_others;
+	const struct Event *others; /* of other posts, or the mentions in a comment */
 } Event;
 
 typedef enum VerdictKind
@@ -60,7 +65,7 @@ typedef struct Channel
 	int			pace_ms; /* least pause between two requests to one endpoint, 0: none */
 	bool		signs;	 /* has a secret */
 	bool		fixed_hosts; /* URLs lead to the service's own hosts: HTTP/2 is offered */
-	bool		merges; /* several waiting events may become one message (Event.count) */
+	bool		merges; /* several waiting events may become one message (Event.others) */
 
 	/* of a response, for judge(): Retry-After among them, NULL at the end; NULL: it alone */
 	const char *const *headers;

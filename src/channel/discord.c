@@ -25,13 +25,20 @@
 #define DESCRIPTION_MAX 4096
 #define FOOTER_MAX 2048
 
-/* ... and our own, so that all together stays below Discord's 6,000. */
+/* ... and our own, so that all together stays below Discord's 6,000 ... */
 #define FIELD_MAX 256
+
+/* ... and what tells several posts within a description. */
+#define LINE_TITLE_MAX 100
+#define LINE_NOTE_MAX 120
+#define LINKS_MAX                                                                        \
+	(DESCRIPTION_MAX - 50 - MESSAGE_LINES * (LINE_TITLE_MAX + LINE_NOTE_MAX + 6))
 
 /* docs/application.md */
 #define EXCERPT_CHARACTERS 300
 
 #define EM_DASH "\xE2\x80\x94" /* U+2014: a field without a value */
+#define BULLET "\xE2\x80\xA2 " /* U+2022 */
 
 #define URL_HINT                                                                         \
 	"Copy it from the channel's settings, Integrations, Webhooks: "                      \
@@ -108,6 +115,34 @@ append_escaped(StringInfo out, const char *text, const char *c, int bytes)
 static const Markup plain = { 0 };
 static const Markup markdown = { .plain_urls = true, .append = append_escaped };
 
+/* The posts of a message about several, as a description. */
+static char *
+lines_of(const Message *message)
+{
+	StringInfoData out;
+	int			   room = LINKS_MAX;
+
+	initStringInfo(&out);
+	for (int i = 0; i < message->n_lines; i++)
+	{
+		const MessageLine *line = &message->lines[i];
+		char			  *title = markup_clipped(&markdown, line->title, LINE_TITLE_MAX);
+
+		appendStringInfoString(&out, i > 0 ? "\n" BULLET : BULLET);
+		/* a label that looks like a URL makes Discord show the link's own text */
+		if (line->url && strstr(line->title, "://") == NULL)
+			markup_append_link(&out, title, line->url, &room);
+		else
+			appendStringInfoString(&out, title);
+		if (line->note)
+			appendStringInfo(&out, " " EM_DASH " %s",
+							 markup_clipped(&markdown, line->note, LINE_NOTE_MAX));
+	}
+	if (message->more)
+		appendStringInfo(&out, "\n%s", message->more);
+	return out.data;
+}
+
 /* Appends a field; none may be empty, so a dash stands for what is not known. */
 static void
 append_field(StringInfo out, const char *name, const char *value)
@@ -171,6 +206,12 @@ static void
 append_embed(StringInfo out, const Event *event, const Message *message)
 {
 	char *timestamp = iso_timestamp(event->created_at);
+	char *description = NULL;
+
+	if (message->n_lines > 0)
+		description = lines_of(message);
+	else if (message->text)
+		description = markup_clipped(&markdown, message->text, DESCRIPTION_MAX);
 
 	appendStringInfoString(out, "{\"author\":{");
 	/* neither the author line nor the footer is Markdown */
@@ -187,11 +228,10 @@ append_embed(StringInfo out, const Event *event, const Message *message)
 		appendStringInfoChar(out, ',');
 		markup_append_key(out, "url", message->url);
 	}
-	if (message->text)
+	if (description)
 	{
 		appendStringInfoChar(out, ',');
-		markup_append_key(out, "description",
-						  markup_clipped(&markdown, message->text, DESCRIPTION_MAX));
+		markup_append_key(out, "description", description);
 	}
 	appendStringInfo(out, ",\"color\":%d", colour_of(event_kind(event->name)));
 	if (message->title)

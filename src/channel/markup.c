@@ -90,6 +90,33 @@ markup_append_markdown(StringInfo out, const char *special, const char *text,
 	appendBinaryStringInfo(out, c, bytes);
 }
 
+/* See markup.h.  Parentheses would end the link too early. */
+void
+markup_append_link(StringInfo out, const char *label, const char *url, int *room)
+{
+	int	   start = out->len;
+	size_t added;
+
+	appendStringInfo(out, "[%s](", label);
+	for (const char *c = url; *c; c++)
+	{
+		if (*c == '(' || *c == ')')
+			appendStringInfo(out, "%%%02X", *c);
+		else
+			appendStringInfoChar(out, *c);
+	}
+	appendStringInfoChar(out, ')');
+	added = out->len - start - strlen(label);
+	if (added <= *room)
+	{
+		*room -= added;
+		return;
+	}
+	out->len = start;
+	out->data[start] = '\0';
+	appendStringInfoString(out, label);
+}
+
 /* See markup.h. */
 void
 markup_append_key(StringInfo out, const char *key, const char *utf8)

@@ -27,6 +27,13 @@ extern char *markup_clipped(const Markup *markup, const char *utf8, int max);
 extern void markup_append_markdown(StringInfo out, const char *special, const char *text,
 								   const char *c, int bytes);
 
+/*
+ * Appends a label that is Markdown already; as a link if what that adds fits into the
+ * room (in bytes), which it takes up.
+ */
+extern void markup_append_link(StringInfo out, const char *label, const char *url,
+							   int *room);
+
 /* Appends "key":"text". */
 extern void markup_append_key(StringInfo out, const char *key, const char *utf8);
 

@@ -19,12 +19,25 @@
 /* Names inside a headline: our own bound, so that the rest stays readable. */
 #define NAME_CHARACTERS 60
 
+/* Of one of several posts: what was commented on it.  Names of those who are mentioned. */
+#define NOTE_CHARACTERS 80
+#define MENTION_NAMES 3
+
 /* Our own bounds, above what the services take: names in the footer, and lines. */
 #define FOOTER_CHARACTERS 100
 #define LINE_CHARACTERS 1000
 
 /* Longest URL that is linked: Discord's bound of an embed's URL, and enough for Slack. */
 #define LINK_MAX_BYTES 2048
+
+/* JSON in the database encoding; NULL for none. */
+static Jsonb *
+parsed(const char *json)
+{
+	if (json == NULL)
+		return NULL;
+	return DatumGetJsonbP(DirectFunctionCall1(jsonb_in, CStringGetDatum(json)));
+}
 
 /* A text of the payload at a path of at most three keys; NULL if absent or blank. */
 static char *
@@ -58,18 +71,29 @@ status_name(Jsonb *labels, const char *key, char *raw)
 }
 
 /*
- * From one status to another; either may be missing.  None and the board's first are
- * shown by the same name: from one to the other nothing seems to change.
+ * From one status to another; NULL: only one of them is told, or none.  None and the
+ * board's first are shown by the same name: from one to the other nothing seems to change.
  */
+static char *
+status_step(Jsonb *payload, Jsonb *labels, char **from, char **to)
+{
+	*from = status_name(labels, "fromName", get(payload, "changes", "status", "from"));
+	*to = status_name(labels, "toName", get(payload, "changes", "status", "to"));
+	if (*from && *to && strcmp(*from, *to) != 0)
+		return psprintf("%s \xE2\x86\x92 %s", *from, *to);
+	return NULL;
+}
+
+/* What has become of the status. */
 static char *
 status_headline(Jsonb *payload, Jsonb *labels)
 {
-	char *from =
-		status_name(labels, "fromName", get(payload, "changes", "status", "from"));
-	char *to = status_name(labels, "toName", get(payload, "changes", "status", "to"));
+	char *from;
+	char *to;
+	char *step = status_step(payload, labels, &from, &to);
 
-	if (from && to && strcmp(from, to) != 0)
-		return psprintf("Status changed: %s \xE2\x86\x92 %s", from, to);
+	if (step)
+		return psprintf("Status changed: %s", step);
 	if (to)
 		return psprintf("Status set: %s", to);
 	if (from)
@@ -133,12 +157,36 @@ headline_of_one(EventKind kind, Jsonb *payload, Jsonb *labels)
 	return "Test notification";
 }
 
-/* Several deliveries of one event about one post: votes or reactions, no other are merged. */
-static char *
+/* What several events of a kind are called.  The compiler complains when one is left out. */
+static const char *
 headline_of_many(EventKind kind, int count)
 {
-	return psprintf(kind == EVENT_POST_UPVOTED ? "%d new upvotes" : "%d new reactions",
-					count);
+	switch (kind)
+	{
+		case EVENT_POST_CREATED:
+			return psprintf("%d new posts", count);
+		case EVENT_POST_STATUS_CHANGED:
+			return psprintf("%d posts: status changed", count);
+		case EVENT_POST_PINNED:
+			return psprintf("%d posts pinned", count);
+		case EVENT_POST_FEATURED:
+			return psprintf("%d posts featured", count);
+		case EVENT_POST_LOCKED:
+			return psprintf("%d posts locked", count);
+		case EVENT_POST_UPVOTED:
+			return psprintf("%d new upvotes", count);
+		case EVENT_POST_MILESTONE:
+			return psprintf("%d milestones reached", count);
+		case EVENT_COMMENT_CREATED:
+			return psprintf("%d new comments", count);
+		case EVENT_COMMENT_MENTION:
+			return psprintf("%d new mentions", count);
+		case EVENT_COMMENT_REACTION:
+			return psprintf("%d new reactions", count);
+		case EVENT_COUNT: /* integration.test is sent by itself */
+			break;
+	}
+	return psprintf("%d notifications", count);
 }
 
 /* A URL, unless a service could misread it where links stand; or NULL. */
@@ -151,6 +199,24 @@ linkable_url(char *url)
 		if (*c <= ' ' || *c >= 0x7F)
 			return NULL;
 	return url;
+}
+
+/* A one-line copy, or NULL. */
+static char *
+one_line(char *text)
+{
+	return text ? plain_line(text, LINE_CHARACTERS) : NULL;
+}
+
+/* The post's title; NULL for an event without a post. */
+static const char *
+title_of(Jsonb *payload)
+{
+	char *title = one_line(get(payload, "post", "title", NULL));
+
+	if (title == NULL && get(payload, "post", "id", NULL) != NULL)
+		return "Untitled post";
+	return title;
 }
 
 /* The URL of the post's image; NULL unless everybody who reads the message could load it. */
@@ -194,6 +260,135 @@ compose_content(EventKind kind, Jsonb *payload, int excerpt_characters, Message 
 	message->text = text ? plain_excerpt(text, excerpt_characters) : NULL;
 }
 
+/* ------------------------------------------------------------------------
+ * Several events
+ * ------------------------------------------------------------------------ */
+
+/*
+ * What is to be said of one of several posts, beyond what the headline says of all;
+ * or NULL.  The compiler complains when an event is left out.
+ */
+static const char *
+note_of_line(EventKind kind, Jsonb *payload, Jsonb *labels)
+{
+	char *from;
+	char *to;
+	char *step;
+
+	switch (kind)
+	{
+		case EVENT_POST_STATUS_CHANGED:
+			step = status_step(payload, labels, &from, &to);
+			return step ? step : to;
+		case EVENT_COMMENT_CREATED:
+			return psprintf("%s: %s", get_name(payload, "comment", "author"),
+							plain_line(comment_text(payload), NOTE_CHARACTERS));
+		case EVENT_POST_MILESTONE:
+		case EVENT_COMMENT_MENTION:
+			return headline_of_one(kind, payload, labels);
+		case EVENT_POST_CREATED:
+		case EVENT_POST_PINNED:
+		case EVENT_POST_FEATURED:
+		case EVENT_POST_LOCKED:
+		case EVENT_POST_UPVOTED:
+		case EVENT_COMMENT_REACTION:
+		case EVENT_COUNT:
+			break;
+	}
+	return NULL;
+}
+
+/* Adds the post that an event is about. */
+static void
+add_line(Message *message, EventKind kind, Jsonb *payload, Jsonb *labels)
+{
+	MessageLine *line = &message->lines[message->n_lines++];
+
+	line->title = title_of(payload);
+	if (line->title == NULL)
+		line->title = "Untitled post";
+	line->url = linkable_url(get(payload, "post", "url", NULL));
+	line->note = note_of_line(kind, payload, labels);
+}
+
+/* The posts of several events, the first payload parsed already. */
+static void
+compose_lines(const Event *event, EventKind kind, Jsonb *payload, Jsonb *labels,
+			  Message *message)
+{
+	add_line(message, kind, payload, labels);
+	for (int i = 0; i < event->n_others && message->n_lines < MESSAGE_LINES; i++)
+		add_line(message, kind, parsed(event->others[i].payload),
+				 parsed(event->others[i].labels));
+	if (event->posts > message->n_lines)
+		message->more = psprintf("and %d more", event->posts - message->n_lines);
+}
+
+/* See message.h. */
+int
+message_mentions(const Event *comment, const Event *mentions, int count)
+{
+	char *id = get(parsed(comment->payload), "comment", "id", NULL);
+	int	  n = 0;
+
+	while (n < count && id)
+	{
+		char *of = get(parsed(mentions[n].payload), "comment", "id", NULL);
+
+		if (of == NULL || strcmp(of, id) != 0)
+			break;
+		n++;
+	}
+	return n;
+}
+
+/* Who comments and mentions these, some of them by name. */
+static char *
+mentions_headline(Jsonb *payload, const Event *mentions, int count)
+{
+	StringInfoData names;
+	char		  *seen[MENTION_NAMES];
+	int			   n = 0;
+	int			   others = 0;
+
+	initStringInfo(&names);
+	for (int i = 0; i < count; i++)
+	{
+		char *name = get_name(parsed(mentions[i].payload), "mention", NULL);
+		int	  j = 0;
+
+		/* a board that hides who they are has several of one name */
+		while (j < n && strcmp(seen[j], name) != 0)
+			j++;
+		if (j == MENTION_NAMES)
+			others++;
+		else if (j == n)
+		{
+			appendStringInfo(&names, "%s%s", n > 0 ? ", " : "", name);
+			seen[n++] = name;
+		}
+	}
+	if (others > 0)
+		appendStringInfo(&names, " and %d more", others);
+	return psprintf("%s commented and mentioned %s",
+					get_name(payload, "comment", "author"), names.data);
+}
+
+/* ------------------------------------------------------------------------
+ * The message
+ * ------------------------------------------------------------------------ */
+
+/* What all of it is called. */
+static const char *
+headline_of(const Event *event, EventKind kind, Jsonb *payload, Jsonb *labels)
+{
+	if (kind == EVENT_COMMENT_CREATED && event->posts == 1 && event->n_others > 0)
+		return mentions_headline(payload, event->others, event->n_others);
+	if (event->count > 1)
+		return headline_of_many(kind, event->count);
+	return headline_of_one(kind, payload, labels);
+}
+
 /* NAME • Powered by featul */
 static char *
 footer_of(Jsonb *payload)
@@ -208,22 +403,6 @@ footer_of(Jsonb *payload)
 					plain_line(name, FOOTER_CHARACTERS));
 }
 
-/* A one-line copy, or NULL. */
-static char *
-one_line(char *text)
-{
-	return text ? plain_line(text, LINE_CHARACTERS) : NULL;
-}
-
-/* JSON in the database encoding; NULL for none. */
-static Jsonb *
-parsed(const char *json)
-{
-	if (json == NULL)
-		return NULL;
-	return DatumGetJsonbP(DirectFunctionCall1(jsonb_in, CStringGetDatum(json)));
-}
-
 /* See message.h. */
 void
 message_compose(const Event *event, int excerpt_characters, Message *message)
@@ -233,16 +412,18 @@ message_compose(const Event *event, int excerpt_characters, Message *message)
 	Jsonb	 *labels = parsed(event->labels);
 
 	memset(message, 0, sizeof(Message));
-	message->headline = event->count > 1 ? headline_of_many(kind, event->count)
-										 : headline_of_one(kind, payload, labels);
-	message->title = one_line(get(payload, "post", "title", NULL));
-	if (message->title == NULL && get(payload, "post", "id", NULL) != NULL)
-		message->title = "Untitled post";
+	message->headline = headline_of(event, kind, payload, labels);
+	message->footer = footer_of(payload);
+	if (event->posts > 1)
+	{
+		compose_lines(event, kind, payload, labels, message);
+		return;
+	}
+	message->title = title_of(payload);
 	message->url = linkable_url(get(payload, "post", "url", NULL));
 	compose_content(kind, payload, excerpt_characters, message);
 	message->board = one_line(get(payload, "post", "board", NULL));
 	message->status =
 		status_name(labels, "statusName", get(payload, "post", "status", NULL));
 	message->author = one_line(get(payload, "post", "author", "name"));
-	message->footer = footer_of(payload);
 }

@@ -14,6 +14,7 @@
 #include "channel/channel.h"
 #include "channel/markup.h"
 #include "channel/message.h"
+#include "channel/plain.h"
 #include "channel/url.h"
 
 /* Limits in UTF-16 units, counted after escaping. */
@@ -23,6 +24,12 @@
 /* Our own: what stands beside other things. */
 #define TITLE_MAX 500
 #define CONTEXT_MAX 150
+
+/*
+ * Likewise, what the links of one message take: Slack refuses blocks of some 13,000
+ * characters in all (https://github.com/slackapi/bolt-js/issues/2509).
+ */
+#define LINKS_MAX 5000
 
 /* docs/application.md */
 #define EXCERPT_CHARACTERS 200
@@ -116,6 +123,57 @@ append_title(StringInfo out, const Message *message)
 	appendStringInfoString(out, ",\"verbatim\":true}}");
 }
 
+/* One of several posts, linked if there is a URL and room for it. */
+static void
+append_line(StringInfo out, const MessageLine *line, int *room)
+{
+	bool linked = line->url && strlen(line->url) <= *room;
+
+	appendStringInfo(out,
+					 "{\"type\":\"rich_text_section\",\"elements\":[{\"type\":\"%s\",",
+					 linked ? "link" : "text");
+	if (linked)
+	{
+		*room -= strlen(line->url);
+		markup_append_key(out, "url", line->url);
+		appendStringInfoChar(out, ',');
+	}
+	markup_append_key(out, "text", markup_clipped(&plain, line->title, CONTEXT_MAX));
+	if (line->note)
+	{
+		appendStringInfoString(out, "},{\"type\":\"text\",");
+		markup_append_key(out, "text",
+						  psprintf(" \xE2\x80\x94 %s", /* U+2014 */
+								   markup_clipped(&plain, line->note, CONTEXT_MAX)));
+	}
+	appendStringInfoString(out, "}]}");
+}
+
+/*
+ * The posts of a message about several, as a list of rich text, in which nothing has a
+ * meaning but what its elements say.
+ */
+static void
+append_lines(StringInfo out, const Message *message)
+{
+	int room = LINKS_MAX;
+
+	if (message->n_lines == 0)
+		return;
+	appendStringInfoString(
+		out, ",{\"type\":\"rich_text\",\"elements\":["
+			 "{\"type\":\"rich_text_list\",\"style\":\"bullet\",\"elements\":[");
+	for (int i = 0; i < message->n_lines; i++)
+	{
+		if (i > 0)
+			appendStringInfoChar(out, ',');
+		append_line(out, &message->lines[i], &room);
+	}
+	appendStringInfoString(out, "]}]}");
+	if (message->more)
+		append_section(out, message->more, CONTEXT_MAX);
+}
+
 /* The post's image. */
 static void
 append_image(StringInfo out, const Message *message)
@@ -151,6 +209,7 @@ append_blocks(StringInfo out, const Message *message)
 	appendStringInfoChar(out, '}');
 	if (message->title)
 		append_title(out, message);
+	append_lines(out, message);
 	if (message->text)
 		append_section(out, message->text, TEXT_MAX);
 	if (message->image)
@@ -173,7 +232,10 @@ render(const Event *event, StringInfo body)
 	char   *fallback;
 
 	message_compose(event, EXCERPT_CHARACTERS, &message);
-	if (message.title)
+	if (message.n_lines > 0)
+		fallback =
+			psprintf("%s: %s, " ELLIPSIS, message.headline, message.lines[0].title);
+	else if (message.title)
 		fallback = psprintf(event->count > 1 ? "%s on %s" : "%s: %s", message.headline,
 							message.title);
 	else

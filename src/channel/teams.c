@@ -26,6 +26,9 @@
 #define FACT_MAX 150
 #define FOOTER_MAX 300
 
+/* Likewise, in bytes: what the links of one message take. */
+#define LINKS_MAX_BYTES (8 * 1024)
+
 /* As docs/receivers.md says. */
 #define EXCERPT_CHARACTERS 300
 
@@ -92,26 +95,40 @@ append_text_block(StringInfo out, const char *text, const char *properties)
 	appendStringInfo(out, "%s,\"wrap\":true}", properties);
 }
 
-/* The title, linked; parentheses would end the link too early. */
+/* A title, linked if there is a URL and room for it. */
 static char *
-linked_title(const Message *message)
+linked_title(const char *title, const char *url, int *room)
 {
-	char		  *title = markup_clipped(&markdown, message->title, TITLE_MAX);
+	char		  *label = markup_clipped(&markdown, title, TITLE_MAX);
 	StringInfoData link;
 
-	if (message->url == NULL)
-		return title;
+	if (url == NULL)
+		return label;
 	initStringInfo(&link);
-	appendStringInfo(&link, "[%s](", title);
-	for (const char *c = message->url; *c; c++)
-	{
-		if (*c == '(' || *c == ')')
-			appendStringInfo(&link, "%%%02X", *c);
-		else
-			appendStringInfoChar(&link, *c);
-	}
-	appendStringInfoChar(&link, ')');
+	markup_append_link(&link, label, url, room);
 	return link.data;
+}
+
+/* Appends the posts of a message about several. */
+static void
+append_lines(StringInfo out, const Message *message, int *room)
+{
+	for (int i = 0; i < message->n_lines; i++)
+	{
+		const MessageLine *line = &message->lines[i];
+		char			  *text = linked_title(line->title, line->url, room);
+
+		if (line->note)
+			text = psprintf("%s" SEPARATOR "%s", text,
+							markup_clipped(&markdown, line->note, FACT_MAX));
+		appendStringInfoChar(out, ',');
+		append_text_block(out, text, ",\"spacing\":\"Small\"");
+	}
+	if (message->more)
+	{
+		appendStringInfoChar(out, ',');
+		append_text_block(out, message->more, ",\"isSubtle\":true");
+	}
 }
 
 /* Adds "Board: Ideas" to the line of what is known. */
@@ -128,6 +145,7 @@ static void
 append_body(StringInfo out, const Message *message)
 {
 	StringInfoData facts;
+	int			   room = LINKS_MAX_BYTES;
 
 	initStringInfo(&facts);
 	add_fact(&facts, "Board", message->board);
@@ -139,8 +157,10 @@ append_body(StringInfo out, const Message *message)
 	if (message->title)
 	{
 		appendStringInfoChar(out, ',');
-		append_text_block(out, linked_title(message), ",\"size\":\"Medium\"");
+		append_text_block(out, linked_title(message->title, message->url, &room),
+						  ",\"size\":\"Medium\"");
 	}
+	append_lines(out, message, &room);
 	if (message->text)
 	{
 		appendStringInfoChar(out, ',');

@@ -9,14 +9,19 @@
 
 #include "utils/memutils.h"
 
+#include "base/event_kind.h"
 #include "base/settings.h"
 #include "delivery/dispatch.h"
 #include "delivery/lane.h"
 #include "delivery/lane_health.h"
 #include "delivery/lane_window.h"
 
-/* So many deliveries about one post have to wait before they become one message. */
+/* So many more deliveries of one event have to wait before they become one message. */
 #define MERGE_MINIMUM 10
+
+/* Deliveries that one message stands for, and posts of which it tells more, at most. */
+#define MERGE_LIMIT 500
+#define MERGE_TOLD 10
 
 /* The service measures where requests arrive, we where they start. */
 #define PACE_MARGIN 1.05
@@ -52,6 +57,7 @@ dispatch_create(void)
 		dlist_init(&dispatch->ready[i / LOADS][i % LOADS]);
 	for (int i = 0; i < AGES; i++)
 		dlist_init(&dispatch->flights[i]);
+	dlist_init(&dispatch->new_surprises);
 	dlist_init(&dispatch->wants_rows);
 	dlist_init(&dispatch->dirty);
 	dlist_init(&dispatch->gone);
@@ -152,6 +158,35 @@ dispatch_advance(Dispatch *dispatch)
 	}
 }
 
+/* See dispatch.h. */
+Moment
+dispatch_channel_hold(const Dispatch *dispatch, const Channel *channel)
+{
+	for (int i = 0; i < CHANNEL_HOLDS && dispatch->channel_holds[i].channel; i++)
+		if (dispatch->channel_holds[i].channel == channel)
+			return dispatch->channel_holds[i].until;
+	return 0;
+}
+
+/* See dispatch.h. */
+void
+dispatch_hold_channel(Dispatch *dispatch, const Channel *channel, Moment until)
+{
+	HASH_SEQ_STATUS sequence;
+	Lane		   *lane;
+	int				i = 0;
+
+	while (i < CHANNEL_HOLDS - 1 && dispatch->channel_holds[i].channel &&
+		   dispatch->channel_holds[i].channel != channel)
+		i++;
+	dispatch->channel_holds[i].channel = channel;
+	dispatch->channel_holds[i].until = Max(dispatch->channel_holds[i].until, until);
+	hash_seq_init(&sequence, dispatch->lanes);
+	while ((lane = hash_seq_search(&sequence)) != NULL)
+		if (lane->channel == channel)
+			lane_update(lane);
+}
+
 /* ------------------------------------------------------------------------
  * What goes out
  * ------------------------------------------------------------------------ */
@@ -213,6 +248,155 @@ start_next(Lane *lane)
 	return delivery;
 }
 
+/* ------------------------------------------------------------------------
+ * Many in one message
+ * ------------------------------------------------------------------------ */
+
+/* Deliveries that could go out with another one. */
+typedef struct Burst
+{
+	const Delivery *first;
+	int				posts;
+	int				count;
+	Delivery	   *deliveries[MERGE_LIMIT - 1]; /* each post's by id */
+} Burst;
+
+/* True if a delivery may go out with that one, in whose turn it is. */
+static bool
+goes_with(const Delivery *first, const Delivery *next)
+{
+	/* what used up an attempt together waits for the same moment: it says the same again */
+	return !next->alone && next->attempts == first->attempts &&
+		   (first->attempts == 0 || next->next_attempt_at == first->next_attempt_at) &&
+		   next->next_attempt_at <= first->key.lane->dispatch->now;
+}
+
+/* Adds what comes next on a post, as long as it is the same event; true if anything is. */
+static bool
+burst_add(Burst *burst, Post *post)
+{
+	int		   before = burst->count;
+	dlist_iter iter;
+
+	dlist_foreach (iter, &post->waiting)
+	{
+		Delivery *next = dlist_container(Delivery, node, iter.cur);
+
+		if (burst->count == lengthof(burst->deliveries) ||
+			next->kind != burst->first->kind || !goes_with(burst->first, next))
+			break;
+		burst->deliveries[burst->count++] = next;
+		if (!event_definitions[next->kind].merges)
+			break;
+	}
+	return burst->count > before;
+}
+
+/* What could go out with a delivery that is in flight. */
+static void
+burst_collect(Burst *burst, const Delivery *first)
+{
+	dlist_iter iter;
+
+	burst->first = first;
+	burst->posts = 1;
+	burst->count = 0;
+	if (event_definitions[first->kind].merges)
+		burst_add(burst, first->post);
+	dlist_foreach (iter, &first->key.lane->runnable)
+		burst->posts += burst_add(burst, dlist_container(Post, node, iter.cur));
+}
+
+/* qsort() comparator */
+static int
+compare_events(const void *a, const void *b)
+{
+	int64 x = ((const EventKey *) a)->id;
+	int64 y = ((const EventKey *) b)->id;
+
+	return x < y ? -1 : x > y;
+}
+
+/* All of it goes out with its first, whichever that is; the first events are told. */
+static void
+burst_merge(const Burst *burst, Outgoing *outgoing)
+{
+	EventKey	heads[MERGE_LIMIT]; /* of each post */
+	const Post *post = burst->first->post;
+	int			n_heads = 0;
+
+	heads[n_heads++] = delivery_event(burst->first);
+	for (int i = 0; i < burst->count; i++)
+	{
+		Delivery *delivery = burst->deliveries[i];
+
+		if (delivery->post != post)
+			heads[n_heads++] = delivery_event(delivery);
+		post = delivery->post;
+		flight_merge(burst->first->flight, delivery);
+	}
+	Assert(n_heads == burst->posts);
+	outgoing->count = 1 + burst->count;
+	outgoing->posts = burst->posts;
+	if (burst->posts == 1)
+		return;
+	qsort(heads, n_heads, sizeof(EventKey), compare_events);
+	outgoing->n_told = Min(n_heads, MERGE_TOLD);
+	memcpy(outgoing->told, heads, outgoing->n_told * sizeof(EventKey));
+}
+
+/* Mentions that come next on a comment's post. */
+static void
+find_mentions(const Delivery *comment, Outgoing *outgoing)
+{
+	dlist_iter iter;
+
+	outgoing->told[outgoing->n_told++] = outgoing->event;
+	dlist_foreach (iter, &comment->post->waiting)
+	{
+		const Delivery *next = dlist_container(Delivery, node, iter.cur);
+
+		if (outgoing->n_told == MAX_TOLD || next->kind != EVENT_COMMENT_MENTION ||
+			!goes_with(comment, next))
+			break;
+		outgoing->told[outgoing->n_told++] = delivery_event(next);
+	}
+	outgoing->may_take = outgoing->n_told > 1;
+	if (!outgoing->may_take)
+		outgoing->n_told = 0;
+}
+
+/* What else goes out in the message of a delivery to people. */
+static void
+merge(Delivery *delivery, Outgoing *outgoing)
+{
+	Burst burst;
+
+	if (delivery->kind == EVENT_COUNT || delivery->alone)
+		return;
+	burst_collect(&burst, delivery);
+	if (burst.count >= MERGE_MINIMUM)
+		burst_merge(&burst, outgoing);
+	else if (delivery->kind == EVENT_COMMENT_CREATED)
+		find_mentions(delivery, outgoing);
+	lane_update(delivery->key.lane);
+}
+
+/* See dispatch.h. */
+void
+dispatch_take(Outgoing *outgoing, int count)
+{
+	Delivery *delivery = outgoing->delivery;
+
+	Assert(outgoing->may_take && count < outgoing->n_told);
+	for (int i = 0; i < count; i++)
+		flight_merge(delivery->flight,
+					 dlist_head_element(Delivery, node, &delivery->post->waiting));
+	outgoing->count += count;
+	outgoing->n_told = 1 + count;
+	outgoing->may_take = false;
+}
+
 /* See dispatch.h. */
 bool
 dispatch_next(Dispatch *dispatch, Outgoing *outgoing)
@@ -234,52 +418,16 @@ dispatch_next(Dispatch *dispatch, Outgoing *outgoing)
 											 ? lane->previous_secret
 											 : NULL },
 		.count = 1,
-		.mergeable = lane->channel->merges && !dlist_is_empty(&delivery->post->waiting),
+		.posts = 1,
 	};
+	if (lane->channel->merges)
+		merge(delivery, outgoing);
 	return true;
 }
 
-/* See dispatch.h. */
-int
-dispatch_mergeable(const Outgoing *outgoing, EventKey *keys, int limit)
-{
-	Post	  *post = outgoing->delivery->post;
-	int		   count = 0;
-	dlist_iter iter;
-
-	Assert(outgoing->mergeable && outgoing->delivery->flight->n_merged == 0);
-	keys[0] = outgoing->event;
-	dlist_foreach (iter, &post->waiting)
-	{
-		const Delivery *next = dlist_container(Delivery, node, iter.cur);
-
-		if (count == limit || next->next_attempt_at > post->key.lane->dispatch->now)
-			break;
-		keys[++count] = delivery_event(next);
-	}
-	return count >= MERGE_MINIMUM ? count : 0;
-}
-
-/* See dispatch.h. */
-void
-dispatch_merge(Outgoing *outgoing, int count)
-{
-	Delivery *delivery = outgoing->delivery;
-	Flight	 *flight = delivery->flight;
-
-	if (count < MERGE_MINIMUM)
-		return;
-	for (int i = 0; i < count; i++)
-	{
-		dlist_node *node = dlist_pop_head_node(&delivery->post->waiting);
-
-		dlist_container(Delivery, node, node)->state = DELIVERY_IN_FLIGHT;
-		dlist_push_tail(&flight->merged, node);
-	}
-	flight->n_merged = count;
-	outgoing->count = 1 + count;
-	outgoing->mergeable = false;
-}
+/* ------------------------------------------------------------------------
+ * What does not go out after all
+ * ------------------------------------------------------------------------ */
 
 /* See dispatch.h. */
 void
@@ -288,11 +436,19 @@ dispatch_put_back(Delivery *delivery)
 	Post   *post = delivery->post;
 	Flight *flight = lane_end_request(delivery);
 
-	post_put_back_merged(post, flight);
+	flight_put_back(flight);
 	pfree(flight);
 	post_insert(post, delivery);
 	post_update(post);
 	lane_update(delivery->key.lane);
+}
+
+/* See dispatch.h. */
+void
+dispatch_put_back_alone(Delivery *delivery)
+{
+	flight_part(delivery->flight);
+	dispatch_put_back(delivery);
 }
 
 /* ------------------------------------------------------------------------

@@ -35,8 +35,19 @@ extern void dispatch_advance(Dispatch *dispatch);
 /* When dispatch_advance() is due; 0: not at all. */
 extern Moment dispatch_due(const Dispatch *dispatch);
 
+/*
+ * Until when all integrations of a channel are held (0: not at all), and that they
+ * are: several processes share such a hold.
+ */
+extern Moment dispatch_channel_hold(const Dispatch *dispatch, const Channel *channel);
+extern void	  dispatch_hold_channel(Dispatch *dispatch, const Channel *channel,
+									Moment until);
+
 /* How many requests are in flight. */
 extern int dispatch_in_flight(const Dispatch *dispatch);
+
+/* Events that one message tells. */
+#define MAX_TOLD 50
 
 /* A delivery that is to be sent. */
 typedef struct Outgoing
@@ -46,27 +57,34 @@ typedef struct Outgoing
 	EventKey  event;
 	Endpoint  endpoint; /* valid until the roster changes */
 	int		  count;	/* deliveries that it stands for */
-	bool	  mergeable;
+	int		  posts;	/* that these are about */
+	int		  n_told;	/* events that are told together, instead of its own: */
+	EventKey  told[MAX_TOLD];
+	bool	  may_take; /* see dispatch_take() */
 } Outgoing;
 
 /* True if there is one to send now. */
 extern bool dispatch_ready(const Dispatch *dispatch);
 
-/* The next delivery to send, which counts as in flight from then on; false if none. */
+/*
+ * The next delivery to send, which counts as in flight from then on; false if none.
+ * To people, many of one event become one message; what used up an attempt together is
+ * tried again together.
+ */
 extern bool dispatch_next(Dispatch *dispatch, Outgoing *outgoing);
 
 /*
- * If it is mergeable: how many of the deliveries after this one, about the same
- * post, could go out in one message with it, and where the events of them are,
- * its own first (so keys has room for limit + 1).  0 if they are too few to matter.
+ * If it may take them: it is a comment, told first, and then come the mentions that are
+ * next on its post, of whichever comment.  The first so many of these go out with it, as
+ * they belong to it, and the others are not told.
  */
-extern int dispatch_mergeable(const Outgoing *outgoing, EventKey *keys, int limit);
-
-/* So many of them go out with it, unless they are too few to matter. */
-extern void dispatch_merge(Outgoing *outgoing, int count);
+extern void dispatch_take(Outgoing *outgoing, int count);
 
 /* Takes it back: it could not be sent now, for no fault of its own. */
 extern void dispatch_put_back(Delivery *delivery);
+
+/* Likewise, with those that were to go out with it: each is to be sent by itself. */
+extern void dispatch_put_back_alone(Delivery *delivery);
 
 /* What will be sent next. */
 typedef struct Following

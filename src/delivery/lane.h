@@ -65,14 +65,15 @@ typedef enum Tier
 {
 	TIER_FAST,
 	TIER_MEDIUM,
+	TIER_UNHURRIED,
 	TIER_SLOW,
-	TIER_NEW, /* never tried */
+	TIER_NEW, /* never tried, or doubted: see lane_doubted() */
 	TIER_HANGING,
 	TIERS
 } Tier;
 
 /* Ages that a request passes (TIER_FAST has none). */
-#define AGES 4
+#define AGES 5
 
 /*
  * Of each tier, lanes that could send stand in one of two lists, each of which goes
@@ -100,7 +101,7 @@ struct Post
 {
 	PostKey	   key;		  /* hash key */
 	dlist_head waiting;	  /* deliveries by id */
-	Delivery  *in_flight; /* or NULL */
+	Delivery  *in_flight; /* or NULL; of those that go out together its first */
 	dlist_node lane_node; /* in the lane's posts */
 	dlist_node node;	  /* in the lane's runnable */
 	Timer	   timer;	  /* until its first delivery may be tried */
@@ -136,6 +137,8 @@ struct Delivery
 	int16 settlements; /* not recorded yet */
 	int16 event_partition;
 	uint8 state;	 /* DeliveryState */
+	uint8 kind;		 /* EventKind; EVENT_COUNT: not known */
+	bool  alone;	 /* goes out with no other */
 	bool  tried;	 /* since it is in memory */
 	bool  announced; /* see dispatch_following() */
 };
@@ -143,14 +146,17 @@ struct Delivery
 /* A request in flight. */
 struct Flight
 {
-	Delivery   *delivery;
-	dlist_node	node; /* in the list of those of its age, by start */
-	int			age;
-	bool		probe; /* uses up no attempt */
-	Moment		started_at;
+	Delivery  *delivery;
+	dlist_node node; /* in the list of those of its age, by start */
+	int		   age;
+	bool	   probe;		   /* uses up no attempt */
+	bool	   surprises;	   /* takes longer than was to be expected, */
+	bool	   surprises_anew; /* which nothing had led to expect: in the list of these */
+	dlist_node surprise_node;
+	Moment	   started_at;
 	TimestampTz connected_at; /* the lane's updated_at then */
 	int			n_merged;
-	dlist_head	merged; /* deliveries that go out with it, by id */
+	dlist_head	merged; /* deliveries that go out with it, each post's by id */
 };
 
 struct Lane
@@ -189,6 +195,7 @@ struct Lane
 	/* sharing */
 	Tier	   tier;
 	int		   response_ms; /* expected, after its latest answers; -1: never tried */
+	Moment	   answered_at; /* its latest answer that was no surprise */
 	int		   in_flight;
 	int		   aged[AGES]; /* of them, by age */
 	int		   allowed;	   /* how many there may be: fewer after each failure */
@@ -223,6 +230,7 @@ struct Lane
 	int64		latency[LATENCY_BUCKETS];
 	int64		latency_sum;
 	int			saved_failures; /* as the table has it */
+	bool		told_failing;	/* likewise */
 	Moment		saved_hold;		/* likewise: hold_until */
 	Moment		saved_at;
 	bool		dirty_listed; /* else its timer may be armed */
@@ -258,17 +266,22 @@ struct Dispatch
 	dlist_head	  ready[TIERS][LOADS];
 	int			  next_tier[LOADS]; /* whose turn it is */
 	int			  turn;
-	dlist_head	  flights[AGES]; /* requests by age, and each by start */
-	int			  in_flight;
-	int			  tier_in_flight[TIERS];
-	ChannelHold	  channel_holds[CHANNEL_HOLDS];
-	dlist_head	  wants_rows;
-	dlist_head	  dirty;
-	dlist_head	  gone;
-	dlist_head	  closing;
-	dlist_head	  aborts;		/* deliveries in flight that must not be */
-	int			  n_incomplete; /* lanes that are not complete */
-	int			  loaded;		/* deliveries in memory, without the done ones */
+	bool newest; /* of TIER_NEW the latest is next, not the one that waits longest */
+	dlist_head	flights[AGES];	 /* requests by age, and each by start */
+	int			n_surprises;	 /* requests that take longer than was to be expected */
+	int			n_new_surprises; /* of them, those of lanes that were not doubted */
+	dlist_head	new_surprises;
+	Moment		doubt_since; /* who has not answered since is doubted; 0: nobody is */
+	int			in_flight;
+	int			tier_in_flight[TIERS];
+	ChannelHold channel_holds[CHANNEL_HOLDS];
+	dlist_head	wants_rows;
+	dlist_head	dirty;
+	dlist_head	gone;
+	dlist_head	closing;
+	dlist_head	aborts;		  /* deliveries in flight that must not be */
+	int			n_incomplete; /* lanes that are not complete */
+	int			loaded;		  /* deliveries in memory, without the done ones */
 };
 
 /* A stored time of day as a moment, which may be past, within bounds; 0 stays 0. */
@@ -303,13 +316,10 @@ extern int lane_limit(const Lane *lane);
 
 /*
  * A request of a delivery begins; it is over, whatever came of it: the caller frees
- * what is known of it.
+ * what is known of it, and lets the posts go on of those that went out with it.
  */
 extern void	   lane_begin_request(Lane *lane, Delivery *delivery, bool probe);
 extern Flight *lane_end_request(Delivery *delivery);
-
-/* Holds all lanes of a channel. */
-extern void capacity_hold_channel(Dispatch *dispatch, const Channel *channel, int64 ms);
 
 /* Notes how long an answer took: what is to be expected of the lane. */
 extern void lane_expect(Lane *lane, int64 ms);

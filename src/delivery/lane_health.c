@@ -124,6 +124,18 @@ lane_refused(Lane *lane, const Flight *flight)
 	end_failures(lane, flight, 1);
 }
 
+/*
+ * A failure is no 429: those after it are a new series.  Not once the old one has
+ * lasted too long, or one failure a day would make it last for ever.
+ */
+static void
+break_hold_series(Lane *lane)
+{
+	lane->holds = 0;
+	if (!lane_hold_exhausted(lane))
+		lane->held_since = 0;
+}
+
 /* A lane that does not do well has fewer requests. */
 static void
 halve_allowed(Lane *lane)
@@ -152,9 +164,10 @@ lane_failed(Lane *lane, const Flight *flight)
 	Moment now = lane->dispatch->now;
 
 	halve_allowed(lane);
+	if (flight->started_at >= lane->held_at)
+		break_hold_series(lane);
 	if (flight->started_at < lane->turned_at)
 		return;
-	lane->holds = 0;
 	if (lane->failing_since == 0)
 	{
 		lane->failing_since = now;
@@ -174,7 +187,7 @@ lane_failed(Lane *lane, const Flight *flight)
 }
 
 /* See lane_health.h. */
-void
+Moment
 lane_held(Lane *lane, const Flight *flight, int64 hold_ms)
 {
 	Moment now = lane->dispatch->now;
@@ -187,11 +200,12 @@ lane_held(Lane *lane, const Flight *flight, int64 hold_ms)
 		lane->hold_until =
 			Max(lane->hold_until, clock_after_ms(now, Min(hold_ms, CHANNEL_MAX_HOLD_MS)));
 	if (parallel)
-		return;
+		return lane->hold_until;
 	if (lane->held_since == 0)
 		lane->held_since = now;
 	lane->held_at = now;
 	lane->holds++;
+	return lane->hold_until;
 }
 
 /* See lane_health.h. */
@@ -254,6 +268,8 @@ lane_next_gone(const Dispatch *dispatch, GoneLane *gone)
 	lane = dlist_head_element(Lane, gone_node, (dlist_head *) &dispatch->gone);
 	gone->lane = lane;
 	gone->integration_id = lane->id;
+	gone->workspace_id = lane->workspace_id;
+	gone->type = lane->type;
 	gone->updated_at = lane->updated_at;
 	gone->reason = lane->gone_reason;
 	return true;
@@ -305,6 +321,7 @@ lane_dirty(Lane *lane)
 {
 	Moment due = clock_after_ms(lane->saved_at, HEALTH_PERIOD_MS);
 	bool   urgent = (lane->failures > 0) != (lane->saved_failures > 0) ||
+				  lane_breaker_open(lane) != lane->told_failing ||
 				  lane->hold_until != lane->saved_hold;
 
 	if (lane->dirty_listed)
@@ -363,8 +380,11 @@ lane_health_due(Dispatch *dispatch, int limit, int *count)
 			break;
 		change = &changes[(*count)++];
 		change->integration_id = lane->id;
+		change->workspace_id = lane->workspace_id;
+		change->type = lane->type;
 		change->triggered_at = lane->triggered_at;
 		change->failures = lane->failures;
+		change->failing = lane_breaker_open(lane);
 		change->failing_since = dispatch_time(dispatch, lane->failing_since);
 		change->failing_days = lane->failing_days;
 		change->held_since = dispatch_time(dispatch, lane->held_since);
@@ -405,6 +425,7 @@ lane_health_saved(Dispatch *dispatch, HealthChange *changes, int count)
 			continue;
 		}
 		lane->saved_failures = change->failures;
+		lane->told_failing = change->failing;
 		lane->saved_hold = lane->hold_until;
 		lane->triggered_at = 0;
 		lane->delivered -= change->delivered;

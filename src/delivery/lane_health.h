@@ -30,6 +30,8 @@ typedef struct GoneLane
 {
 	Lane	   *lane;
 	pg_uuid_t	integration_id;
+	const char *workspace_id;
+	const char *type;
 	TimestampTz updated_at;
 	const char *reason;
 } GoneLane;
@@ -69,9 +71,9 @@ extern void lane_failed(Lane *lane, const Flight *flight);
 
 /*
  * The endpoint asked to wait (-1: for as long as after a failure).  Several requests
- * of the same time that are told so are one hold.
+ * of the same time that are told so are one hold.  Returns until when it holds.
  */
-extern void lane_held(Lane *lane, const Flight *flight, int64 hold_ms);
+extern Moment lane_held(Lane *lane, const Flight *flight, int64 hold_ms);
 
 /* True if it has been asked to wait for too long: it then counts as failing. */
 extern bool lane_hold_exhausted(const Lane *lane);
@@ -91,7 +93,7 @@ extern void lane_recover(Lane *lane);
 
 /*
  * Health is to be saved: a second after the last time, or at once if the
- * integration's status changes with it.
+ * integration's status changes with it, as the application sees it or is told.
  */
 extern void lane_dirty(Lane *lane);
 

@@ -172,6 +172,7 @@ lane_configure(Lane *lane, const Integration *row, bool is_new)
 	lane->channel = channel_find(row->type);
 	lane->exists = true;
 
+	lane->told_failing = row->told_failing;
 	if (is_new)
 		lane_load_health(lane, row);
 	else if (reconnected || row->failures < lane->saved_failures ||
@@ -185,6 +186,8 @@ lane_configure(Lane *lane, const Integration *row, bool is_new)
 		if (reconnected)
 			lane_dirty(lane);
 	}
+	if (row->is_ours && lane_breaker_open(lane) != lane->told_failing)
+		lane_dirty(lane);
 
 	if (!row->is_ours)
 		reason = "the integration came with a restored or copied database";

@@ -108,12 +108,65 @@ post_insert(Post *post, Delivery *delivery)
 
 /* See lane_window.h. */
 void
-post_put_back_merged(Post *post, Flight *flight)
+flight_merge(Flight *flight, Delivery *delivery)
 {
-	while (!dlist_is_empty(&flight->merged))
-		post_insert(
-			post, dlist_container(Delivery, node, dlist_pop_head_node(&flight->merged)));
-	flight->n_merged = 0;
+	Post *post = delivery->post;
+
+	dlist_delete(&delivery->node);
+	delivery->state = DELIVERY_IN_FLIGHT;
+	delivery->tried = true;
+	dlist_push_tail(&flight->merged, &delivery->node);
+	flight->n_merged++;
+	if (post->in_flight == NULL)
+		post->in_flight = delivery;
+	post_update(post);
+}
+
+/* See lane_window.h. */
+Delivery *
+flight_unmerge(Flight *flight, Post **post)
+{
+	Delivery *delivery;
+
+	*post = NULL;
+	if (dlist_is_empty(&flight->merged))
+		return NULL;
+	delivery = dlist_container(Delivery, node, dlist_pop_head_node(&flight->merged));
+	flight->n_merged--;
+	if (flight->n_merged > 0 &&
+		dlist_head_element(Delivery, node, &flight->merged)->post == delivery->post)
+		return delivery;
+	/* that of the request's first delivery has been let go with it */
+	if (delivery->post->in_flight)
+		*post = delivery->post;
+	delivery->post->in_flight = NULL;
+	return delivery;
+}
+
+/* See lane_window.h. */
+void
+flight_put_back(Flight *flight)
+{
+	Delivery *delivery;
+	Post	 *post;
+
+	while ((delivery = flight_unmerge(flight, &post)) != NULL)
+	{
+		post_insert(delivery->post, delivery);
+		if (post)
+			post_update(post);
+	}
+}
+
+/* See lane_window.h. */
+void
+flight_part(Flight *flight)
+{
+	dlist_iter iter;
+
+	flight->delivery->alone = true;
+	dlist_foreach (iter, &flight->merged)
+		dlist_container(Delivery, node, iter.cur)->alone = true;
 }
 
 /* See lane_window.h. */
@@ -237,6 +290,7 @@ window_load(Lane *lane, const QueueRow *row)
 	delivery->xid = row->xid;
 	delivery->event_id = row->event.id;
 	delivery->event_partition = row->event.partition;
+	delivery->kind = row->kind;
 	delivery->attempts = row->attempts;
 	delivery->next_attempt_at =
 		dispatch_moment(lane->dispatch, row->next_attempt_at, 0, LANE_MAX_RETRY_MS);
@@ -265,21 +319,19 @@ window_has(Lane *lane, const QueueRow *row)
 	return delivery && (delivery->xid == row->xid || delivery->state != DELIVERY_DONE);
 }
 
-/* What is in flight about a post is to be aborted. */
+/* A request is to be aborted, with all that went out with it. */
 static void
-post_abort(Post *post)
+flight_abort(Flight *flight)
 {
-	Delivery		  *delivery = post->in_flight;
-	Flight			  *flight = lane_end_request(delivery);
-	dlist_mutable_iter iter;
+	Delivery *delivery = flight->delivery;
+	Delivery *merged;
+	Post	 *unused;
 
-	dlist_foreach_modify (iter, &flight->merged)
-	{
-		dlist_delete(iter.cur);
-		delivery_done(dlist_container(Delivery, node, iter.cur));
-	}
+	lane_end_request(delivery);
+	while ((merged = flight_unmerge(flight, &unused)) != NULL)
+		delivery_done(merged);
 	pfree(flight);
-	dlist_push_tail(&post->key.lane->dispatch->aborts, &delivery->node);
+	dlist_push_tail(&delivery->key.lane->dispatch->aborts, &delivery->node);
 }
 
 /* See lane_window.h. */
@@ -292,13 +344,19 @@ window_empty(Lane *lane)
 	{
 		Post *post = dlist_container(Post, lane_node, i.cur);
 
+		/* what goes out with another one ends with that one */
+		if (post->in_flight && post->in_flight->flight)
+			flight_abort(post->in_flight->flight);
+	}
+	dlist_foreach_modify (i, &lane->posts)
+	{
+		Post *post = dlist_container(Post, lane_node, i.cur);
+
 		dlist_foreach_modify (j, &post->waiting)
 		{
 			dlist_delete(j.cur);
 			delivery_done(dlist_container(Delivery, node, j.cur));
 		}
-		if (post->in_flight)
-			post_abort(post);
 		post_remove(post);
 	}
 	window_rewind(lane, 0);

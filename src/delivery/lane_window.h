@@ -60,8 +60,21 @@ extern void post_update(Post *post);
 /* Puts a delivery into its post's queue, by id. */
 extern void post_insert(Post *post, Delivery *delivery);
 
-/* Those that were to go out with a delivery wait again. */
-extern void post_put_back_merged(Post *post, Flight *flight);
+/* A delivery goes out with another one's request, and is in flight as that one is. */
+extern void flight_merge(Flight *flight, Delivery *delivery);
+
+/*
+ * The next of those that went out with a request that is over, or NULL.  *post is its
+ * post if that has nothing in flight any more, to be updated once the delivery is where
+ * it belongs; else NULL.
+ */
+extern Delivery *flight_unmerge(Flight *flight, Post **post);
+
+/* Those that were to go out with a request wait again. */
+extern void flight_put_back(Flight *flight);
+
+/* Those that go out with a request are to go out by themselves from the next time on. */
+extern void flight_part(Flight *flight);
 
 /* Where its event is. */
 extern EventKey delivery_event(const Delivery *delivery);

@@ -1,6 +1,7 @@
 /*
  * listener.c
- *		Telling those who listen that the log has something new.
+ *		Telling those who listen: that the log has something new, that an integration's
+ *		status has changed.
  *
  * A session listens by LISTEN featul_integrations_deliveries, and says that it does
  * by holding an advisory lock (docs/application.md).  So where nobody listens a
@@ -10,25 +11,42 @@
  *
  * Not part of the transaction that records results: a queue that is full, on account
  * of somebody who listens and never reads, must not keep results from being recorded.
+ *
+ * A change of status is rare, and told once: with the very transaction that records it
+ * (docs/operators.md has the contract).  Where the queue is nearly full the log's line
+ * has to do.
  */
 #include "postgres.h"
 
 #include "access/xact.h"
 #include "commands/async.h"
+#include "mb/pg_wchar.h"
 #include "miscadmin.h"
 #include "storage/lock.h"
+#include "utils/builtins.h"
+#include "utils/fmgrprotos.h"
+#include "utils/json.h"
 #include "utils/memutils.h"
+#include "utils/uuid.h"
 
 #include "delivery/listener.h"
 #include "delivery/table_attempt.h"
 
 #define CHANNEL "featul_integrations_deliveries"
+#define STATUS_CHANNEL "featul_integrations"
 
 /* pg_advisory_lock_shared(112585612752236): "featul" in ASCII. */
 #define LOCK_KEY INT64CONST(0x66656174756c)
 
-/* An id beyond this is announced to nobody; a payload may have 8,000 bytes (NOTIFY). */
+/*
+ * An id beyond this is announced to nobody, a reason cut: a payload may have just under
+ * 8,000 bytes (NOTIFY), and JSON can take six of them for one.
+ */
 #define MAX_ID_BYTES 1000
+#define MAX_REASON_BYTES 250
+
+/* The part of PostgreSQL's queue of notifications that we leave to others once it is full. */
+#define MAX_QUEUE_USAGE 0.9
 
 /* True if somebody holds the lock of those who listen. */
 static bool
@@ -78,4 +96,58 @@ listener_tell(List *settlements)
 	}
 	PG_END_TRY();
 	MemoryContextSwitchTo(old_context);
+}
+
+/* Appends a member with a text, null where there is none. */
+static void
+append_member(StringInfo json, const char *name, const char *text)
+{
+	appendStringInfo(json, ", \"%s\": ", name);
+	if (text)
+		escape_json(json, text);
+	else
+		appendStringInfoString(json, "null");
+}
+
+/* The integration's id as text (palloc'd). */
+static char *
+id_text(const StatusChange *change)
+{
+	return DatumGetCString(
+		DirectFunctionCall1(uuid_out, UUIDPGetDatum(&change->integration_id)));
+}
+
+/* See listener.h. */
+void
+listener_tell_status(const StatusChange *change)
+{
+	bool id_fits = change->workspace_id && strlen(change->workspace_id) <= MAX_ID_BYTES;
+	StringInfoData json;
+	char		  *reason = change->reason ? pstrdup(change->reason) : NULL;
+
+	if (DatumGetFloat8(DirectFunctionCall1(pg_notification_queue_usage, (Datum) 0)) >
+		MAX_QUEUE_USAGE)
+		return;
+	if (reason)
+		reason[pg_mbcliplen(reason, strlen(reason), MAX_REASON_BYTES)] = '\0';
+	initStringInfo(&json);
+	appendStringInfo(&json, "{\"integration_id\": \"%s\"", id_text(change));
+	append_member(&json, "workspace_id", id_fits ? change->workspace_id : NULL);
+	append_member(&json, "type", change->type);
+	append_member(&json, "status", change->status);
+	append_member(&json, "reason", reason);
+	appendStringInfoChar(&json, '}');
+	Async_Notify(STATUS_CHANNEL, json.data);
+}
+
+/* See listener.h. */
+void
+listener_log_status(const StatusChange *change)
+{
+	ereport(LOG, (errmsg("featul_integrations worker: the %s integration of workspace "
+						 "\"%s\" (%s) is %s%s%s",
+						 change->type ? change->type : "?",
+						 change->workspace_id ? change->workspace_id : "?",
+						 id_text(change), change->status, change->reason ? ": " : "",
+						 change->reason ? change->reason : "")));
 }

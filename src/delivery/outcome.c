@@ -64,19 +64,33 @@ rule_failure(Lane *lane, const Flight *flight)
 static Ruling
 rule_hold(Lane *lane, const Flight *flight, const Verdict *verdict)
 {
-	bool exhausted = lane_hold_exhausted(lane);
+	bool   exhausted = lane_hold_exhausted(lane);
+	Moment until = lane_held(lane, flight, verdict->hold_ms);
 
-	lane_held(lane, flight, verdict->hold_ms);
-	if (verdict->holds_channel && verdict->hold_ms >= 0)
-		capacity_hold_channel(lane->dispatch, lane->channel, verdict->hold_ms);
+	if (verdict->holds_channel)
+		dispatch_hold_channel(lane->dispatch, lane->channel, until);
 	if (exhausted)
 		return rule_failure(lane, flight);
 	return (Ruling){ .kind = RULING_AGAIN };
 }
 
+/*
+ * A malformed message: its own fault, so no reason to distrust the endpoint.  One of many
+ * may be at fault for all of them: then each is sent by itself.
+ */
+static Ruling
+rule_malformed(Lane *lane, Flight *flight)
+{
+	lane_refused(lane, flight);
+	if (flight->n_merged == 0)
+		return (Ruling){ .kind = RULING_REFUSED };
+	flight_part(flight);
+	return (Ruling){ .kind = RULING_AGAIN };
+}
+
 /* What the channel's verdict means, which changes the lane. */
 static Ruling
-rule_verdict(Lane *lane, const Flight *flight, const Verdict *verdict)
+rule_verdict(Lane *lane, Flight *flight, const Verdict *verdict)
 {
 	switch (verdict->kind)
 	{
@@ -86,11 +100,9 @@ rule_verdict(Lane *lane, const Flight *flight, const Verdict *verdict)
 		case VERDICT_HOLD:
 			return rule_hold(lane, flight, verdict);
 		case VERDICT_REJECTED:
-			/* its own fault, so no reason to distrust the endpoint */
-			lane_refused(lane, flight);
-			return (Ruling){ .kind = RULING_REFUSED };
+			return rule_malformed(lane, flight);
 		case VERDICT_UNWELCOME:
-			/* likewise, but it may be tried again */
+			/* for its own sake, but it may be tried again */
 			lane_refused(lane, flight);
 			return (Ruling){ .kind = RULING_FAILED, .counts = true };
 		case VERDICT_GONE:
@@ -105,7 +117,7 @@ rule_verdict(Lane *lane, const Flight *flight, const Verdict *verdict)
 
 /* What an attempt means, which changes the lane. */
 static Ruling
-rule_attempt(Lane *lane, const Flight *flight, const Attempt *attempt)
+rule_attempt(Lane *lane, Flight *flight, const Attempt *attempt)
 {
 	const Verdict *verdict = &attempt->verdict;
 	Ruling		   ruling;
@@ -223,24 +235,25 @@ void
 outcome_of_attempt(Delivery *delivery, const Attempt *attempt, Settlement **settlements)
 {
 	Lane   *lane = delivery->key.lane;
-	Post   *post = delivery->post;
-	int		count = outcome_count(delivery);
+	Post   *first = delivery->post;
+	Post   *post = NULL;
 	Flight *flight = lane_end_request(delivery);
 	Ruling	ruling = rule_attempt(lane, flight, attempt);
 
-	for (int i = 0; i < count; i++)
+	do
 	{
-		if (i > 0)
-			delivery =
-				dlist_container(Delivery, node, dlist_pop_head_node(&flight->merged));
-		settle_ruled(delivery, &ruling, settlements[i]);
-		settlements[i]->http_status = attempt->http_status;
-		settlements[i]->error = attempt->verdict.error;
-		settlements[i]->response = attempt->response;
-		settlements[i]->duration_ms = attempt->duration_ms;
-	}
+		Settlement *settlement = *settlements++;
+
+		settle_ruled(delivery, &ruling, settlement);
+		settlement->http_status = attempt->http_status;
+		settlement->error = attempt->verdict.error;
+		settlement->response = attempt->response;
+		settlement->duration_ms = attempt->duration_ms;
+		if (post)
+			post_update(post);
+	} while ((delivery = flight_unmerge(flight, &post)) != NULL);
 	pfree(flight);
-	go_on(lane, post);
+	go_on(lane, first);
 }
 
 /* See outcome.h. */
@@ -252,7 +265,7 @@ outcome_unsendable(Delivery *delivery, const char *error, Settlement *settlement
 	Flight *flight = lane_end_request(delivery);
 	Ruling	ruling = { .kind = RULING_REFUSED };
 
-	post_put_back_merged(post, flight);
+	flight_put_back(flight);
 	pfree(flight);
 	settle_ruled(delivery, &ruling, settlement);
 	settlement->error = error;

@@ -14,9 +14,10 @@
 #include "lib/ilist.h"
 
 #include "base/compat.h"
-#include "base/event_kind.h"
 #include "channel/channel.h"
+#include "channel/message.h"
 #include "delivery/sender.h"
+#include "delivery/settler.h"
 #include "delivery/statement.h"
 #include "network/http.h"
 
@@ -25,9 +26,6 @@
 
 /* Events read with one statement: of those being started, then of those to come. */
 #define EVENT_BATCH 256
-
-/* Deliveries that one message to people stands for, itself not counted. */
-#define MERGE_LIMIT 499
 
 /* Events kept for what will be sent soon (bytes), and for how long at most (ms). */
 #define MAX_CACHED_BYTES (4 * 1024 * 1024)
@@ -47,13 +45,13 @@ typedef struct CachedEvent
 	dlist_node	node;
 } CachedEvent;
 
-struct EventCache
+typedef struct EventCache
 {
 	MemoryContext context; /* of all of it */
 	HTAB		 *events;
 	dlist_head	  by_age; /* the oldest first */
 	Size		  bytes;
-};
+} EventCache;
 
 /* Creates a cache in a context of its own. */
 static EventCache *
@@ -174,27 +172,17 @@ cache_put(EventCache *cache, int64 id, EventKey key, const Event *event, Timesta
 }
 
 /* ------------------------------------------------------------------------
- * Set-up
+ * Beginning
  * ------------------------------------------------------------------------ */
 
 /* See sender.h. */
 void
-sender_init(Sender *sender, Recovery *recovery, Settler *settler)
+sender_reset(Worker *worker)
 {
-	sender->recovery = recovery;
-	sender->settler = settler;
-}
-
-/* See sender.h. */
-void
-sender_reset(Sender *sender, Dispatch *dispatch, HttpClient *http)
-{
-	sender->dispatch = dispatch;
-	sender->http = http;
-	if (sender->cache)
-		MemoryContextDelete(sender->cache->context);
-	sender->cache = NULL;
-	sender->cache = cache_create();
+	if (worker->events)
+		MemoryContextDelete(worker->events->context);
+	worker->events = NULL;
+	worker->events = cache_create();
 }
 
 /* ------------------------------------------------------------------------
@@ -202,9 +190,9 @@ sender_reset(Sender *sender, Dispatch *dispatch, HttpClient *http)
  * ------------------------------------------------------------------------ */
 
 /* What is being started, and the events that are read for it. */
-typedef struct Batch
+typedef struct Sending
 {
-	Sender	   *sender;
+	Worker	   *worker;
 	TimestampTz now;
 	int			count;
 	Outgoing outgoing[START_BATCH]; /* delivery NULL once that has succeeded or failed */
@@ -213,60 +201,86 @@ typedef struct Batch
 	EventKey keys[EVENT_BATCH];
 	int		 index[EVENT_BATCH]; /* in outgoing; -1: to be kept */
 	int64	 ids[EVENT_BATCH];	 /* of the deliveries */
-} Batch;
+} Sending;
 
-/* Renders and sends one. */
+/* Renders and sends one, which tells an event, and maybe others besides. */
 static void
-start_delivery(Batch *batch, int index, const Event *event)
+start_delivery(Sending *batch, int index, const Event *event, const Event *others,
+			   int n_others)
 {
 	Outgoing   *outgoing = &batch->outgoing[index];
-	Event		merged = *event;
+	Event		whole = *event;
 	HttpRequest request;
 
 	Assert(outgoing->delivery != NULL);
 	batch->rendering = index;
-	merged.count = outgoing->count;
-	channel_request(&outgoing->endpoint, &merged, &request);
+	whole.count = outgoing->count;
+	whole.posts = outgoing->posts;
+	whole.n_others = n_others;
+	whole.others = others;
+	channel_request(&outgoing->endpoint, &whole, &request);
 	request.tag = outgoing->delivery;
-	http_start(batch->sender->http, &request);
+	http_start(batch->worker->http, &request);
 	outgoing->delivery = NULL;
 	batch->rendering = -1;
 }
 
-/* True if several events of this name may become one message. */
-static bool
-event_merges(const char *name)
+/* Events that are told together, in a context of theirs. */
+typedef struct Told
 {
-	EventKind kind = name ? event_kind(name) : EVENT_COUNT;
+	MemoryContext context;
+	int			  count; /* up to the first that is not kept any more */
+	Event		  events[MAX_TOLD];
+} Told;
 
-	return kind < EVENT_COUNT && event_definitions[kind].merges;
+/* queue_read_events() callback: they come in the order of their keys. */
+static void
+take_told(int index, const Event *event, void *argument)
+{
+	Told *told = argument;
+
+	if (index == told->count)
+		told->events[told->count++] = *copy_event(told->context, event);
 }
 
-/*
- * Lets deliveries to people go out as one message where many are waiting: those
- * that come next about the same post, as long as they are the same event.
- */
+/* It could not be sent with others, of which any may be at fault: each goes by itself. */
 static void
-merge_waiting(Outgoing *outgoing)
+send_alone(Outgoing *outgoing)
 {
-	EventKey keys[MERGE_LIMIT + 1];
-	int		 count = dispatch_mergeable(outgoing, keys, MERGE_LIMIT);
-	int		 same = 0;
-	char   **names;
+	dispatch_put_back_alone(outgoing->delivery);
+	outgoing->delivery = NULL;
+}
 
-	if (count == 0)
-		return;
-	names = queue_read_event_names(keys, count + 1);
-	if (!event_merges(names[0]))
-		return;
-	while (same < count && names[same + 1] && strcmp(names[same + 1], names[0]) == 0)
-		same++;
-	dispatch_merge(outgoing, same);
+/* Sends one that tells several events. */
+static void
+start_told(Sending *batch, int index)
+{
+	Outgoing *outgoing = &batch->outgoing[index];
+	Told	 *told = palloc(sizeof(Told));
+
+	told->context = AllocSetContextCreate(
+		table_context(), "featul_integrations told events", ALLOCSET_DEFAULT_SIZES);
+	told->count = 0;
+	queue_read_events(outgoing->told, outgoing->n_told, take_told, told);
+	batch->rendering = index;
+	if (outgoing->may_take && told->count > 0)
+	{
+		dispatch_take(outgoing, message_mentions(&told->events[0], &told->events[1],
+												 told->count - 1));
+		told->count = outgoing->n_told;
+	}
+	if (told->count > 0)
+		start_delivery(batch, index, &told->events[0], &told->events[1], told->count - 1);
+	else
+		send_alone(outgoing);
+	batch->rendering = -1;
+	MemoryContextDelete(told->context);
+	pfree(told);
 }
 
 /* Adds an event to those that are to be read. */
 static void
-want_event(Batch *batch, EventKey key, int64 id, int index)
+want_event(Sending *batch, EventKey key, int64 id, int index)
 {
 	Assert(batch->n_events < EVENT_BATCH);
 	batch->keys[batch->n_events] = key;
@@ -277,7 +291,7 @@ want_event(Batch *batch, EventKey key, int64 id, int index)
 
 /* Sends those whose events are here already; the others' are to be read. */
 static void
-start_cached(Batch *batch)
+start_cached(Sending *batch)
 {
 	batch->n_events = 0;
 	for (int i = 0; i < batch->count; i++)
@@ -285,12 +299,12 @@ start_cached(Batch *batch)
 		Outgoing *outgoing = &batch->outgoing[i];
 		Event	 *event;
 
-		if (outgoing->delivery == NULL)
+		if (outgoing->delivery == NULL || outgoing->n_told > 0)
 			continue;
-		event = cache_take(batch->sender->cache, outgoing->id, outgoing->event);
+		event = cache_take(batch->worker->events, outgoing->id, outgoing->event);
 		if (event)
 		{
-			start_delivery(batch, i, event);
+			start_delivery(batch, i, event, NULL, 0);
 			pfree(event);
 		}
 		else
@@ -300,7 +314,7 @@ start_cached(Batch *batch)
 
 /* Adds what their lanes will send next. */
 static void
-look_ahead(Batch *batch)
+look_ahead(Sending *batch)
 {
 	Delivery *deliveries[START_BATCH];
 	Following following[EVENT_BATCH];
@@ -316,9 +330,9 @@ look_ahead(Batch *batch)
 
 /* queue_read_events() callback: sends the event's delivery, or keeps it for later. */
 static void
-take_event(int index, const Event *event, void *argument)
+send_or_keep(int index, const Event *event, void *argument)
 {
-	Batch *batch = argument;
+	Sending *batch = argument;
 
 	int outgoing = batch->index[index];
 
@@ -326,49 +340,56 @@ take_event(int index, const Event *event, void *argument)
 	{
 		/* were an event there twice, it would be sent once */
 		if (batch->outgoing[outgoing].delivery)
-			start_delivery(batch, outgoing, event);
+			start_delivery(batch, outgoing, event, NULL, 0);
 	}
 	else
-		cache_put(batch->sender->cache, batch->ids[index], batch->keys[index], event,
+		cache_put(batch->worker->events, batch->ids[index], batch->keys[index], event,
 				  batch->now);
 }
 
 /* Reads the events of what is being started, and sends them. */
 static void
-start_batch(Batch *batch)
+start_batch(Sending *batch)
 {
-	EventCache *cache = batch->sender->cache;
+	EventCache *cache = batch->worker->events;
 
 	table_begin("sending");
 	for (int i = 0; i < batch->count; i++)
-		if (batch->outgoing[i].delivery && batch->outgoing[i].mergeable)
-			merge_waiting(&batch->outgoing[i]);
+		if (batch->outgoing[i].delivery && batch->outgoing[i].n_told > 0)
+			start_told(batch, i);
 	start_cached(batch);
 	if (batch->n_events > 0)
 	{
 		cache_expire(cache, batch->now);
 		if (cache->bytes < MAX_CACHED_BYTES)
 			look_ahead(batch);
-		queue_read_events(batch->keys, batch->n_events, take_event, batch);
+		queue_read_events(batch->keys, batch->n_events, send_or_keep, batch);
 	}
 	table_commit();
 }
 
 /* Settles one of those being started as failed. */
 static void
-fail_outgoing(Batch *batch, int index, const char *error)
+fail_outgoing(Sending *batch, int index, const char *error)
 {
-	settler_fail(batch->sender->settler, batch->outgoing[index].delivery, error);
+	settler_fail(batch->worker, batch->outgoing[index].delivery, error);
 	batch->outgoing[index].delivery = NULL;
 }
 
-/* In PG_CATCH: the one that could not be rendered fails, and nothing else does. */
+/*
+ * In PG_CATCH: the one that could not be rendered fails, and nothing else does.  Of
+ * several that were to be told together any may be at fault: each is tried by itself.
+ */
 static void
-rendering_failed(Batch *batch)
+rendering_failed(Sending *batch)
 {
-	ErrorData *error = recovery_take_error(batch->sender->recovery->context);
+	Outgoing  *outgoing = &batch->outgoing[batch->rendering];
+	ErrorData *error = recovery_take_error(batch->worker->recovery.context);
 
-	fail_outgoing(batch, batch->rendering, error->message);
+	if (outgoing->n_told > 1)
+		send_alone(outgoing);
+	else
+		fail_outgoing(batch, batch->rendering, error->message);
 	batch->rendering = -1;
 }
 
@@ -377,7 +398,7 @@ rendering_failed(Batch *batch)
  * to try: then *failed tells whether the database could not be read.
  */
 static bool
-try_batch(Batch *batch, bool *failed)
+try_batch(Sending *batch, bool *failed)
 {
 	volatile bool done = true;
 
@@ -395,38 +416,36 @@ try_batch(Batch *batch, bool *failed)
 		}
 		else
 		{
-			recovery_after_error(batch->sender->recovery);
+			recovery_after_error(&batch->worker->recovery);
 			*failed = true;
 		}
 	}
 	PG_END_TRY();
-	MemoryContextSwitchTo(batch->sender->recovery->context);
+	MemoryContextSwitchTo(batch->worker->recovery.context);
 	return done;
 }
 
 /* See sender.h. */
 Moment
-sender_due(const Sender *sender)
+sender_due(const Worker *worker)
 {
-	return dispatch_ready(sender->dispatch) && !settler_stuck(sender->settler)
-			   ? MOMENT_PAST
-			   : 0;
+	return dispatch_ready(worker->dispatch) && !settler_stuck(worker) ? MOMENT_PAST : 0;
 }
 
 /* See sender.h. */
 bool
-sender_send(Sender *sender)
+sender_send(Worker *worker)
 {
 	TimestampTz now = GetCurrentTimestamp();
-	Batch	   *batch;
+	Sending	   *batch;
 	bool		failed;
 
-	batch = palloc0(sizeof(Batch));
-	batch->sender = sender;
+	batch = palloc0(sizeof(Sending));
+	batch->worker = worker;
 	batch->now = now;
 	batch->rendering = -1;
 	while (batch->count < START_BATCH &&
-		   dispatch_next(sender->dispatch, &batch->outgoing[batch->count]))
+		   dispatch_next(worker->dispatch, &batch->outgoing[batch->count]))
 		batch->count++;
 	while (!try_batch(batch, &failed))
 		;
@@ -439,5 +458,6 @@ sender_send(Sender *sender)
 		else
 			fail_outgoing(batch, i, "the event is no longer kept");
 	}
+	http_work(worker->http);
 	return !failed;
 }

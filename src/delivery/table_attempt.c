@@ -55,7 +55,6 @@ put_text(TupleTableSlot *row, int column, const char *text)
 static void
 put_attempt(TupleTableSlot *row, int16 partition, const Settlement *settlement)
 {
-	Assert(row->tts_tupleDescriptor->natts == ATTEMPT_COLUMNS);
 	put(row, ATTEMPT_PARTITION, Int16GetDatum(partition));
 	put_text(row, ATTEMPT_WORKSPACE_ID, settlement->workspace_id);
 	put(row, ATTEMPT_DELIVERY_ID, Int64GetDatum(settlement->id));
@@ -82,7 +81,8 @@ static void
 log_attempts(List *settlements)
 {
 	int16	  partition = own_table_current_partition(own_table_oid("rotation"));
-	Appender *appender = appender_open(own_table_oid(psprintf("attempt_%d", partition)));
+	Appender *appender =
+		appender_open(own_table_oid(psprintf("attempt_%d", partition)), ATTEMPT_COLUMNS);
 	ListCell *cell;
 
 	foreach (cell, settlements)

@@ -28,12 +28,15 @@ health_has_extension(void)
 	return OidIsValid(get_extension_oid("featul_integrations", true));
 }
 
+/* Is it not one that was restored or copied? */
+#define THIS_DATABASE OWN_TABLE_HERE("$1")
+
 #define SELECT_INTEGRATIONS                                                              \
 	"SELECT i.id, i.workspace_id, i.type, i.webhook_url, i.secret, i.previous_secret,"   \
-	" i.previous_secret_until, i.is_active, coalesce(h.database = $1, false),"           \
+	" i.previous_secret_until, i.is_active, " THIS_DATABASE ","                          \
 	" i.inactive_reason, i.updated_at, coalesce(h.failures, 0), h.failing_since,"        \
 	" h.held_since, h.hold_until, coalesce(h.failing_days, 0),"                          \
-	" coalesce(h.response_ms, -1)"                                                       \
+	" coalesce(h.response_ms, -1), coalesce(h.told_failing, false)"                      \
 	" FROM featul_integrations.integration i"                                            \
 	" LEFT JOIN featul_integrations.health h ON h.integration_id = i.id"
 
@@ -67,6 +70,7 @@ take_integrations(void)
 		row->hold_until = DatumGetTimestampTz(result_datum(i, 15, NULL));
 		row->failing_days = DatumGetInt32(result_datum(i, 16, NULL));
 		row->response_ms = DatumGetInt32(result_datum(i, 17, NULL));
+		row->told_failing = DatumGetBool(result_datum(i, 18, NULL));
 	}
 	SPI_freetuptable(SPI_tuptable);
 	return result;
@@ -143,7 +147,7 @@ health_deactivate(const pg_uuid_t *integration_id, TimestampTz updated_at,
 	if (SPI_processed > 0)
 		return DEACTIVATION_DONE;
 	statement_run(&locked, values, NULL, SPI_OK_SELECT, 1);
-	return SPI_processed > 0 ? DEACTIVATION_LOCKED : DEACTIVATION_DONE;
+	return SPI_processed > 0 ? DEACTIVATION_LOCKED : DEACTIVATION_NEEDLESS;
 }
 
 /* See table_health.h. */
@@ -199,33 +203,35 @@ latency_text(const HealthChange *change)
 	return text.data;
 }
 
-/* Saves one; false if there is a row for it that somebody has locked. */
-static bool
-save_one(const HealthChange *change)
+/* Saves one, unless there is a row for it that somebody has locked. */
+static void
+save_one(HealthChange *change)
 {
 	static Statement update = {
-		"UPDATE featul_integrations.health SET"
-		" last_triggered_at = coalesce($2, last_triggered_at), failures = $3,"
+		"UPDATE featul_integrations.health h SET"
+		" last_triggered_at = coalesce($2, h.last_triggered_at), failures = $3,"
 		" failing_since = $4, held_since = $5, hold_until = $6,"
-		" last_http_status = $7, last_error = $8, delivered = delivered + $9,"
-		" failed = failed + $10, retried = retried + $11,"
-		" latency = featul_integrations.latency_add(latency, $12::bigint[]),"
-		" latency_sum_ms = latency_sum_ms + $13, failing_days = $14, response_ms = $15"
-		" WHERE integration_id = (SELECT integration_id FROM featul_integrations.health"
-		" WHERE integration_id = $1 FOR NO KEY UPDATE SKIP LOCKED)",
-		15,
+		" last_http_status = $7, last_error = $8, delivered = h.delivered + $9,"
+		" failed = h.failed + $10, retried = h.retried + $11,"
+		" latency = featul_integrations.latency_add(h.latency, $12::bigint[]),"
+		" latency_sum_ms = h.latency_sum_ms + $13, failing_days = $14, response_ms = $15,"
+		" told_failing = $16"
+		" FROM (SELECT integration_id, told_failing FROM featul_integrations.health"
+		" WHERE integration_id = $1 FOR NO KEY UPDATE SKIP LOCKED) o"
+		" WHERE h.integration_id = o.integration_id RETURNING o.told_failing <> $16",
+		16,
 		{ UUIDOID, TIMESTAMPTZOID, INT4OID, TIMESTAMPTZOID, TIMESTAMPTZOID,
 		  TIMESTAMPTZOID, INT4OID, TEXTOID, INT8OID, INT8OID, INT8OID, TEXTOID, INT8OID,
-		  INT4OID, INT4OID }
+		  INT4OID, INT4OID, BOOLOID }
 	};
 	static Statement locked = {
 		"SELECT FROM featul_integrations.health WHERE integration_id = $1", 1, { UUIDOID }
 	};
 	Columns columns;
-	Datum	values[15];
-	char	nulls[15];
+	Datum	values[16];
+	char	nulls[16];
 
-	columns_init(&columns, 15, 1);
+	columns_init(&columns, lengthof(values), 1);
 	columns.values[0][0] = UUIDPGetDatum(&change->integration_id);
 	columns_set_time(&columns, 1, 0, change->triggered_at);
 	columns.values[2][0] = Int32GetDatum(change->failures);
@@ -241,16 +247,20 @@ save_one(const HealthChange *change)
 	columns.values[12][0] = Int64GetDatum(change->latency_sum);
 	columns.values[13][0] = Int32GetDatum(change->failing_days);
 	columns_set_int(&columns, 14, 0, change->response_ms, -1);
-	for (int i = 0; i < 15; i++)
+	columns.values[15][0] = BoolGetDatum(change->failing);
+	for (int i = 0; i < lengthof(values); i++)
 	{
 		values[i] = columns.values[i][0];
 		nulls[i] = columns.nulls[i][0] ? 'n' : ' ';
 	}
-	statement_run(&update, values, nulls, SPI_OK_UPDATE, 0);
-	if (SPI_processed > 0)
-		return true;
+	statement_run(&update, values, nulls, SPI_OK_UPDATE_RETURNING, 0);
+	change->turned = SPI_processed > 0 && DatumGetBool(result_datum(0, 1, NULL));
+	change->saved = SPI_processed > 0;
+	SPI_freetuptable(SPI_tuptable);
+	if (change->saved)
+		return;
 	statement_run(&locked, values, NULL, SPI_OK_SELECT, 1);
-	return SPI_processed == 0;
+	change->saved = SPI_processed == 0;
 }
 
 /* See table_health.h. */
@@ -258,5 +268,5 @@ void
 health_save(HealthChange *changes, int count)
 {
 	for (int i = 0; i < count; i++)
-		changes[i].saved = save_one(&changes[i]);
+		save_one(&changes[i]);
 }

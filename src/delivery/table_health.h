@@ -30,7 +30,8 @@ typedef struct Integration
 	int			failing_days;  /* bit n: several attempts failed on day n since */
 	TimestampTz held_since;	   /* 0: not held */
 	TimestampTz hold_until;
-	int			response_ms; /* expected; -1: never tried */
+	int			response_ms;  /* expected; -1: never tried */
+	bool		told_failing; /* the last that was told of it (listener.h) */
 } Integration;
 
 typedef struct Integrations
@@ -51,6 +52,8 @@ extern const int latency_bounds[LATENCY_BUCKETS - 1];
 typedef struct HealthChange
 {
 	pg_uuid_t	integration_id;
+	const char *workspace_id; /* these two for those who are told */
+	const char *type;
 	TimestampTz triggered_at; /* 0: no change */
 	int			failures;
 	TimestampTz failing_since;
@@ -65,7 +68,9 @@ typedef struct HealthChange
 	int64		retried;
 	int64		latency[LATENCY_BUCKETS];
 	int64		latency_sum; /* ms */
+	bool		failing;	 /* only probes go out */
 	bool		saved;		 /* set by health_save() */
+	bool		turned;		 /* likewise: this is to be told, failing or not */
 } HealthChange;
 
 /* True if this database has the extension. */
@@ -83,8 +88,9 @@ extern void health_save(HealthChange *changes, int count);
 
 typedef enum Deactivation
 {
-	DEACTIVATION_DONE,	/* or not needed any more */
-	DEACTIVATION_LOCKED /* try again later */
+	DEACTIVATION_DONE,
+	DEACTIVATION_NEEDLESS, /* inactive, connected again or gone meanwhile */
+	DEACTIVATION_LOCKED	   /* try again later */
 } Deactivation;
 
 /* Makes an integration inactive unless it has been connected again since. */

@@ -25,19 +25,19 @@
 #include "delivery/table_queue.h"
 
 /* A snapshot, as far as it matters here. */
-typedef struct Position
+typedef struct SnapshotPosition
 {
 	uint64	xmax;
 	int		count;
 	int		room;
 	uint64 *running; /* transactions that were running, ascending */
-} Position;
+} SnapshotPosition;
 
 struct QueueReader
 {
-	MemoryContext context; /* of all of it */
-	Position	  position;
-	Position	  next; /* becomes position with queue_reader_advance() */
+	MemoryContext	 context; /* of all of it */
+	SnapshotPosition position;
+	SnapshotPosition next; /* becomes position with queue_reader_advance() */
 };
 
 /* See table_queue.h. */
@@ -54,7 +54,7 @@ queue_reader_create(void)
 void
 queue_reader_advance(QueueReader *reader)
 {
-	Position old = reader->position;
+	SnapshotPosition old = reader->position;
 
 	reader->position = reader->next;
 	reader->next = old;
@@ -64,8 +64,9 @@ queue_reader_advance(QueueReader *reader)
  * Reading what is pending
  * ------------------------------------------------------------------------ */
 
-#define ROW_COLUMNS                                                                      \
-	"integration_id, id, xid, event_partition, event_id, post_id, attempts, next_attempt_at"
+#define ROW_COLUMNS                                                                           \
+	"integration_id, id, xid, event_partition, event_id, post_id, attempts, next_attempt_at," \
+	" event_name"
 
 /* Appends the last result's rows, which have ROW_COLUMNS, and frees it. */
 static void
@@ -83,6 +84,7 @@ take_rows(QueueRows *rows)
 	{
 		QueueRow *row = &rows->rows[rows->count++];
 		text	 *post = DatumGetTextPP(result_datum(i, 6, NULL));
+		char	 *name = result_text(i, 9);
 
 		row->integration_id = result_uuid(i, 1);
 		row->id = DatumGetInt64(result_datum(i, 2, NULL));
@@ -95,6 +97,7 @@ take_rows(QueueRows *rows)
 										VARSIZE_ANY_EXHDR(post), 0);
 		row->attempts = DatumGetInt32(result_datum(i, 7, NULL));
 		row->next_attempt_at = DatumGetTimestampTz(result_datum(i, 8, NULL));
+		row->kind = name ? event_kind(name) : EVENT_COUNT;
 	}
 	SPI_freetuptable(SPI_tuptable);
 }
@@ -142,7 +145,7 @@ compare_xids(const void *a, const void *b)
 static void
 take_position(QueueReader *reader)
 {
-	Position		 *next = &reader->next;
+	SnapshotPosition *next = &reader->next;
 	Snapshot		  snapshot = GetActiveSnapshot();
 	FullTransactionId next_xid = ReadNextFullTransactionId();
 
@@ -186,7 +189,8 @@ queue_read_pending(QueueReader *reader)
 
 /* The transactions of the position that are not running any more (xid8[]). */
 static Datum
-ended_transactions(const Position *position, const Position *next, int *count)
+ended_transactions(const SnapshotPosition *position, const SnapshotPosition *next,
+				   int *count)
 {
 	Datum *ended = palloc(Max(position->count, 1) * sizeof(Datum));
 	int	   n = 0, j = 0;
@@ -234,10 +238,10 @@ queue_read_new(QueueReader *reader, int limit, QueueMarks *marks)
 		2,
 		{ XID8OID, XID8ARRAYOID }
 	};
-	const Position *position = &reader->position;
-	QueueRows		result = { 0 };
-	Datum			values[2];
-	int				n_ended;
+	const SnapshotPosition *position = &reader->position;
+	QueueRows				result = { 0 };
+	Datum					values[2];
+	int						n_ended;
 
 	marks->count = 0;
 	take_position(reader);
@@ -367,26 +371,6 @@ queue_read_events(const EventKey *keys, int count,
 	}
 	MemoryContextDelete(event_context);
 	SPI_freetuptable(table);
-}
-
-/* See table_queue.h. */
-char **
-queue_read_event_names(const EventKey *keys, int count)
-{
-	static Statement select = {
-		"SELECT k.n::integer, e.name"
-		" FROM unnest($1, $2) WITH ORDINALITY k (partition, id, n) CROSS JOIN LATERAL"
-		" (SELECT name FROM featul_integrations.event WHERE partition = k.partition AND id = k.id OFFSET 0) e",
-		2,
-		{ INT2ARRAYOID, INT8ARRAYOID }
-	};
-	char **names = MemoryContextAllocZero(table_context(), count * sizeof(char *));
-
-	select_events(&select, keys, count);
-	for (int i = 0; i < SPI_processed; i++)
-		names[DatumGetInt32(result_datum(i, 1, NULL)) - 1] = result_text(i, 2);
-	SPI_freetuptable(SPI_tuptable);
-	return names;
 }
 
 /* See table_queue.h. */

@@ -10,6 +10,7 @@
 #include "utils/timestamp.h"
 #include "utils/uuid.h"
 
+#include "base/event_kind.h"
 #include "channel/channel.h"
 #include "delivery/durable.h"
 
@@ -27,6 +28,7 @@ typedef struct QueueRow
 	int64		id;
 	uint64		xid;
 	EventKey	event;
+	EventKind	kind; /* EVENT_COUNT: not known */
 	uint64		post; /* a hash of the post's id: collisions only serialize */
 	int			attempts;
 	TimestampTz next_attempt_at; /* 0: at once */
@@ -88,12 +90,6 @@ extern QueueRows queue_read_lane(const pg_uuid_t *integration_id, int64 after, i
 extern void queue_read_events(const EventKey *keys, int count,
 							  void (*take)(int index, const Event *event, void *argument),
 							  void *argument);
-
-/*
- * The names of events, in the order of the keys; NULL for one that is not kept
- * any more.
- */
-extern char **queue_read_event_names(const EventKey *keys, int count);
 
 /*
  * Cancels at most limit pending rows of an integration that is gone, inactive

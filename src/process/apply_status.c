@@ -18,7 +18,6 @@
 #include "funcapi.h"
 #include "mb/pg_wchar.h"
 #include "miscadmin.h"
-#include "replication/origin.h"
 #include "replication/worker_internal.h"
 #include "storage/ipc.h"
 #include "storage/lwlock.h"
@@ -26,6 +25,7 @@
 #include "storage/spin.h"
 #include "utils/builtins.h"
 #include "utils/timestamp.h"
+#include "utils/tuplestore.h"
 
 #include "base/compat.h"
 #include "process/apply_status.h"
@@ -102,16 +102,16 @@ at_commit(XactEvent event, void *argument)
 	TimestampTz		  now;
 
 	if (event != XACT_EVENT_COMMIT || MyLogicalRepWorker == NULL ||
-		am_tablesync_worker() || replorigin_session_origin_lsn == noted)
+		am_tablesync_worker() || compat_origin_lsn() == noted)
 		return;
-	noted = replorigin_session_origin_lsn; /* which only a change moves on */
+	noted = compat_origin_lsn(); /* which only a change moves on */
 	now = GetCurrentTimestamp();
 	SpinLockAcquire(&apply_shared->mutex);
 	status = my_status();
 	if (status)
 	{
 		status->applied_at = now;
-		status->lag = Max(now - replorigin_session_origin_timestamp, 0);
+		status->lag = Max(now - compat_origin_timestamp(), 0);
 	}
 	SpinLockRelease(&apply_shared->mutex);
 }
@@ -124,6 +124,18 @@ says_columns_are_missing(const ErrorData *error)
 		   strstr(error->message_id, "is missing replicated column") != NULL;
 }
 
+/*
+ * True for what the leader of parallel apply (16 on) says when one of its workers has
+ * noted its own error (applyparallelworker.c).
+ */
+static bool
+says_another_worker_failed(const ErrorData *error)
+{
+	return error->message_id &&
+		   strcmp(error->message_id,
+				  "logical replication parallel apply worker exited due to error") == 0;
+}
+
 /* emit_log_hook: notes an error that ends a worker. */
 static void
 emit_log(ErrorData *error)
@@ -134,7 +146,8 @@ emit_log(ErrorData *error)
 
 	if (previous_emit_log)
 		previous_emit_log(error);
-	if (error->elevel < ERROR || MyLogicalRepWorker == NULL || error->message == NULL)
+	if (error->elevel < ERROR || MyLogicalRepWorker == NULL || error->message == NULL ||
+		says_another_worker_failed(error))
 		return;
 	now = GetCurrentTimestamp();
 	length = pg_mbcliplen(error->message, strlen(error->message), MAX_MESSAGE_LENGTH - 1);

@@ -25,6 +25,7 @@
 #include "base/text.h"
 #include "capture/payload.h"
 #include "channel/channel.h"
+#include "channel/message.h"
 #include "channel/plain.h"
 
 typedef int (*FuzzTarget)(const uint8_t *data, size_t size);
@@ -275,7 +276,7 @@ take_person(Input *input, bool known, bool nulls)
 
 /* The payload that capture would build from rows with these texts. */
 static char *
-take_payload(Input *input, const char *event)
+take_payload(Input *input, EventKind event)
 {
 	int			   flags = take_byte(input);
 	bool		   nulls = flags & 1;
@@ -316,7 +317,20 @@ take_payload(Input *input, const char *event)
 #define AT(message, ...)                                                                 \
 	text_json_get(message, (const char *const[]){ __VA_ARGS__, NULL })
 
-/* Calls check with every string in there, but those of Slack's plain_text objects. */
+/* True if this is the type of an object of Slack's whose texts have no markup. */
+static bool
+type_is_literal(const JsonbValue *type)
+{
+	static const char *const literal[] = { "plain_text", "text", "link" };
+
+	for (int i = 0; type && type->type == jbvString && i < lengthof(literal); i++)
+		if (type->val.string.len == strlen(literal[i]) &&
+			strncmp(type->val.string.val, literal[i], type->val.string.len) == 0)
+			return true;
+	return false;
+}
+
+/* Calls check with every string in there, but those of such objects. */
 static void
 each_string(JsonbContainer *container, void (*check)(const char *string))
 {
@@ -324,14 +338,9 @@ each_string(JsonbContainer *container, void (*check)(const char *string))
 	JsonbIteratorToken token;
 	JsonbValue		   value;
 
-	if (JsonContainerIsObject(container))
-	{
-		JsonbValue *type = getKeyJsonValueFromContainer(container, "type", 4, NULL);
-
-		if (type && type->type == jbvString && type->val.string.len == 10 &&
-			strncmp(type->val.string.val, "plain_text", 10) == 0)
-			return;
-	}
+	if (JsonContainerIsObject(container) &&
+		type_is_literal(getKeyJsonValueFromContainer(container, "type", 4, NULL)))
+		return;
 	while ((token = JsonbIteratorNext(&iterator, &value, true)) != WJB_DONE)
 	{
 		if (token != WJB_VALUE && token != WJB_ELEM)
@@ -407,18 +416,22 @@ check_teams(Jsonb *message, int bytes)
 	each_string(&message->root, check_teams_string);
 }
 
+/* More than a message tells. */
+#define MAX_OTHERS (MESSAGE_LINES + 3)
+
 /* Any texts of rows, through the payload, as the message of each channel. */
 static void
 fuzz_render(Input *input)
 {
 	Event event = { .webhook_id = "msg_0", .created_at = 0 };
+	Event others[MAX_OTHERS];
 	int	  choice = take_byte(input) % (EVENT_COUNT + 1);
 
 	event.count = take_byte(input);
 	if (choice < EVENT_COUNT)
 	{
 		event.name = event_definitions[choice].name;
-		event.payload = take_payload(input, event.name);
+		event.payload = take_payload(input, choice);
 	}
 	else
 	{
@@ -441,6 +454,17 @@ fuzz_render(Input *input)
 		text_append_json(&labels, take_text(input));
 		appendStringInfoChar(&labels, '}');
 		event.labels = labels.data;
+	}
+	if (choice < EVENT_COUNT && (take_byte(input) & 1))
+	{
+		Event other = event;
+
+		event.posts = take_byte(input);
+		event.n_others = take_byte(input) % lengthof(others);
+		other.payload = take_payload(input, choice);
+		for (int i = 0; i < event.n_others; i++)
+			others[i] = other;
+		event.others = others;
 	}
 	for (int i = 0; channel_at(i); i++)
 	{

@@ -500,6 +500,22 @@ sub wait_for
 	return;
 }
 
+=head2 $featul->second
+
+How long a session takes here and now that sleeps for a second: more than that where the machine
+is busy.  A bound in seconds is a multiple of it.
+
+=cut
+
+sub second
+{
+	my ($self) = @_;
+	my $start = time;
+
+	$self->sql('SELECT pg_sleep(1)');
+	return time - $start;
+}
+
 =head2 $featul->signature_problem($request, $secret)
 
 '' if the independent implementation verifies the request, else what is wrong.

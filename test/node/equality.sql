@@ -98,6 +98,16 @@ UPDATE vote SET post_id = 't1' WHERE post_id = 'p1' AND user_id = 'vera';
 UPDATE post SET upvotes = 110 WHERE id = 'p1';
 UPDATE post SET status = 'archived', duplicate_of_id = 'p1' WHERE id = 'draft';
 
+-- keys change; rows without one
+UPDATE post SET id = 'renamed', is_pinned = true WHERE id = 'hidden';
+UPDATE post SET id = 'renamed twice' WHERE id = 'renamed';
+ALTER TABLE comment_reaction REPLICA IDENTITY FULL;
+ALTER TABLE comment_reaction DROP CONSTRAINT comment_reaction_pkey;
+UPDATE comment_reaction SET id = 'r3', type = 'upvote' WHERE id = 'r1';
+INSERT INTO comment_reaction (id, comment_id, user_id, type) VALUES ('r4', 'c1', 'vera', 'upvote'), ('r5', 'c1', 'sam', 'upvote');
+UPDATE comment_reaction SET user_id = 'olivia' WHERE id = 'r5';
+DELETE FROM comment_reaction WHERE id = 'r4';
+
 -- INSERT ... ON CONFLICT
 INSERT INTO post (id, board_id, title, content, slug, author_id) VALUES
 	('t1', 'ideas', 'T1', '-', 't1', 'mina'), ('up', 'ideas', 'Up', '-', 'up', 'mina')

@@ -288,6 +288,82 @@ channel_holds_hold_the_channel(void)
 	world_destroy(world);
 }
 
+/* Also where it was not said for how long. */
+static void
+channel_holds_need_no_time(void)
+{
+	World  *world = make_world(3, "discord", 3);
+	Verdict verdict = { .kind = VERDICT_HOLD, .hold_ms = -1, .holds_channel = true };
+
+	world_settle(world, world_take(world), &verdict);
+	world_pass(world, 7 * SECOND);
+	CHECK(world_take(world) == NULL, "a hold without a time holds one integration only");
+	world_pass(world, 6 * SECOND);
+	CHECK(world_take(world) != NULL, "a hold without a time does not end");
+	world_destroy(world);
+}
+
+/* What another process was told holds here as well, and ends. */
+static void
+channel_holds_come_from_elsewhere(void)
+{
+	World		  *world = make_world(2, "discord", 3);
+	const Channel *channel = channel_find("discord");
+
+	dispatch_hold_channel(world->dispatch, channel, world->now + 20 * SECOND);
+	dispatch_hold_channel(world->dispatch, channel, world->now + SECOND);
+	check_waits(world, 20 * SECOND, "a hold that another process was told of");
+	world_destroy(world);
+}
+
+/* A 429, failures, and days later another 429: that is no series of holds. */
+static void
+failures_end_a_series_of_holds(void)
+{
+	World	 *world = make_world(1, "webhook", 1);
+	Delivery *delivery;
+
+	world_answer(world, world_take(world), VERDICT_HOLD, 1000);
+	world_pass(world, 2 * SECOND);
+	fail(world, 3, SECOND);
+	CHECK(world->sites[0].count == 0, "three failures are not the end");
+	world_pass(world, 2 * DAY);
+	world_queue(world, &world->sites[0], 1);
+	delivery = world_take(world);
+	world_answer(world, delivery, VERDICT_HOLD, 1000);
+	CHECK(delivery->attempts == 0, "the first 429 in two days uses up an attempt");
+	world_destroy(world);
+}
+
+/*
+ * Of a thousand endpoints that were never tried and hang, one after the other is tried;
+ * one that comes later, and answers, need not wait for all of them, nor does the one that
+ * came last before it wait for ever.
+ */
+static void
+newcomers_find_a_place(void)
+{
+	World *world = world_create(7, 1002);
+	Site  *early = &world->sites[1000];
+	Site  *late = &world->sites[1001];
+
+	for (int i = 0; i < 1000; i++)
+		world->sites[i].nature = HANGING;
+	early->response = late->response = 20 * MS;
+	world_restart(world);
+	for (int i = 0; i <= 1000; i++)
+		world_queue(world, &world->sites[i], 1);
+	world_run(world, 3 * SECOND);
+	world_queue(world, late, 1);
+	world_run(world, 7 * SECOND + 100 * MS);
+	CHECK(late->count == 0 || late->rows[0].is_done,
+		  "a newcomer waits longer than for one time-out");
+	world_run(world, 220 * SECOND);
+	CHECK(early->count == 0 || early->rows[0].is_done,
+		  "a newcomer waits longer than for all that came before");
+	world_destroy(world);
+}
+
 /* Connecting and disconnecting leaves nothing. */
 static void
 lanes_leave_nothing(void)
@@ -333,6 +409,10 @@ static const struct
 	SCENARIO(clocks_may_be_set),
 	SCENARIO(stored_times_are_bounded),
 	SCENARIO(channel_holds_hold_the_channel),
+	SCENARIO(channel_holds_need_no_time),
+	SCENARIO(channel_holds_come_from_elsewhere),
+	SCENARIO(failures_end_a_series_of_holds),
+	SCENARIO(newcomers_find_a_place),
 	SCENARIO(lanes_leave_nothing),
 };
 

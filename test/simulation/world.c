@@ -28,13 +28,22 @@ settings_may_deliver(void)
 	return true;
 }
 
-static const Channel channels[] = { { .type = "webhook" }, { .type = "discord" } };
+static const Channel channels[] = { { .type = "webhook" },
+									{ .type = "discord" },
+									{ .type = "chat", .merges = true } };
 
 const Channel *
 channel_find(const char *type)
 {
-	return strcmp(type, "discord") == 0 ? &channels[1] : &channels[0];
+	for (int i = 0; i < lengthof(channels); i++)
+		if (strcmp(type, channels[i].type) == 0)
+			return &channels[i];
+	return NULL;
 }
+
+/* What merges: on one post, on none, and with what another may mention. */
+static const EventKind kinds[] = { EVENT_POST_UPVOTED, EVENT_POST_CREATED,
+								   EVENT_COMMENT_CREATED, EVENT_COMMENT_MENTION };
 
 int64
 world_random(World *world, int64 n)
@@ -152,6 +161,8 @@ world_queue(World *world, Site *site, int64 post)
 	*row = (Row){ .queued_at = world->now };
 	row->row.integration_id = site->integration.id;
 	row->row.id = row->row.event.id = ++world->last_id;
+	row->row.kind =
+		site->kinds > 0 ? kinds[world_random(world, site->kinds)] : EVENT_COUNT;
 	row->row.xid = 1;
 	row->row.post = post >= 0 ? post : world_random(world, site->posts);
 	if (world->dispatch)
@@ -307,27 +318,45 @@ world_restart(World *world)
  * Sending
  * ------------------------------------------------------------------------ */
 
-/* Order, one at a time, and the bounds: what is being sent must be allowed to. */
+/* Order, and one message at a time: a delivery that goes out with it must be allowed to. */
 static void
-check_sending(World *world, Site *site, const Outgoing *outgoing)
+check_delivery(World *world, Site *site, int64 id)
 {
-	Row *row = row_of(site, outgoing->id);
+	Row *row = row_of(site, id);
 
 	for (Row *other = site->rows; other < site->rows + site->count; other++)
 	{
 		if (other->row.post != row->row.post || other->is_done)
 			continue;
-		CHECK(!other->in_flight, "two deliveries about one post are in flight");
+		if (other->in_flight && other->message == world->sent)
+			continue;
+		CHECK(!other->in_flight, "two messages about one post are in flight");
 		CHECK(other->row.id >= row->row.id, "a delivery overtakes an earlier one");
 		break; /* the first of the post is all that matters: the others come later */
 	}
 	row->in_flight = true;
+	row->message = world->sent;
+}
+
+/* Likewise all of them, and the bounds. */
+static void
+check_sending(World *world, Site *site, const Outgoing *outgoing)
+{
+	const Flight *flight = outgoing->delivery->flight;
+	dlist_iter	  iter;
+
+	world->sent++;
+	check_delivery(world, site, outgoing->id);
+	dlist_foreach (iter, (dlist_head *) &flight->merged)
+		check_delivery(world, site, dlist_container(Delivery, node, iter.cur)->key.id);
+	CHECK(outgoing->count == 1 + flight->n_merged && outgoing->n_told <= outgoing->count,
+		  "a message of %d tells %d", outgoing->count, outgoing->n_told);
+	world->merged += flight->n_merged;
 	site->in_flight++;
 	CHECK(site->in_flight <= setting_max_in_flight_per_integration,
 		  "an integration has %d requests in flight", site->in_flight);
 	CHECK(list_length(world->in_flight) < setting_max_in_flight,
 		  "there are more requests in flight than allowed");
-	world->sent++;
 }
 
 /* How long the site takes to answer. */
@@ -356,6 +385,8 @@ send_deliveries(World *world)
 		Answer *answer;
 		Site   *site = site_of(world, &outgoing.delivery->key.lane->id);
 
+		if (outgoing.may_take)
+			dispatch_take(&outgoing, world_random(world, outgoing.n_told));
 		check_sending(world, site, &outgoing);
 		answer = palloc0(sizeof(Answer));
 		answer->delivery = outgoing.delivery;
@@ -372,19 +403,27 @@ send_deliveries(World *world)
 static void
 settle(World *world, Site *site, Delivery *delivery, const Attempt *attempt)
 {
-	int			count = outcome_count(delivery);
-	Settlement *settlements[1];
+	int			 count = outcome_count(delivery);
+	Settlement **settlements = palloc(count * sizeof(Settlement *));
 
-	CHECK(count == 1, "nothing is merged here");
-	row_of(site, delivery->key.id)->in_flight = false;
 	site->in_flight--;
-	settlements[0] = palloc0(sizeof(Settlement));
+	for (int i = 0; i < count; i++)
+		settlements[i] = palloc0(sizeof(Settlement));
 	outcome_of_attempt(delivery, attempt, settlements);
-	CHECK(settlements[0]->ends || settlements[0]->next_attempt_at == 0 ||
-			  settlements[0]->next_attempt_at >= settlements[0]->at,
-		  "an attempt is due before it failed");
-	row_of(site, settlements[0]->id)->is_done = settlements[0]->ends;
-	world->unsettled = lappend(world->unsettled, settlements[0]);
+	for (int i = 0; i < count; i++)
+	{
+		Row *row = row_of(site, settlements[i]->id);
+
+		CHECK(row->in_flight && row->message == row_of(site, settlements[0]->id)->message,
+			  "what did not go out is settled");
+		CHECK(settlements[i]->ends || settlements[i]->next_attempt_at == 0 ||
+				  settlements[i]->next_attempt_at >= settlements[i]->at,
+			  "an attempt is due before it failed");
+		row->in_flight = false;
+		row->is_done = settlements[i]->ends;
+		world->unsettled = lappend(world->unsettled, settlements[i]);
+	}
+	pfree(settlements);
 }
 
 /* What the site makes of a request. */

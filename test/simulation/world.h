@@ -29,6 +29,7 @@ typedef struct Row
 	QueueRow row;
 	Moment	 queued_at;
 	bool	 in_flight;
+	int64	 message; /* the latest that it went out with */
 	bool	 is_done; /* only the record of it is outstanding */
 } Row;
 
@@ -50,6 +51,7 @@ typedef struct Site
 	int64		interval;	 /* between events; 0: none */
 	int			backlog;	 /* so many are always pending */
 	int			posts;		 /* events are about so many */
+	int			kinds;		 /* and of so many kinds; 0: not known */
 	bool		is_observed; /* how long its deliveries take is kept */
 	Moment		next_event;
 	bool		is_gone; /* disconnected */
@@ -88,6 +90,7 @@ typedef struct World
 	int64		  last_id;
 	int64		  steps;
 	int64		  sent;
+	int64		  merged; /* deliveries that went out with another one */
 	int64		  ended;
 	int			  most_in_flight;
 } World;

@@ -106,11 +106,23 @@ END
 	return;
 }
 
+# The longest from an event to its delivery, of the kind endpoint, ms
+sub slowest
+{
+	return $featul->sql(<<'END');
+SELECT round(max(extract(epoch FROM a.at - e.created_at)) * 1000)
+FROM featul_integrations.attempt a
+JOIN featul_integrations.event e ON e.partition = a.event_partition AND e.id = a.event_id
+WHERE a.workspace_id = 'kind'
+END
+}
+
 # The worker has delivered something before it is measured.
 post_in(20, 'kind');
 $featul->wait_for_requests(20, host => 'kind.example.com');
 $featul->wait_until_settled;
 my ($pid, $kb, $descriptors) = process_figures();
+my $alone = slowest();
 
 # Three to each hostile endpoint; the kind one gets one every 50 ms as long as that takes.
 post_in(3, keys %expected);
@@ -128,6 +140,7 @@ END
 	'the end of all hostile deliveries');
 $featul->wait_until_settled;
 
+my $second = $featul->second;
 foreach my $workspace (sort keys %expected)
 {
 	my ($state, $error) = @{ $expected{$workspace} };
@@ -137,7 +150,7 @@ SELECT concat_ws('|', state, duration_ms, coalesce(error, '')) FROM featul_integ
 END
 	my @wrong = grep {
 		my ($is, $ms, $text) = split /\|/, $_, 3;
-		$is ne $state || ($text // '') !~ $error || $ms > ($timeout + 1) * 1000
+		$is ne $state || ($text // '') !~ $error || $ms > ($timeout + $second) * 1000
 	} @rows;
 
 	is(scalar(@rows), 3, "$workspace: three attempts");
@@ -147,14 +160,10 @@ END
 is($featul->sql(<<'END'), '', 'the redirect was not followed');
 SELECT state FROM featul_integrations.attempt WHERE workspace_id = 'redirect' AND http_status IS DISTINCT FROM 302
 END
-my $slowest = $featul->sql(<<'END');
-SELECT round(max(extract(epoch FROM a.at - e.created_at)) * 1000)
-FROM featul_integrations.attempt a
-JOIN featul_integrations.event e ON e.partition = a.event_partition AND e.id = a.event_id
-WHERE a.workspace_id = 'kind'
-END
+my $slowest = slowest();
 is(scalar($featul->requests(host => 'kind.example.com')), $kind, 'the kind endpoint got everything');
-cmp_ok($slowest, '<', 1000, "and waited for nobody (slowest: $slowest ms)");
+# a hostile one takes all of its time-out, thrice
+cmp_ok($slowest, '<', $alone + $timeout * 1000, "and waited for nobody (slowest: $slowest ms, alone: $alone ms)");
 
 my ($pid_now, $kb_now, $descriptors_now) = process_figures();
 is($pid_now, $pid, 'the worker is still the same process');

@@ -92,6 +92,26 @@ $featul->wait_for_sql(q(SELECT count(*) = 6 FROM featul_integrations.deliveries 
 correct("featul_integrations.delivery = 'on'");
 delivers_ok('then a good one', 2);
 
+# Given on the command line, which no reload changes, it stays so, whatever a file says
+$node->stop;
+append_to_file($auto, "featul_integrations.proxy = ''\n");
+system_or_bail('pg_ctl', '-w', '-s', '-D', $node->data_dir, '-l', $node->logfile, '-o', '-c featul_integrations.proxy=not://a:proxy', 'start');
+$node->_update_pid(1);
+waits_ok('on the command line', 'featul_integrations.proxy');
+foreach my $change ('', 'featul_integrations.retry_delay = 50ms', "featul_integrations.proxy = 'http://127.0.0.1:9'")
+{
+	my $before = $featul->sql('SELECT now()');
+
+	append_to_file($auto, "$change\n") if $change;
+	$node->reload;
+	$featul->wait_for_sql("SELECT config_loaded_at > '$before' FROM featul_integrations.stat_worker");
+	is($featul->sql(q(SELECT query FROM pg_stat_activity WHERE backend_type = 'featul_integrations worker')), 'waiting for valid settings', "a reload changes nothing: $change");
+}
+correct() foreach 1 .. 3;
+$node->stop; # a restart would keep the command line
+$node->start;
+delivers_ok('without it', 1);
+
 # What may be dialled holds for test calls too; whether to deliver does not.
 start_with("featul_integrations.delivery = 'disabled'");
 is($featul->sql_as('olivia', q(SELECT success FROM integration_test('acme', 'webhook'))), 't', 'a test call works with delivery off');

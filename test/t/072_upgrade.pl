@@ -26,6 +26,9 @@ my ($current) = slurp_file("$share/extension/featul_integrations.control") =~ /d
 my $changes = <<'END';
 ALTER TABLE featul_integrations.health ADD COLUMN note text DEFAULT 'none';
 COMMENT ON COLUMN featul_integrations.health.note IS 'Made up.';
+ALTER TABLE featul_integrations.event ADD COLUMN note text;
+ALTER TABLE featul_integrations.queue ADD COLUMN note text;
+ALTER TABLE featul_integrations.attempt ADD COLUMN note text;
 CREATE INDEX health_note ON featul_integrations.health (note);
 CREATE FUNCTION featul_integrations.made_up(x integer DEFAULT 1) RETURNS integer
 LANGUAGE sql IMMUTABLE SET search_path = pg_catalog, pg_temp AS 'SELECT x + 1';
@@ -39,6 +42,9 @@ my $reverse = <<'END';
 DROP VIEW featul_integrations.made_up_view;
 DROP FUNCTION featul_integrations.made_up(integer);
 ALTER TABLE featul_integrations.health DROP COLUMN note;
+ALTER TABLE featul_integrations.event DROP COLUMN note;
+ALTER TABLE featul_integrations.queue DROP COLUMN note;
+ALTER TABLE featul_integrations.attempt DROP COLUMN note;
 END
 
 # add($name, $text): a script of the extension
@@ -119,12 +125,15 @@ $node->restart;
 $featul->set(delivery => 'on');
 $featul->wait_for_sql(q(SELECT last_error LIKE '%does not know version 99.0%' FROM featul_integrations.stat_worker WHERE database = 'postgres'), 't');
 is($featul->sql('SELECT count(*) FROM featul_integrations.queue'), 1, 'the worker sends nothing');
+is(($node->psql('postgres', "INSERT INTO post (id, board_id, title, content, slug) VALUES ('u', 'ideas', 'before the library follows', '', 'u')"))[2],
+	'', 'the application goes on');
+is($featul->sql('SELECT count(*) FROM featul_integrations.queue'), 2, '... and what it does is captured');
 
 # Back: it goes on by itself.
 $featul->sql("ALTER EXTENSION featul_integrations UPDATE TO '$current'");
 is($featul->sql($objects), $objects_before, 'a downgraded database has what it had');
 $featul->wait_until_settled;
-is(scalar(grep { $_->{body} =~ /while it is upgraded/ } $featul->requests), 1, 'what was pending is sent');
+is(scalar(grep { $_->{body} =~ /while it is upgraded|before the library follows/ } $featul->requests), 2, 'what was pending is sent');
 
 unlink map { "$scripts$_.sql" } "$current--99.0", "99.0--$current", '99.0';
 $node->stop;

@@ -293,16 +293,25 @@ END
 # docs/operators.md: every statement runs
 # ---------------------------------------------------------------------------
 
+# what a request fails at, in words (src/network/failure.c): each is explained
+my $operators = slurp_file("$Featul::test_dir/../docs/operators.md");
+my @errors = slurp_file("$Featul::test_dir/../src/network/failure.c") =~ /(?:out, |size, )"([a-z][^"%]{7,})/gi;
+cmp_ok(scalar(@errors), '>=', 8, 'there are errors to explain');
+is(join(', ', grep { index($operators, $_) < 0 } @errors), '', 'operators.md explains each of them');
+
 $featul->wait_until_settled;
 my %run = Featul::code_blocks('operators.md');
 delete $run{'tell-owners.mjs'};    # run above
 cmp_ok(scalar(keys %run), '>=', 10, 'the statements of operators.md');
-foreach my $name (sort keys %run)
+foreach my $name ((grep { !/^uninstall/ } sort keys %run), 'uninstall', 'uninstall_role')
 {
-	my $before = $run{$name} =~ /integration_(list|recover)/ ? "SET featul_integrations.operator = on;\n" : '';
+	my $before = "SET client_min_messages = warning;\n"
+	  . ($run{$name} =~ /integration_(list|recover)/ ? "SET featul_integrations.operator = on;\n" : '');
 	my ($status, undef, $error) = $featul->node->psql('postgres', "$before$run{$name}");
 	is($error, '', "operators.md: $name");
 }
+is($featul->sql("SELECT count(*) FROM pg_roles WHERE rolname = 'featul_integrations'"), 0, 'nothing of it is left');
+$featul->sql("INSERT INTO post (id, board_id, title, content, slug) VALUES ('without', 'ideas', 'Without it', '', 'without')");
 
 $featul->node->stop;
 done_testing;

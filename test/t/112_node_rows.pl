@@ -139,6 +139,35 @@ INSERT INTO other VALUES ('x');
 END
 like($error, qr/capture_row\(\) must be called by a trigger/, 'nobody else can use the trigger function');
 
+# a row that moves out of a partition that is being detached
+$node->sql($clean);
+my $reader = $node->node->background_psql('postgres');
+$reader->query_safe('BEGIN; SELECT FROM vote');
+my (undef, undef, $cut) = $node->node->psql('postgres', <<'END', on_error_stop => 0);
+SET statement_timeout = '200ms';
+ALTER TABLE vote DETACH PARTITION vote_0 CONCURRENTLY;
+ALTER TABLE vote DETACH PARTITION vote_1 CONCURRENTLY;
+END
+like($cut, qr/statement timeout/, 'a partition is being detached');
+$pair->app('UPDATE vote SET post_id = \'p\' || (10 - substr(post_id, 2)::integer) WHERE id <> \'v1 again\'');
+$pair->catch_up;
+is($node->sql('SELECT sum(n) FROM (SELECT count(*) AS n FROM vote_0 UNION ALL SELECT count(*) FROM vote_1) s'), '9', 'its rows move on');
+$reader->query_safe('COMMIT');
+$reader->quit;
+$node->sql('ALTER TABLE vote DETACH PARTITION ' . $node->sql(q(SELECT inhrelid::regclass FROM pg_inherits WHERE inhdetachpending)) . ' FINALIZE');
+
+# a workspace gets the id of one whose end the node has not seen
+$pair->app(q(INSERT INTO workspace (id, name, slug, domain, plan, owner_id) VALUES ('gone', 'G', 'gone', '-', 'starter', 'olivia'), ('kept', 'K', 'kept', '-', 'starter', 'olivia')));
+$pair->catch_up;
+$node->connect('webhook', workspace => $_) foreach qw(gone kept);
+$node->sql(q(SET session_replication_role = replica; DELETE FROM workspace WHERE id = 'gone'));
+$pair->app(q(DELETE FROM workspace WHERE id = 'gone'; UPDATE workspace SET id = 'gone' WHERE id = 'kept'));
+$pair->catch_up;
+is($node->sql(q(SELECT id FROM workspace WHERE slug = 'kept')), 'gone', 'the change is applied');
+is($node->sql('SELECT failed, last_error FROM featul_integrations.stat_capture'),
+	'1|duplicate key value violates unique constraint "integration_workspace_id_type_key"', 'and capture says what it could not do');
+$node->sql(q(DELETE FROM featul_integrations.integration WHERE workspace_id IN ('gone', 'kept')));
+
 # a row that a binding cannot digest
 $node->sql($clean);
 $node->sql(q(SELECT integration_attach('public', '{"post": {"columns": {"upvotes": "10 / nullif(upvotes, 13) / (upvotes - 7)"}}}')));
@@ -148,7 +177,7 @@ INSERT INTO post (id, board_id, title, content, slug, upvotes) VALUES ('good', '
 END
 $pair->catch_up;
 is($node->sql('SELECT post_id FROM featul_integrations.event'), 'good', 'a row that cannot be digested stops nothing');
-is($node->sql('SELECT failed, last_error FROM featul_integrations.stat_capture'), '1|division by zero', 'and is counted');
+is($node->sql('SELECT failed, last_error FROM featul_integrations.stat_capture'), '2|division by zero', 'and is counted');
 $node->sql('ALTER TABLE board DROP COLUMN name');
 $pair->app('ALTER TABLE board DROP COLUMN name');
 $pair->app(q(INSERT INTO post (id, board_id, title, content, slug) VALUES ('broken', 'ideas', 'Broken', '-', 'broken')));
