@@ -175,7 +175,7 @@ COMMENT ON TABLE featul_integrations.rotation IS
 'One row: which partition of event and attempt is written now.';
 COMMENT ON COLUMN featul_integrations.rotation.partition IS 'That partition, from 0.';
 COMMENT ON COLUMN featul_integrations.rotation.started_at IS 'Since when.';
-COMMENT ON COLUMN featul_integrations.rotation.ended IS 'When each partition was last written, the first at 1; NULL: never.';
+COMMENT ON COLUMN featul_integrations.rotation.ended IS 'When each partition was last written, the first at 1; NULL: never. As many as there are.';
 
 CREATE TABLE featul_integrations.event (
 	partition smallint NOT NULL,
@@ -242,8 +242,10 @@ COMMENT ON COLUMN featul_integrations.attempt.attempts IS 'Attempts counted so f
 COMMENT ON COLUMN featul_integrations.attempt.response IS 'First 1,000 characters of the response body.';
 
 DO $$
+DECLARE
+	partition integer;
 BEGIN
-	FOR partition IN 0..9 LOOP
+	FOR partition IN SELECT generate_series(0, cardinality(r.ended) - 1) FROM featul_integrations.rotation r LOOP
 		EXECUTE format('CREATE TABLE featul_integrations.event_%1$s PARTITION OF featul_integrations.event FOR VALUES IN (%1$s)', partition);
 		EXECUTE format('CREATE TABLE featul_integrations.attempt_%1$s PARTITION OF featul_integrations.attempt FOR VALUES IN (%1$s)', partition);
 		EXECUTE format('COMMENT ON TABLE featul_integrations.event_%1$s IS %2$L', partition, 'Partition ' || partition || ' of event.');
@@ -253,7 +255,7 @@ END
 $$;
 
 -- ---------------------------------------------------------------------------
--- Capture: binding the application's tables  (attach.c, binding.c, capture.c, payload.c)
+-- Capture: binding the application's tables  (application, capture)
 -- ---------------------------------------------------------------------------
 
 CREATE FUNCTION featul_integrations.capture() RETURNS trigger
@@ -437,7 +439,7 @@ CREATE INDEX attempt_unsent ON featul_integrations.attempt (workspace_id, delive
 WHERE state IN ('failed', 'cancelled');
 
 -- ---------------------------------------------------------------------------
--- What the worker needs, and what operators see  (stats.c, queue.c)
+-- What the worker needs, and what operators see  (delivery, process)
 -- ---------------------------------------------------------------------------
 
 CREATE FUNCTION featul_integrations.integration_changed() RETURNS trigger
@@ -620,7 +622,7 @@ COMMENT ON COLUMN featul_integrations.stat_capture.last_error IS 'The last such 
 COMMENT ON COLUMN featul_integrations.stat_capture.last_error_at IS 'When that was.';
 
 -- ---------------------------------------------------------------------------
--- The delivery node  (replicated.c, apply_status.c)
+-- The delivery node  (application/replicated, process/apply_status)
 -- ---------------------------------------------------------------------------
 
 CREATE FUNCTION featul_integrations.publication(app_schema text DEFAULT NULL) RETURNS text
@@ -720,7 +722,9 @@ SELECT s.subname AS subscription,
 			CASE WHEN w.last_message_at < clock_timestamp() - interval '60 seconds'
 				THEN extract(epoch FROM clock_timestamp() - w.last_message_at) END)
 		ELSE extract(epoch FROM clock_timestamp() - a.applied_at) END::numeric, 3) AS lag_seconds,
-	c.apply_error_count + c.sync_error_count AS errors, a.last_error, a.last_error_at
+	-- apply_error_count and sync_error_count; from 19 on there are two of the latter
+	(SELECT sum(k.value::bigint)::bigint FROM pg_catalog.jsonb_each_text(pg_catalog.to_jsonb(c)) k
+		WHERE k.key LIKE '%\_error\_count') AS errors, a.last_error, a.last_error_at
 FROM pg_catalog.pg_subscription s
 JOIN pg_catalog.pg_database d ON d.oid = s.subdbid AND d.datname = pg_catalog.current_database()
 CROSS JOIN LATERAL (

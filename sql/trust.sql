@@ -114,7 +114,6 @@ RESET ALL;
 
 SET client_min_messages = error;
 SELECT integration_detach();
-DELETE FROM featul_integrations.binding;
 DELETE FROM featul_integrations.integration WHERE workspace_id = 'tr1';
 DELETE FROM featul_integrations.binding; -- what was bound by hand would stay
 DROP SCHEMA trust_test, trust_evil CASCADE;

@@ -24,6 +24,7 @@
 #include "api/filter.h"
 #include "api/query.h"
 #include "base/errors.h"
+#include "base/own_table.h"
 #include "base/text.h"
 
 /* docs/application.md */
@@ -82,6 +83,9 @@ take_log_filter(FunctionCallInfo fcinfo, LogFilter *filter)
 	"ARRAY(SELECT id FROM featul_integrations.integration WHERE workspace_id = $1 UNION" \
 	" SELECT integration_id FROM featul_integrations.health WHERE workspace_id = $1)"
 
+/* Is an integration active here? */
+#define ACTIVE_HERE OWN_TABLE_ACTIVE_HERE("$6")
+
 /*
  * What stands in queue, newest first: $1 workspace, $2 type, $3 before this id,
  * $4 state, $5 rows, $6 this database.  Walks the primary key from its end, once per integration.
@@ -91,8 +95,8 @@ take_log_filter(FunctionCallInfo fcinfo, LogFilter *filter)
 	"SELECT DISTINCT ON (q.id) q.id, q.event_partition, q.event_id, i.type, i.state, q.attempts,"          \
 	" l.http_status, l.error, l.duration_ms, l.response, l.at AS last_attempt_at,"                         \
 	" CASE WHEN i.state = 'pending' THEN greatest(q.next_attempt_at, i.hold_until) END AS next_attempt_at" \
-	" FROM (SELECT i.id, i.type, h.hold_until, CASE WHEN i.is_active"                                      \
-	" AND h.database IS NOT DISTINCT FROM $6 THEN 'pending' ELSE 'cancelled' END AS state"                 \
+	" FROM (SELECT i.id, i.type, h.hold_until, CASE WHEN " ACTIVE_HERE                                     \
+	" THEN 'pending' ELSE 'cancelled' END AS state"                                                        \
 	" FROM featul_integrations.integration i"                                                              \
 	" LEFT JOIN featul_integrations.health h ON h.integration_id = i.id WHERE i.workspace_id = $1"         \
 	" UNION ALL SELECT h.integration_id, h.type, NULL, 'cancelled' FROM featul_integrations.health h"      \
@@ -232,8 +236,8 @@ is_pending(const Workspace *workspace, int64 delivery_id)
 			   "SELECT FROM featul_integrations.integration i"
 			   " JOIN featul_integrations.queue q ON q.integration_id = i.id"
 			   " JOIN featul_integrations.health h ON h.integration_id = i.id"
-			   " WHERE i.workspace_id = $1 AND q.id = $2 AND i.is_active AND h.database = $3") >
-		   0;
+			   " WHERE i.workspace_id = $1 AND q.id = $2 AND " OWN_TABLE_ACTIVE_HERE(
+				   "$3")) > 0;
 }
 
 /* A delivery: what it goes or went to, and what it says. */
@@ -343,11 +347,12 @@ active_integration(const Workspace *workspace, const Channel *channel)
 	query_add_text(&parameters, workspace->id);
 	query_add_text(&parameters, channel->type);
 	query_add(&parameters, OIDOID, ObjectIdGetDatum(MyDatabaseId), false);
-	if (query_read(&parameters,
-				   "SELECT i.id, i.is_active AND h.database IS NOT DISTINCT FROM $3"
-				   " FROM featul_integrations.integration i"
-				   " LEFT JOIN featul_integrations.health h ON h.integration_id = i.id"
-				   " WHERE i.workspace_id = $1 AND i.type = $2") == 0)
+	if (query_read(
+			&parameters,
+			"SELECT i.id, " OWN_TABLE_ACTIVE_HERE(
+				"$3") " FROM featul_integrations.integration i"
+					  " LEFT JOIN featul_integrations.health h ON h.integration_id = i.id"
+					  " WHERE i.workspace_id = $1 AND i.type = $2") == 0)
 		api_integration_not_found(channel);
 	if (!query_result_bool(0, 2))
 		ereport(ERROR,
@@ -375,7 +380,8 @@ queue_again(int64 delivery_id, const OldDelivery *delivery, const char *integrat
 			&parameters,
 			"INSERT INTO featul_integrations.queue (id, integration_id, event_partition, event_id, post_id, event_name)"
 			" SELECT $3, $4::uuid, partition, id, post_id, name FROM featul_integrations.event"
-			" WHERE partition = $1::smallint AND id = $2::bigint ON CONFLICT DO NOTHING") == 0)
+			" WHERE partition = $1::smallint AND id = $2::bigint ON CONFLICT DO NOTHING") ==
+		0)
 		delivery_pending();
 }
 

@@ -69,7 +69,7 @@ elements_of(ArrayType *array, const char *argument, int *count)
 
 /* A text array of what is in the list, each once. */
 static ArrayType *
-array_of(List *texts)
+text_array(List *texts)
 {
 	Datum	 *values = palloc(list_length(texts) * sizeof(Datum));
 	int		  count = 0;
@@ -126,7 +126,7 @@ filter_events(ArrayType *events)
 		filter_check_event(names[i]);
 		known = lappend(known, names[i]);
 	}
-	return array_of(known);
+	return text_array(known);
 }
 
 /* See filter.h. */
@@ -161,7 +161,7 @@ filter_boards(ArrayType *slugs, const char *workspace_id)
 				 errhint("Boards are given by the slugs of the workspace's boards.")));
 		ids = lappend(ids, id);
 	}
-	return array_of(ids);
+	return text_array(ids);
 }
 
 /* See filter.h. */
@@ -187,12 +187,12 @@ refuse_rule(const char *detail)
 }
 
 /* A rule; why it costs too much, or whether it is true or false for some event. */
-typedef struct Trial
+typedef struct TriedRule
 {
 	const char *rule;
 	const char *objection;
 	bool		decides;
-} Trial;
+} TriedRule;
 
 /*
  * Reads the rule and evaluates it over a sample of each event as capture does; raises
@@ -201,15 +201,15 @@ typedef struct Trial
 static void
 try_rule(void *argument)
 {
-	Trial		   *trial = argument;
+	TriedRule	   *trial = argument;
 	QueryParameters parameters = { 0 };
 	Datum			samples[EVENT_COUNT];
 
 	if (rule_read(trial->rule, &trial->objection) == NULL)
 		return;
 	for (EventKind kind = 0; kind < EVENT_COUNT; kind++)
-		samples[kind] = CStringGetTextDatum(payload_sample(
-			event_definitions[kind].name, "workspace_sample", "Acme", "acme"));
+		samples[kind] =
+			CStringGetTextDatum(payload_sample(kind, "workspace_sample", "Acme", "acme"));
 	query_add_text(&parameters, trial->rule);
 	query_add(&parameters, TEXTARRAYOID,
 			  PointerGetDatum(construct_array(samples, EVENT_COUNT, TEXTOID, -1, false,
@@ -238,7 +238,7 @@ filter_check_rule(const char *rule)
 void
 filter_try_rule(const char *rule)
 {
-	Trial	   trial = { .rule = rule };
+	TriedRule  trial = { .rule = rule };
 	ErrorData *error;
 
 	if (rule == NULL)

@@ -19,7 +19,6 @@
 #include "utils/lsyscache.h"
 #include "utils/rel.h"
 
-#include "api/follow.h"
 #include "api/import.h"
 #include "api/query.h"
 #include "application/binding.h"
@@ -27,8 +26,6 @@
 #include "application/user_context.h"
 #include "base/compat.h"
 #include "base/subtransaction.h"
-
-#define FOLLOW_TRIGGER "featul_integrations_follow"
 
 /* One change of the table. */
 typedef struct FollowedChange
@@ -38,43 +35,6 @@ typedef struct FollowedChange
 	ArrayType *events;
 	char	  *problem; /* out */
 } FollowedChange;
-
-/* Runs one statement of the owner's; the result is checked. */
-static void
-execute_checked(const char *sql)
-{
-	int result = SPI_execute(sql, false, 0);
-
-	if (result != SPI_OK_UTILITY)
-		elog(ERROR, "%s: %s", SPI_result_code_string(result), sql);
-}
-
-/* See follow.h. */
-void
-follow_table(Oid table, ArrayType *events)
-{
-	char *relation = quote_qualified_identifier(
-		get_namespace_name(get_rel_namespace(table)), get_rel_name(table));
-	Oid	  output;
-	bool  is_varlena;
-	char *argument = "";
-
-	if (events)
-	{
-		getTypeOutputInfo(TEXTARRAYOID, &output, &is_varlena);
-		argument =
-			quote_literal_cstr(OidOutputFunctionCall(output, PointerGetDatum(events)));
-	}
-	execute_checked(psprintf("CREATE OR REPLACE TRIGGER " FOLLOW_TRIGGER
-							 " AFTER INSERT OR UPDATE OR DELETE ON %s FOR EACH ROW"
-							 " EXECUTE FUNCTION featul_integrations.follow(%s)",
-							 relation, argument));
-	execute_checked(
-		psprintf("ALTER TABLE %s ENABLE ALWAYS TRIGGER " FOLLOW_TRIGGER, relation));
-	execute_checked(psprintf("ALTER TRIGGER " FOLLOW_TRIGGER
-							 " ON %s DEPENDS ON EXTENSION featul_integrations",
-							 relation));
-}
 
 /* A column's value as text; NULL is SQL's, or that there is no such column. */
 static char *
@@ -87,7 +47,7 @@ value_of(HeapTuple row, TupleDesc columns, const char *name)
 
 /* A row of the table; a NULL is_active is active. */
 static OldIntegration *
-read_row(HeapTuple row, TupleDesc columns)
+read_old_integration(HeapTuple row, TupleDesc columns)
 {
 	OldIntegration *old = palloc(sizeof(OldIntegration));
 	char		   *active = value_of(row, columns, "is_active");
@@ -172,11 +132,11 @@ featul_follow(PG_FUNCTION_ARGS)
 	query_begin(&query);
 	columns = RelationGetDescr(trigger->tg_relation);
 	if (TRIGGER_FIRED_BY_INSERT(trigger->tg_event))
-		change.new = read_row(trigger->tg_trigtuple, columns);
+		change.new = read_old_integration(trigger->tg_trigtuple, columns);
 	else
-		change.old = read_row(trigger->tg_trigtuple, columns);
+		change.old = read_old_integration(trigger->tg_trigtuple, columns);
 	if (TRIGGER_FIRED_BY_UPDATE(trigger->tg_event))
-		change.new = read_row(trigger->tg_newtuple, columns);
+		change.new = read_old_integration(trigger->tg_newtuple, columns);
 	if (trigger->tg_trigger->tgnargs > 0)
 		change.events = DatumGetArrayTypeP(OidInputFunctionCall(
 			F_ARRAY_IN, trigger->tg_trigger->tgargs[0], TEXTOID, -1));

@@ -22,7 +22,6 @@
 #include "api/access.h"
 #include "api/api.h"
 #include "api/filter.h"
-#include "api/follow.h"
 #include "api/import.h"
 #include "application/attach.h"
 #include "application/binding.h"
@@ -31,9 +30,12 @@
 #include "api/query.h"
 #include "base/errors.h"
 
+/* The trigger on the older table that is followed (follow.c) */
+#define FOLLOW_TRIGGER "featul_integrations_follow"
+
 /* workspace_integration or workspace_integrations of that schema; else 42P01. */
 static Oid
-find_table(const char *schema)
+find_old_table(const char *schema)
 {
 	static const char *const names[] = { "workspace_integration",
 										 "workspace_integrations" };
@@ -283,6 +285,39 @@ return_import(ReturnSetInfo *result, const OldIntegration *old, const char *prob
 	tuplestore_putvalues(result->setResult, result->setDesc, values, nulls);
 }
 
+/*
+ * From now on changes of this table are made here too; what is new there gets these
+ * events (a text[]; NULL: all).  For the table's owner.  Inside query_begin().
+ */
+static void
+follow_table(Oid table, ArrayType *events)
+{
+	char *relation = quote_qualified_identifier(
+		get_namespace_name(get_rel_namespace(table)), get_rel_name(table));
+	Oid	  output;
+	bool  is_varlena;
+	char *argument = "";
+
+	if (events)
+	{
+		getTypeOutputInfo(TEXTARRAYOID, &output, &is_varlena);
+		argument =
+			quote_literal_cstr(OidOutputFunctionCall(output, PointerGetDatum(events)));
+	}
+	own_query_execute(psprintf("CREATE OR REPLACE TRIGGER " FOLLOW_TRIGGER
+							   " AFTER INSERT OR UPDATE OR DELETE ON %s FOR EACH ROW"
+							   " EXECUTE FUNCTION featul_integrations.follow(%s)",
+							   relation, argument),
+					  SPI_OK_UTILITY);
+	own_query_execute(
+		psprintf("ALTER TABLE %s ENABLE ALWAYS TRIGGER " FOLLOW_TRIGGER, relation),
+		SPI_OK_UTILITY);
+	own_query_execute(psprintf("ALTER TRIGGER " FOLLOW_TRIGGER
+							   " ON %s DEPENDS ON EXTENSION featul_integrations",
+							   relation),
+					  SPI_OK_UTILITY);
+}
+
 FEATUL_FUNCTION(featul_integration_import);
 
 /* integration_import(app_schema, events, follow): see the install script. */
@@ -302,7 +337,7 @@ featul_integration_import(PG_FUNCTION_ARGS)
 	InitMaterializedSRF(fcinfo, 0);
 	query_begin(&query);
 	binding_require();
-	table = find_table(schema_argument(fcinfo, 0));
+	table = find_old_table(schema_argument(fcinfo, 0));
 	if (follow)
 		follow_table(table, events);
 	foreach (cell, read_old_integrations(table))

@@ -26,19 +26,9 @@
 static Source
 source_of_event(EventKind event)
 {
-	switch (event)
-	{
-		case EVENT_POST_UPVOTED:
-			return SOURCE_VOTE;
-		case EVENT_COMMENT_CREATED:
-			return SOURCE_COMMENT;
-		case EVENT_COMMENT_MENTION:
-			return SOURCE_MENTION;
-		case EVENT_COMMENT_REACTION:
-			return SOURCE_REACTION;
-		default:
-			return SOURCE_POST;
-	}
+	const char *source = event_definitions[event].source;
+
+	return source_by_name(source, strlen(source));
 }
 
 /* What must hold of the latest row, beyond visibility. */
@@ -131,25 +121,25 @@ latest_begin(EventKind event, UserContext *state)
 static Text
 latest_id(EventKind event, Text workspace_id)
 {
-	Oid			types[] = { TEXTOID };
-	Datum		arguments[1];
-	OwnQuery	query;
-	UserContext state;
-	int			settings;
-	char	   *sql = latest_sql(event);
-	Text		id = { 0 };
+	QueryParameters parameters = { 0 };
+	OwnQuery		query;
+	UserContext		state;
+	int				settings;
+	char		   *sql = latest_sql(event);
+	Text			id = { 0 };
 
 	own_query_begin(&query);
-	arguments[0] =
-		PointerGetDatum(cstring_to_text_with_len(workspace_id.data, workspace_id.length));
+	query_add(
+		&parameters, TEXTOID,
+		PointerGetDatum(cstring_to_text_with_len(workspace_id.data, workspace_id.length)),
+		false);
 	if (!latest_begin(event, &state))
 	{
 		own_query_end(&query);
 		return id;
 	}
 	settings = safe_settings_begin();
-	if (SPI_execute_with_args(sql, 1, types, arguments, NULL, false, 1) != SPI_OK_SELECT)
-		elog(ERROR, "could not read the latest rows");
+	(void) query_read(&parameters, sql);
 	safe_settings_end(settings);
 	user_context_restore(&state);
 	if (SPI_processed > 0)
@@ -232,7 +222,7 @@ latest_event(const char *event, const char *workspace_id, char **payload, char *
 		return false;
 	candidates_join_people(&candidates, source);
 	*payload = VARDATA(event_payload(&candidates, &candidates.list[0], source));
-	*labels = event_labels(&candidates.list[0]);
+	*labels = event_labels(&candidates, &candidates.list[0]);
 	return true;
 }
 
@@ -243,10 +233,11 @@ preview_event(const char *name, const Workspace *workspace, Event *event)
 	char *payload;
 	char *labels = NULL;
 
-	if (strcmp(name, "integration.test") == 0)
+	if (strcmp(name, EVENT_TEST_NAME) == 0)
 		payload = payload_test(workspace->id, workspace->name, workspace->slug);
 	else if (!latest_event(name, workspace->id, &payload, &labels))
-		payload = payload_sample(name, workspace->id, workspace->name, workspace->slug);
+		payload = payload_sample(event_kind(name), workspace->id, workspace->name,
+								 workspace->slug);
 	event->name = name;
 	event->payload = payload;
 	event->labels = labels;
@@ -270,7 +261,7 @@ featul_integration_preview(PG_FUNCTION_ARGS)
 	slug = api_text(fcinfo, 0, "workspace_slug");
 	channel = api_channel(fcinfo, 1);
 	name = api_text(fcinfo, 2, "event");
-	if (strcmp(name, "integration.test") != 0)
+	if (strcmp(name, EVENT_TEST_NAME) != 0)
 		filter_check_event(name);
 	query_begin(&query);
 	preview_event(name, access_workspace(slug, PERMISSION_VIEW, false), &event);

@@ -11,7 +11,7 @@
 #include "utils/guc.h"
 #include "utils/tuplestore.h"
 
-#include "application/user_context.h"
+#include "application/lookup.h"
 #include "api/query.h"
 #include "base/version.h"
 
@@ -70,7 +70,7 @@ hide_values(void)
 
 /* SPI leaves its own memory context behind as the current one: not here. */
 static int64
-run(QueryParameters *parameters, const char *sql, bool read_only)
+run_hiding_values(QueryParameters *parameters, const char *sql, bool read_only)
 {
 	MemoryContext context = CurrentMemoryContext;
 	int			  nest = hide_values();
@@ -88,7 +88,7 @@ run(QueryParameters *parameters, const char *sql, bool read_only)
 int64
 query_read(QueryParameters *parameters, const char *sql)
 {
-	return run(parameters, sql, true);
+	return run_hiding_values(parameters, sql, true);
 }
 
 /* See query.h. */
@@ -98,8 +98,8 @@ query_read_bound(QueryParameters *parameters, Source source, const char *sql)
 	UserContext state;
 	int64		rows;
 
-	user_context_as_reader(&state, source);
-	rows = run(parameters, sql, true);
+	lookup_as_reader(&state, source);
+	rows = run_hiding_values(parameters, sql, true);
 	user_context_restore(&state);
 	return rows;
 }
@@ -108,7 +108,7 @@ query_read_bound(QueryParameters *parameters, Source source, const char *sql)
 int64
 query_write(QueryParameters *parameters, const char *sql)
 {
-	return run(parameters, sql, false);
+	return run_hiding_values(parameters, sql, false);
 }
 
 /* See query.h. */

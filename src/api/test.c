@@ -19,6 +19,8 @@
 #include "api/query.h"
 #include "base/compat.h"
 #include "base/errors.h"
+#include "base/event_kind.h"
+#include "base/own_table.h"
 #include "base/text.h"
 #include "capture/payload.h"
 #include "process/wakeup.h"
@@ -63,16 +65,16 @@ note_success(const char *id)
 		&parameters,
 		"UPDATE featul_integrations.health SET failures = 0, failing_since = NULL,"
 		" held_since = NULL, hold_until = NULL, last_error = NULL"
-		" WHERE integration_id = (SELECT integration_id FROM featul_integrations.health"
-		" WHERE integration_id = $1::uuid AND database = $2"
-		" AND (failures > 0 OR failing_since IS NOT NULL OR hold_until IS NOT NULL)"
-		" FOR UPDATE SKIP LOCKED)");
+		" WHERE integration_id = (SELECT h.integration_id FROM featul_integrations.health h"
+		" WHERE h.integration_id = $1::uuid AND " OWN_TABLE_HERE(
+			"$2") " AND (failures > 0 OR failing_since IS NOT NULL OR hold_until IS NOT NULL)"
+				  " FOR UPDATE SKIP LOCKED)");
 	changed += query_write(
 		&parameters,
 		"UPDATE featul_integrations.integration SET is_active = true, inactive_reason = NULL"
 		" WHERE id = (SELECT i.id FROM featul_integrations.integration i"
-		" JOIN featul_integrations.health h ON h.integration_id = i.id AND h.database = $2"
-		" WHERE i.id = $1::uuid AND NOT i.is_active FOR UPDATE OF i SKIP LOCKED)");
+		" JOIN featul_integrations.health h ON h.integration_id = i.id AND " OWN_TABLE_HERE(
+			"$2") " WHERE i.id = $1::uuid AND NOT i.is_active FOR UPDATE OF i SKIP LOCKED)");
 	if (changed > 0)
 		wakeup_integration_at_commit(
 			DatumGetUUIDP(DirectFunctionCall1(uuid_in, CStringGetDatum(id))));
@@ -97,7 +99,7 @@ featul_integration_test(PG_FUNCTION_ARGS)
 	const Channel *channel;
 	Workspace	  *workspace;
 	Endpoint	   endpoint = { 0 };
-	Event		   event = { .name = "integration.test" };
+	Event		   event = { .name = EVENT_TEST_NAME };
 	HttpRequest	   request = { 0 };
 	char		  *slug;
 	char		  *id;

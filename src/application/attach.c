@@ -31,6 +31,7 @@
 #include "application/resolve.h"
 #include "base/compat.h"
 #include "base/event_kind.h"
+#include "base/own_query.h"
 #include "base/safe_settings.h"
 
 /* The triggers a source needs. */
@@ -86,16 +87,6 @@ attach_require_owner(void)
  * Writing bindings and triggers
  * ------------------------------------------------------------------------ */
 
-/* Runs one statement; the result is checked. */
-static void
-execute_checked(const char *sql, int expected)
-{
-	int result = SPI_execute(sql, false, 0);
-
-	if (result != expected)
-		elog(ERROR, "%s: %s", SPI_result_code_string(result), sql);
-}
-
 /* The expressions as a JSON object's text. */
 static char *
 columns_json(const Resolved *resolved, Source source)
@@ -137,14 +128,14 @@ columns_given(const Given *given, Source source)
 static void
 write_bindings(const Attachment *attachment)
 {
-	execute_checked("DELETE FROM featul_integrations.binding", SPI_OK_DELETE);
+	own_query_execute("DELETE FROM featul_integrations.binding", SPI_OK_DELETE);
 	for (Source source = 0; source < SOURCE_COUNT; source++)
 	{
 		const Resolved *resolved = &attachment->resolved[source];
 		const Given	   *given = &attachment->given[source];
 
 		if (OidIsValid(resolved->relid))
-			execute_checked(
+			own_query_execute(
 				psprintf(
 					"INSERT INTO featul_integrations.binding (source, relation, columns,"
 					" app_schema, table_by_hand, columns_by_hand) "
@@ -270,7 +261,8 @@ keep_trigger(List *wanted, Oid relid, const char *name)
 
 /*
  * Drops every trigger of ours, on whatever table, but those that are wanted and
- * fire when they should: dropping locks the table even against readers.
+ * fire when they should: dropping locks the table even against readers.  Where none
+ * is wanted, the one that follows the older integrations goes too.
  */
 static void
 drop_other_triggers(List *wanted)
@@ -278,16 +270,20 @@ drop_other_triggers(List *wanted)
 	SPITupleTable *rows;
 	uint64		   count;
 
-	execute_checked(
-		"SELECT t.tgname, t.tgrelid, t.tgfoid = r.oid AND t.tgenabled <> 'R'"
-		" OR t.tgenabled = 'D' AS disabled,"
-		" pg_catalog.format('DROP TRIGGER %I ON %s', t.tgname,"
-		" t.tgrelid::pg_catalog.regclass)"
-		" FROM pg_catalog.pg_trigger t,"
-		" CAST('featul_integrations.capture()' AS pg_catalog.regprocedure) AS s (oid),"
-		" CAST('featul_integrations.capture_row()' AS pg_catalog.regprocedure) AS r (oid)"
-		" WHERE t.tgfoid IN (s.oid, r.oid) AND t.tgparentid = 0"
-		" ORDER BY t.tgrelid, t.tgname",
+	own_query_execute(
+		psprintf(
+			"SELECT t.tgname, t.tgrelid, t.tgfoid = r.oid AND t.tgenabled <> 'R'"
+			" OR t.tgenabled = 'D' AS disabled,"
+			" pg_catalog.format('DROP TRIGGER %%I ON %%s', t.tgname,"
+			" t.tgrelid::pg_catalog.regclass)"
+			" FROM pg_catalog.pg_trigger t,"
+			" CAST('featul_integrations.capture()' AS pg_catalog.regprocedure) AS s (oid),"
+			" CAST('featul_integrations.capture_row()' AS pg_catalog.regprocedure) AS r (oid)"
+			" WHERE t.tgfoid IN (s.oid, r.oid%s) AND t.tgparentid = 0"
+			" ORDER BY t.tgrelid, t.tgname",
+			wanted == NIL
+				? ", CAST('featul_integrations.follow()' AS pg_catalog.regprocedure)"
+				: ""),
 		SPI_OK_SELECT);
 	rows = SPI_tuptable;
 	count = SPI_processed;
@@ -301,8 +297,8 @@ drop_other_triggers(List *wanted)
 
 		if (disabled ||
 			!keep_trigger(wanted, relid, SPI_getvalue(rows->vals[i], rows->tupdesc, 1)))
-			execute_checked(SPI_getvalue(rows->vals[i], rows->tupdesc, 4),
-							SPI_OK_UTILITY);
+			own_query_execute(SPI_getvalue(rows->vals[i], rows->tupdesc, 4),
+							  SPI_OK_UTILITY);
 	}
 }
 
@@ -317,21 +313,23 @@ create_trigger(const WantedTrigger *trigger)
 
 	if (definition->transition == EACH_ROW)
 	{
-		execute_checked(psprintf("CREATE TRIGGER %s AFTER %s ON %s FOR EACH ROW "
-								 "EXECUTE FUNCTION featul_integrations.capture_row('%s')",
-								 trigger->name, definition->event, relation, source),
-						SPI_OK_UTILITY);
-		execute_checked(
+		own_query_execute(
+			psprintf("CREATE TRIGGER %s AFTER %s ON %s FOR EACH ROW "
+					 "EXECUTE FUNCTION featul_integrations.capture_row('%s')",
+					 trigger->name, definition->event, relation, source),
+			SPI_OK_UTILITY);
+		own_query_execute(
 			psprintf("ALTER TABLE %s ENABLE REPLICA TRIGGER %s", relation, trigger->name),
 			SPI_OK_UTILITY);
 	}
 	else
-		execute_checked(psprintf("CREATE TRIGGER %s AFTER %s ON %s %s FOR EACH STATEMENT "
-								 "EXECUTE FUNCTION featul_integrations.capture('%s')",
-								 trigger->name, definition->event, relation,
-								 definition->transition, source),
-						SPI_OK_UTILITY);
-	execute_checked(
+		own_query_execute(
+			psprintf("CREATE TRIGGER %s AFTER %s ON %s %s FOR EACH STATEMENT "
+					 "EXECUTE FUNCTION featul_integrations.capture('%s')",
+					 trigger->name, definition->event, relation, definition->transition,
+					 source),
+			SPI_OK_UTILITY);
+	own_query_execute(
 		psprintf("ALTER TRIGGER %s ON %s DEPENDS ON EXTENSION featul_integrations",
 				 trigger->name, relation),
 		SPI_OK_UTILITY);
@@ -357,8 +355,13 @@ set_triggers(List *wanted)
 static void
 lock_bindings(void)
 {
-	execute_checked("LOCK TABLE featul_integrations.binding IN SHARE ROW EXCLUSIVE MODE",
-					SPI_OK_UTILITY);
+	OwnQuery query;
+
+	own_query_begin(&query);
+	own_query_execute(
+		"LOCK TABLE featul_integrations.binding IN SHARE ROW EXCLUSIVE MODE",
+		SPI_OK_UTILITY);
+	own_query_end(&query);
 }
 
 /* ------------------------------------------------------------------------
@@ -426,25 +429,23 @@ Datum
 featul_integration_attach(PG_FUNCTION_ARGS)
 {
 	Attachment *attachment = palloc0(sizeof(Attachment));
-	int			nest;
+	OwnQuery	query;
 
 	attach_require_owner();
 	if (!PG_ARGISNULL(1))
 		resolve_read_bindings(attachment, PG_GETARG_JSONB_P(1));
-	SPI_connect();
 	lock_bindings();
 	resolve_read_kept(attachment);
 	choose_schema(attachment,
 				  PG_ARGISNULL(0) ? NULL : text_to_cstring(PG_GETARG_TEXT_PP(0)));
 	resolve_all(attachment);
-	nest = safe_search_path_begin();
+	own_query_begin(&query);
 	write_bindings(attachment);
 	set_triggers(wanted_triggers(attachment));
 	replicated_warn();
-	safe_settings_end(nest);
+	own_query_end(&query);
 	binding_changed();
 	return_rows(fcinfo, attachment);
-	SPI_finish();
 	return (Datum) 0;
 }
 
@@ -454,14 +455,12 @@ FEATUL_FUNCTION(featul_integration_detach);
 Datum
 featul_integration_detach(PG_FUNCTION_ARGS)
 {
-	int nest;
+	OwnQuery query;
 
 	attach_require_owner();
-	SPI_connect();
 	lock_bindings();
-	nest = safe_search_path_begin();
+	own_query_begin(&query);
 	set_triggers(NIL);
-	safe_settings_end(nest);
-	SPI_finish();
+	own_query_end(&query);
 	PG_RETURN_VOID();
 }

@@ -37,7 +37,6 @@
 #include "utils/syscache.h"
 
 #include "application/binding.h"
-#include "application/fetch.h"
 #include "application/user_context.h"
 #include "base/compat.h"
 #include "base/errors.h"
@@ -435,7 +434,8 @@ compile_relation(BoundRelation *bound, Relation relation)
 				   psprintf("what is bound as \"%s\" is no table any more", source),
 				   NULL);
 	compile_columns(bound, relation);
-	fetch_find_index(bound, relation);
+	bound->id_index =
+		id_index_find(relation, bound->column[0].attribute, bound->column[0].type);
 }
 
 /*

@@ -16,6 +16,7 @@
 #include "utils/relcache.h"
 
 #include "application/expression.h"
+#include "application/id_index.h"
 #include "application/source.h"
 
 /* How to read one canonical column from a relation's rows. */
@@ -30,16 +31,6 @@ typedef struct BoundColumn
 	Oid				  type;		  /* base type of that; InvalidOid if it is none */
 	Bitmapset		 *attributes; /* all it looks at, as pull_varattnos() gives them */
 } BoundColumn;
-
-/* An index over a relation's ids alone, and how to compare with it. */
-typedef struct IdIndex
-{
-	Oid			  index;	/* InvalidOid: none */
-	Oid			  key_type; /* text, uuid or bigint */
-	Oid			  equal;	/* function */
-	Oid			  collation;
-	TransactionId xmin; /* older snapshots must not use it; 0: all may */
-} IdIndex;
 
 /* How to read a source's canonical columns from one relation. */
 typedef struct BoundRelation

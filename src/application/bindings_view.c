@@ -16,6 +16,7 @@
 #include "application/attach.h"
 #include "application/expression.h"
 #include "base/compat.h"
+#include "base/own_query.h"
 #include "base/safe_settings.h"
 #include "base/subtransaction.h"
 
@@ -28,17 +29,17 @@ typedef struct Bound
 } Bound;
 
 /* A stored expression that is tried. */
-typedef struct Trial
+typedef struct TriedExpression
 {
 	Oid			relid;
 	Source		source;
 	int			column;
 	const char *expression;
-} Trial;
+} TriedExpression;
 
 /* Takes one row of the query below. */
 static void
-read_row(Bound *bound, HeapTuple row, TupleDesc columns)
+take_binding(Bound *bound, HeapTuple row, TupleDesc columns)
 {
 	bool   isnull;
 	char  *name = SPI_getvalue(row, columns, 1);
@@ -56,30 +57,31 @@ read_row(Bound *bound, HeapTuple row, TupleDesc columns)
 	bound[source].by_hand[column] = DatumGetBool(SPI_getbinval(row, columns, 5, &isnull));
 }
 
-/* Reads the bindings as they are stored.  Needs an SPI connection. */
+/* Reads the bindings as they are stored. */
 static void
 read_bound(Bound *bound)
 {
-	int nest = safe_settings_begin();
+	OwnQuery query;
 
-	if (SPI_execute("SELECT b.source, b.relation::oid, c.key, c.value,"
-					" b.table_by_hand OR c.key = ANY (b.columns_by_hand)"
-					" FROM featul_integrations.binding b, jsonb_each_text(b.columns) c",
-					true, 0) != SPI_OK_SELECT)
-		elog(ERROR, "the bindings could not be read");
+	own_query_begin(&query);
+	own_query_execute("SELECT b.source, b.relation::oid, c.key, c.value,"
+					  " b.table_by_hand OR c.key = ANY (b.columns_by_hand)"
+					  " FROM featul_integrations.binding b, jsonb_each_text(b.columns) c",
+					  SPI_OK_SELECT);
+	MemoryContextSwitchTo(query.memory);
 	for (uint64 i = 0; i < SPI_processed; i++)
-		read_row(bound, SPI_tuptable->vals[i], SPI_tuptable->tupdesc);
-	safe_settings_end(nest);
+		take_binding(bound, SPI_tuptable->vals[i], SPI_tuptable->tupdesc);
+	own_query_end(&query);
 }
 
 /* Step: raises what is wrong with the expression. */
 static void
 try_expression(void *argument)
 {
-	const Trial *trial = argument;
-	Relation	 relation = table_open(trial->relid, AccessShareLock);
-	int			 nest = safe_settings_begin();
-	Node		*bare;
+	const TriedExpression *trial = argument;
+	Relation			   relation = table_open(trial->relid, AccessShareLock);
+	int					   nest = safe_settings_begin();
+	Node				  *bare;
 
 	(void) expression_parse(relation, source_definitions[trial->source].name,
 							trial->source, trial->column, trial->expression, &bare);
@@ -91,7 +93,7 @@ try_expression(void *argument)
 static const char *
 column_state(Oid relid, Source source, int column, const char *expression)
 {
-	Trial	   trial = { relid, source, column, expression };
+	TriedExpression trial = { relid, source, column, expression };
 	ErrorData *error = expression ? subtransaction_run(try_expression, &trial) : NULL;
 
 	return error ? error->message : "ok";
@@ -141,11 +143,9 @@ featul_bindings(PG_FUNCTION_ARGS)
 	Bound bound[SOURCE_COUNT] = { 0 };
 
 	InitMaterializedSRF(fcinfo, 0);
-	SPI_connect();
 	read_bound(bound);
 	for (Source source = 0; source < SOURCE_COUNT; source++)
 		if (OidIsValid(bound[source].relid))
 			return_source((ReturnSetInfo *) fcinfo->resultinfo, source, &bound[source]);
-	SPI_finish();
 	return (Datum) 0;
 }

@@ -23,9 +23,7 @@
 #include "access/stratnum.h"
 #include "access/tableam.h"
 #include "access/transam.h"
-#include "catalog/pg_am.h"
 #include "catalog/pg_class.h"
-#include "catalog/pg_index.h"
 #include "catalog/pg_type.h"
 #include "common/hashfn.h"
 #include "miscadmin.h"
@@ -34,7 +32,6 @@
 #include "storage/smgr.h"
 #include "utils/builtins.h"
 #include "utils/fmgrprotos.h"
-#include "utils/lsyscache.h"
 #include "utils/rel.h"
 #include "utils/snapmgr.h"
 
@@ -54,81 +51,6 @@ typedef struct Place
 	TransactionId	xmin; /* that wrote it: together they name one version of a row */
 	Row			   *row;  /* NULL: not kept */
 } Place;
-
-/* The type that ids are compared in; InvalidOid where only text would do. */
-static Oid
-id_key_type(Oid type)
-{
-	switch (type)
-	{
-		case TEXTOID:
-		case VARCHAROID:
-			return TEXTOID;
-		case UUIDOID:
-			return UUIDOID;
-		case INT2OID:
-		case INT4OID:
-		case INT8OID:
-			return INT8OID;
-		default:
-			return InvalidOid;
-	}
-}
-
-/* True if this index serves; then *result says how. */
-static bool
-check_id_index(const BoundColumn *id, Relation index, IdIndex *result)
-{
-	Form_pg_index form = index->rd_index;
-	Oid			  operator;
-
-	if (index->rd_rel->relam != BTREE_AM_OID || form->indnkeyatts != 1 ||
-		!form->indisunique || !form->indisvalid || !form->indimmediate ||
-		form->indkey.values[0] != id->attribute ||
-		!heap_attisnull(index->rd_indextuple, Anum_pg_index_indpred, NULL))
-		return false;
-	result->key_type = id_key_type(id->type);
-	result->collation = index->rd_indcollation[0];
-	operator= OidIsValid(result->key_type)
-		? get_opfamily_member(index->rd_opfamily[0], index->rd_opcintype[0],
-							  result->key_type, BTEqualStrategyNumber)
-		: InvalidOid;
-	if (!OidIsValid(operator) || operator>=
-		FirstNormalObjectId ||(OidIsValid(result->collation) &&
-							   !get_collation_isdeterministic(result->collation)))
-		return false;
-	result->equal = get_opcode(operator);
-	result->index = RelationGetRelid(index);
-	/* made over broken HOT chains: as in the planner's get_relation_info() */
-	result->xmin = form->indcheckxmin
-					   ? HeapTupleHeaderGetXmin(index->rd_indextuple->t_data)
-					   : InvalidTransactionId;
-	return true;
-}
-
-/* See fetch.h. */
-void
-fetch_find_index(BoundRelation *bound, Relation relation)
-{
-	ListCell *cell;
-	bool	  found = false;
-
-	memset(&bound->id_index, 0, sizeof(IdIndex));
-	if (bound->column[0].attribute <= 0 ||
-		relation->rd_rel->relkind != RELKIND_RELATION ||
-		relation->rd_rel->relhassubclass || relation->rd_rel->relam != HEAP_TABLE_AM_OID)
-		return;
-	foreach (cell, RelationGetIndexList(relation))
-	{
-		Relation index = index_open(lfirst_oid(cell), AccessShareLock);
-
-		found = check_id_index(&bound->column[0], index, &bound->id_index);
-		index_close(index, AccessShareLock);
-		if (found)
-			return;
-	}
-	memset(&bound->id_index, 0, sizeof(IdIndex));
-}
 
 /* Whether the relation, as it is known, has an index that does. */
 static bool
@@ -194,7 +116,7 @@ slot_of(Fetch *fetch)
 
 /* Reads these columns of the row in the slot. */
 static Row *
-read_row(Fetch *fetch, uint32 columns)
+row_in_slot(Fetch *fetch, uint32 columns)
 {
 	return row_read(fetch->reader, fetch->slot, columns);
 }
@@ -205,7 +127,7 @@ read_and_keep(Fetch *fetch, Place *place)
 {
 	BoundRelation  *bound = fetch->bound;
 	TupleTableSlot *slot = fetch->slot;
-	Row			   *row = read_row(fetch, ~(uint32) 0);
+	Row			   *row = row_in_slot(fetch, ~(uint32) 0);
 
 	if (place->row)
 		pfree(place->row);
@@ -262,7 +184,7 @@ fetch_from_place(Fetch *fetch, Place *place, Text id)
 		return row_copy(fetch->bound->source, place->row, CurrentMemoryContext);
 	}
 	ExecStorePinnedBufferHeapTuple(&fetch->tuple, slot_of(fetch), buffer);
-	if (!text_equal(row_text(read_row(fetch, COLUMN_BIT(0)), 0), id))
+	if (!text_equal(row_text(row_in_slot(fetch, COLUMN_BIT(0)), 0), id))
 		return NULL;
 	return read_and_keep(fetch, place);
 }

@@ -19,10 +19,4 @@
 extern bool fetch_rows(BoundRelation *bound, const Text *ids, int count, bool as_text,
 					   const Row **rows);
 
-/*
- * Finds an index over the ids alone, in a plain table (a heap) without children, and
- * notes it in ->id_index: a part of compiling the relation, which is open.
- */
-extern void fetch_find_index(BoundRelation *bound, Relation relation);
-
 #endif /* FEATUL_FETCH_H */

@@ -24,15 +24,15 @@
 #include "base/safe_settings.h"
 
 /* Where a wanted id is, among many. */
-typedef struct Position
+typedef struct WantedPosition
 {
 	Text id;
 	int	 index;
 	char status; /* for simplehash */
-} Position;
+} WantedPosition;
 
 #define SH_PREFIX positions
-#define SH_ELEMENT_TYPE Position
+#define SH_ELEMENT_TYPE WantedPosition
 #define SH_KEY_TYPE Text
 #define SH_KEY id
 #define SH_HASH_KEY(table, key)                                                          \
@@ -147,7 +147,7 @@ position(const Wanted *wanted, Text id)
 {
 	if (wanted->positions)
 	{
-		Position *found = positions_lookup(wanted->positions, id);
+		WantedPosition *found = positions_lookup(wanted->positions, id);
 
 		return found ? found->index : -1;
 	}
@@ -289,10 +289,7 @@ execute_lookup(SPIPlanPtr plan, Datum *arguments)
 	running++;
 	PG_TRY();
 	{
-		int result = SPI_execute_plan(plan, arguments, NULL, false, 0);
-
-		if (result != SPI_OK_SELECT)
-			elog(ERROR, "look-up failed: %s", SPI_result_code_string(result));
+		own_query_run(plan, arguments, SPI_OK_SELECT);
 	}
 	PG_FINALLY();
 	{
@@ -301,19 +298,18 @@ execute_lookup(SPIPlanPtr plan, Datum *arguments)
 	PG_END_TRY();
 }
 
-/* Plans it once and for all, inside a query of ours. */
-static SPIPlanPtr
-prepare_lookup(const BoundRelation *bound, bool as_text)
+/* See lookup.h. */
+void
+lookup_as_reader(UserContext *state, Source source)
 {
-	Oid		   types[] = { TEXTARRAYOID, TEXTARRAYOID };
-	SPIPlanPtr plan = SPI_prepare_cursor(lookup_sql(bound, as_text),
-										 bound->source == SOURCE_MEMBER ? 2 : 1, types,
-										 CURSOR_OPT_GENERIC_PLAN);
+	BoundRelation *bound = binding_of(source, binding_relid(source));
 
-	if (plan == NULL)
-		elog(ERROR, "SPI_prepare_cursor failed: %s", SPI_result_code_string(SPI_result));
-	SPI_keepplan(plan);
-	return plan;
+	if (bound && bound->foreign_functions)
+		user_context_as_extension(state);
+	else
+		user_context_as_table_owner(state, binding_relid(source));
+	if (bound && bound->mutable_functions)
+		state->settings = safe_settings_begin();
 }
 
 /* Runs the look-up of a source as its table's owner; see execute_lookup(). */
@@ -322,10 +318,11 @@ run_lookup(const BoundRelation *bound, bool as_text, Datum *arguments)
 {
 	LookupPlan *saved = &plans[bound->source][as_text];
 	bool		stale = saved->relid != bound->relid || saved->version != bound->version;
+	Oid			types[] = { TEXTARRAYOID, TEXTARRAYOID };
 	int			nest = 0;
 	UserContext state;
 
-	user_context_as_reader(&state, bound->source);
+	lookup_as_reader(&state, bound->source);
 	if (saved->plan && stale && running == 0)
 	{
 		SPIPlanPtr old = saved->plan;
@@ -340,7 +337,8 @@ run_lookup(const BoundRelation *bound, bool as_text, Datum *arguments)
 	}
 	if (saved->plan == NULL)
 	{
-		saved->plan = prepare_lookup(bound, as_text);
+		(void) own_query_prepare(&saved->plan, lookup_sql(bound, as_text),
+								 bound->source == SOURCE_MEMBER ? 2 : 1, types);
 		saved->relid = bound->relid;
 		saved->version = bound->version;
 	}

@@ -10,6 +10,7 @@
 #define FEATUL_LOOKUP_H
 
 #include "application/row.h"
+#include "application/user_context.h"
 
 typedef struct Lookups Lookups;
 
@@ -42,5 +43,13 @@ extern Oid lookups_column_type(Lookups *lookups, Source source, int column);
 
 /* text[] of these */
 extern Datum lookups_text_array(const Text *texts, int count);
+
+/*
+ * Becomes who may read the table bound as this source, as binding_append_rows() has
+ * it: its owner, or the extension where the binding calls functions that are not
+ * PostgreSQL's own (rows.h); under safe settings where the binding's expressions
+ * depend on them.  Until user_context_restore().
+ */
+extern void lookup_as_reader(UserContext *state, Source source);
 
 #endif /* FEATUL_LOOKUP_H */

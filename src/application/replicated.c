@@ -24,6 +24,7 @@
 
 #include "application/replicated.h"
 #include "base/compat.h"
+#include "base/own_query.h"
 
 /* Looks at a table of an enabled or disabled subscription; true ends the search. */
 typedef bool (*Finding)(const FormData_pg_subscription_rel *table, Source source);
@@ -39,9 +40,9 @@ replicated_by_worker(void)
  * The tables of subscriptions
  * ------------------------------------------------------------------------ */
 
-/* True if the finding is, of any table of a subscription. */
+/* True if the finding is, of some table of a subscription. */
 static bool
-find_table(Finding finding, Source source)
+some_table(Finding finding, Source source)
 {
 	Relation	tables = table_open(SubscriptionRelRelationId, AccessShareLock);
 	SysScanDesc scan = systable_beginscan(tables, InvalidOid, false, NULL, 0, NULL);
@@ -86,7 +87,7 @@ feeds_source(const FormData_pg_subscription_rel *table, Source source)
 bool
 replicated_source(Source source)
 {
-	return find_table(feeds_source, source);
+	return some_table(feeds_source, source);
 }
 
 static bool
@@ -149,7 +150,7 @@ all_ready(void)
 	{
 		epoch = binding_epoch();
 		ready_known = true; /* unless an invalidation comes meanwhile */
-		ready = !find_table(is_being_copied, SOURCE_COUNT);
+		ready = !some_table(is_being_copied, SOURCE_COUNT);
 	}
 	return ready;
 }
@@ -169,12 +170,11 @@ replicated_announced(void)
 void
 replicated_warn(void)
 {
-	if (!find_table(is_any, SOURCE_COUNT))
+	if (!some_table(is_any, SOURCE_COUNT))
 		return; /* no node */
-	if (SPI_execute("SELECT relation, problem, remedy"
-					" FROM featul_integrations.replication_problems()",
-					true, 0) != SPI_OK_SELECT)
-		elog(ERROR, "could not read replication_problems()");
+	own_query_execute("SELECT relation, problem, remedy"
+					  " FROM featul_integrations.replication_problems()",
+					  SPI_OK_SELECT);
 	for (uint64 i = 0; i < SPI_processed; i++)
 	{
 		HeapTuple row = SPI_tuptable->vals[i];

@@ -22,6 +22,7 @@
 #include "application/resolve.h"
 #include "application/user_context.h"
 #include "base/compat.h"
+#include "base/own_query.h"
 #include "base/own_role.h"
 #include "base/safe_settings.h"
 #include "base/subtransaction.h"
@@ -192,15 +193,16 @@ last_schema(HeapTuple row, TupleDesc columns)
 void
 resolve_read_kept(Attachment *attachment)
 {
-	int nest = safe_settings_begin();
+	OwnQuery query;
 
-	if (SPI_execute("SELECT b.source, b.relation::pg_catalog.oid, b.table_by_hand,"
-					" c.key, c.value, b.app_schema"
-					" FROM featul_integrations.binding b"
-					" LEFT JOIN pg_catalog.jsonb_each_text(b.columns) c"
-					" ON c.key = ANY (b.columns_by_hand)",
-					false, 0) != SPI_OK_SELECT)
-		elog(ERROR, "the bindings could not be read");
+	own_query_begin(&query);
+	own_query_execute("SELECT b.source, b.relation::pg_catalog.oid, b.table_by_hand,"
+					  " c.key, c.value, b.app_schema"
+					  " FROM featul_integrations.binding b"
+					  " LEFT JOIN pg_catalog.jsonb_each_text(b.columns) c"
+					  " ON c.key = ANY (b.columns_by_hand)",
+					  SPI_OK_SELECT);
+	MemoryContextSwitchTo(query.memory);
 	for (uint64 i = 0; i < SPI_processed; i++)
 	{
 		HeapTuple row = SPI_tuptable->vals[i];
@@ -209,7 +211,7 @@ resolve_read_kept(Attachment *attachment)
 		if (!OidIsValid(attachment->last))
 			attachment->last = last_schema(row, SPI_tuptable->tupdesc);
 	}
-	safe_settings_end(nest);
+	own_query_end(&query);
 }
 
 /* ------------------------------------------------------------------------

@@ -21,6 +21,7 @@
 #include "application/rows.h"
 #include "application/user_context.h"
 #include "base/compat.h"
+#include "base/own_query.h"
 
 /* Rows fetched together */
 #define FETCH_ROWS 100
@@ -197,6 +198,7 @@ featul_bound_rows(PG_FUNCTION_ARGS)
 	Source		   source = source_by_name(name, strlen(name));
 	RowSink		   sink = { .result = (ReturnSetInfo *) fcinfo->resultinfo };
 	BoundRelation *bound;
+	OwnQuery	   query;
 
 	if (source == SOURCE_COUNT)
 		elog(ERROR, "there is no source \"%s\"", name);
@@ -205,11 +207,11 @@ featul_bound_rows(PG_FUNCTION_ARGS)
 	if (bound == NULL)
 		return (Datum) 0;
 	sink.columns = source_definitions[source].columns;
-	SPI_connect();
+	own_query_begin(&query);
 	rows_scan(
 		bound, column_by_name(source, column, strlen(column)),
 		PointerGetDatum(construct_array(&value, 1, TEXTOID, -1, false, TYPALIGN_INT)),
 		put_row, &sink);
-	SPI_finish();
+	own_query_end(&query);
 	return (Datum) 0;
 }

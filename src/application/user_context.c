@@ -9,7 +9,6 @@
 #include "miscadmin.h"
 #include "utils/syscache.h"
 
-#include "application/binding.h"
 #include "application/user_context.h"
 #include "base/own_role.h"
 #include "base/safe_settings.h"
@@ -60,20 +59,6 @@ user_context_as_table_owner(UserContext *state, Oid relation)
 		ereport(ERROR, (errcode(ERRCODE_UNDEFINED_TABLE),
 						errmsg("relation with OID %u does not exist", relation)));
 	become(state, owner, SECURITY_RESTRICTED_OPERATION | SECURITY_NOFORCE_RLS);
-}
-
-/* See user_context.h. */
-void
-user_context_as_reader(UserContext *state, Source source)
-{
-	BoundRelation *bound = binding_of(source, binding_relid(source));
-
-	if (bound && bound->foreign_functions)
-		user_context_as_extension(state);
-	else
-		user_context_as_table_owner(state, binding_relid(source));
-	if (bound && bound->mutable_functions)
-		state->settings = safe_settings_begin();
 }
 
 /* See user_context.h. */

@@ -28,14 +28,6 @@ typedef struct UserContext
  */
 extern void user_context_as_table_owner(UserContext *state, Oid relation);
 
-/*
- * Becomes who may read the table bound as this source, as binding_append_rows() has
- * it: its owner, or the extension where the binding calls functions that are not
- * PostgreSQL's own (rows.h); under safe settings where the binding's expressions
- * depend on them.
- */
-extern void user_context_as_reader(UserContext *state, Source source);
-
 /* The owner of a table; InvalidOid if it is gone. */
 extern Oid table_owner(Oid relation);
 

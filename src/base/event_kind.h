@@ -38,6 +38,9 @@ typedef struct EventDefinition
 /* One for each kind: event_kind.c asserts that none is missing. */
 extern const EventDefinition event_definitions[];
 
+/* What integration_test() sends calls itself; it is none of them. */
+#define EVENT_TEST_NAME "integration.test"
+
 /* EVENT_COUNT if there is no such event */
 extern EventKind event_kind(const char *name);
 

@@ -45,13 +45,49 @@ own_query_prepare(SPIPlanPtr *plan, const char *sql, int n_arguments, Oid *types
 	return *plan;
 }
 
+/* Raises an error where SPI says anything else. */
+static void
+check_result(int result, int expected)
+{
+	if (result != expected)
+		elog(ERROR, "a statement of the extension's returned %s",
+			 SPI_result_code_string(result));
+}
+
 /* See own_query.h. */
-int
-own_query_change(SPIPlanPtr plan, Datum *arguments)
+void
+own_query_run(SPIPlanPtr plan, Datum *arguments, int expected)
+{
+	check_result(SPI_execute_plan(plan, arguments, NULL, false, 0), expected);
+}
+
+/* See own_query.h. */
+void
+own_query_execute(const char *sql, int expected)
+{
+	check_result(SPI_execute(sql, false, 0), expected);
+}
+
+/* See own_query.h. */
+void
+own_query_read_latest(SPIPlanPtr plan)
+{
+	check_result(SPI_execute_snapshot(plan, NULL, NULL, GetLatestSnapshot(),
+									  InvalidSnapshot, true, false, 0),
+				 SPI_OK_SELECT);
+}
+
+/* See own_query.h. */
+void
+own_query_change(SPIPlanPtr plan, Datum *arguments, int expected)
 {
 	if (!IsolationUsesXactSnapshot())
-		return SPI_execute_plan(plan, arguments, NULL, false, 0);
+	{
+		own_query_run(plan, arguments, expected);
+		return;
+	}
 	CommandCounterIncrement();
-	return SPI_execute_snapshot(plan, arguments, NULL, GetLatestSnapshot(),
-								GetTransactionSnapshot(), false, true, 0);
+	check_result(SPI_execute_snapshot(plan, arguments, NULL, GetLatestSnapshot(),
+									  GetTransactionSnapshot(), false, true, 0),
+				 expected);
 }

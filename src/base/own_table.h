@@ -7,14 +7,13 @@
 
 #include "executor/tuptable.h"
 
-/* The partitions of event and of attempt, numbered from 0 (install script). */
-#define OWN_TABLE_PARTITIONS 10
-
 /*
- * SQL: true of an integration i with its health h if it is active, and of the
- * database with this oid: not one that was restored or copied.
+ * SQL over an integration i and its health h, which may be missing, never NULL: is it
+ * of the database with this oid, not one that was restored or copied; and is it
+ * active here?  Views of the install script ask the same.
  */
-#define OWN_TABLE_ACTIVE_HERE(database) "(i.is_active AND h.database = " database ")"
+#define OWN_TABLE_HERE(database) "(h.database IS NOT DISTINCT FROM " database ")"
+#define OWN_TABLE_ACTIVE_HERE(database) "(i.is_active AND " OWN_TABLE_HERE(database) ")"
 
 typedef struct Appender Appender;
 

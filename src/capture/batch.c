@@ -38,9 +38,11 @@ typedef struct Batch
 	Source		  source;
 	Oid			  function;	 /* the trigger function */
 	bool		  announces; /* else only marks */
-	bool		  at_row;	 /* the slots hold rows that are yet to be read */
-	MemoryContext context;	 /* for the call */
-	MemoryContext memory;	 /* for the batch */
+	bool		  touched;	 /* triggers may have changed the rows since */
+	Nesting		  nesting;
+	bool		  at_row;  /* the slots hold rows that are yet to be read */
+	MemoryContext context; /* for the call */
+	MemoryContext memory;  /* for the batch */
 	RowReader	 *reader;
 
 	int		room;	 /* rows that it takes */
@@ -147,7 +149,8 @@ compute_events(void *argument)
 {
 	Batch		 *batch = argument;
 	MemoryContext caller = MemoryContextSwitchTo(batch->memory);
-	List *events = new_events(batch->source, batch->changes + batch->first, batch->count);
+	List *events = new_events(batch->source, batch->changes + batch->first, batch->count,
+							  batch->touched);
 
 	batch->found = list_concat(batch->found, events);
 	MemoryContextSwitchTo(caller);
@@ -227,6 +230,20 @@ process_row_by_row(Batch *batch)
 		(void) attempt(batch, compute_events);
 }
 
+/* Takes back what triggers have marked that had hidden a row before it was ever seen. */
+static void
+take_back_marks(Batch *batch)
+{
+	Text *ids = palloc(Max(batch->n_changes, 1) * sizeof(Text));
+	int	  count = 0;
+
+	for (int i = 0; i < batch->n_changes; i++)
+		if (batch->changes[i].unseen)
+			ids[count++] = row_text(batch->changes[i].new, 0);
+	if (count > 0)
+		mark_unseen(batch->nesting, batch->source, ids, count);
+}
+
 /* Writes the batch's events; raises what an INSERT raises. */
 static void
 write_events(Batch *batch)
@@ -240,7 +257,7 @@ write_events(Batch *batch)
 	if (batch->recorder == NULL)
 	{
 		caller = MemoryContextSwitchTo(batch->context);
-		batch->recorder = recorder_open(batch->function);
+		batch->recorder = recorder_open(batch->function, batch->nesting);
 		MemoryContextSwitchTo(caller);
 	}
 	foreach (cell, batch->found)
@@ -267,7 +284,9 @@ process_batch(Batch *batch)
 
 	caller = MemoryContextSwitchTo(batch->memory);
 	if (batch->n_hidden > 0)
-		mark_hidden(batch->source, batch->hidden, batch->n_hidden);
+		mark_hidden(batch->nesting, batch->source, batch->hidden, batch->n_hidden);
+	if (batch->touched)
+		take_back_marks(batch);
 	if (batch->found)
 		write_events(batch);
 	MemoryContextSwitchTo(caller);
@@ -276,12 +295,14 @@ process_batch(Batch *batch)
 
 /* See batch.h. */
 void
-batch_process_rows(Transition *transition, Oid function, bool announces)
+batch_process_rows(Transition *transition, Oid function, bool announces, bool touched)
 {
 	Batch		batch = { .rows = transition,
 						  .source = transition->source,
 						  .function = function,
 						  .announces = announces,
+						  .touched = touched,
+						  .nesting = nesting_now(),
 						  .context = transition->context,
 						  .at_row = true };
 	UserContext caller;

@@ -10,9 +10,10 @@
 
 /*
  * Works off the rows from the one in the slots on.  function is the trigger
- * function; announces: else only marks are written.  Faults of the data are
+ * function; announces: else only marks are written; touched: see new_events().  Faults of the data are
  * reported (failure.h); raises what an INSERT raises.
  */
-extern void batch_process_rows(Transition *transition, Oid function, bool announces);
+extern void batch_process_rows(Transition *transition, Oid function, bool announces,
+							   bool touched);
 
 #endif /* FEATUL_BATCH_H */

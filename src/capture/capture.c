@@ -10,59 +10,43 @@
  */
 #include "postgres.h"
 
+#include "catalog/pg_trigger.h"
 #include "commands/trigger.h"
 #include "fmgr.h"
 #include "utils/inval.h"
 #include "utils/rel.h"
 #include "utils/tuplestore.h"
 
-#include "application/user_context.h"
 #include "base/compat.h"
 #include "base/settings.h"
-#include "base/subtransaction.h"
 #include "capture/batch.h"
-#include "capture/capture.h"
-#include "capture/failure.h"
+#include "capture/call.h"
 #include "capture/subscription.h"
 #include "capture/workspace.h"
 #include "process/stats.h"
 
-/* Step: compiles the binding for the trigger's table. */
-static void
-find_binding(void *argument)
+/*
+ * Whether a trigger of the application's may have changed the statement's rows since it wrote
+ * them.  Internal ones are foreign keys, those that fire in replicas alone are our own.
+ */
+static bool
+has_other_triggers(const TriggerData *trigger)
 {
-	Capture *capture = argument;
+	const TriggerDesc *triggers = trigger->tg_relation->trigdesc;
+	int16 type = TRIGGER_FIRED_BY_INSERT(trigger->tg_event) ? TRIGGER_TYPE_INSERT
+															: TRIGGER_TYPE_UPDATE;
 
-	capture->bound =
-		binding_of(capture->source, RelationGetRelid(capture->trigger->tg_relation));
-}
-
-/* See capture.h. */
-BoundRelation *
-capture_binding(Capture *capture)
-{
-	capture->bound =
-		binding_peek(capture->source, RelationGetRelid(capture->trigger->tg_relation));
-	if (capture->bound == NULL)
+	for (int i = 0; triggers && i < triggers->numtriggers; i++)
 	{
-		UserContext caller;
-		ErrorData  *error;
+		const Trigger *other = &triggers->triggers[i];
 
-		user_context_as_extension(&caller);
-		error = subtransaction_run(find_binding, capture);
-		if (error)
-		{
-			failure_report(capture->source, error);
-			capture->bound = NULL;
-		}
-		user_context_restore(&caller);
+		if (!other->tgisinternal && other->tgfoid != trigger->tg_trigger->tgfoid &&
+			(other->tgtype & type) != 0 && TRIGGER_FOR_AFTER(other->tgtype) &&
+			(other->tgenabled == TRIGGER_FIRES_ON_ORIGIN ||
+			 other->tgenabled == TRIGGER_FIRES_ALWAYS))
+			return true;
 	}
-	else if (capture->bound->broken)
-	{
-		stats_count_skipped(1);
-		return NULL;
-	}
-	return capture->bound;
+	return false;
 }
 
 /* INSERT or UPDATE of a source that has events */
@@ -84,13 +68,14 @@ capture_changes(Capture *capture)
 		return;
 	transition_open(&transition, capture->source, capture->bound, trigger);
 	if (transition_advance(&transition))
-		batch_process_rows(&transition, capture->function, announces);
+		batch_process_rows(&transition, capture->function, announces,
+						   has_other_triggers(trigger));
 	transition_close(&transition);
 }
 
 /* Refuses to be anything but the trigger that integration_attach() creates. */
 static Source
-trigger_source(FunctionCallInfo fcinfo)
+statement_trigger_source(FunctionCallInfo fcinfo)
 {
 	TriggerData *trigger = (TriggerData *) fcinfo->context;
 	Source		 source = SOURCE_COUNT;
@@ -127,7 +112,7 @@ Datum
 featul_capture(PG_FUNCTION_ARGS)
 {
 	TriggerData *trigger = (TriggerData *) fcinfo->context;
-	Source		 source = trigger_source(fcinfo);
+	Source		 source = statement_trigger_source(fcinfo);
 	Capture		 capture = { .source = source,
 							 .function = fcinfo->flinfo->fn_oid,
 							 .trigger = trigger };

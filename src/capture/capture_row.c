@@ -19,7 +19,7 @@
 #include "base/compat.h"
 #include "base/settings.h"
 #include "capture/batch.h"
-#include "capture/capture.h"
+#include "capture/call.h"
 #include "capture/moved_row.h"
 #include "capture/subscription.h"
 #include "capture/workspace.h"
@@ -51,7 +51,7 @@ capture_written_row(Capture *capture, TupleTableSlot *deleted)
 	if (transition.old_slot == NULL && !announces)
 		return;
 	if (transition_advance(&transition))
-		batch_process_rows(&transition, capture->function, announces);
+		batch_process_rows(&transition, capture->function, announces, false);
 }
 
 /* A row of a source that has events */
@@ -77,7 +77,7 @@ capture_row(Capture *capture)
 
 /* Refuses to be anything but the trigger that integration_attach() creates. */
 static Source
-trigger_source(FunctionCallInfo fcinfo)
+row_trigger_source(FunctionCallInfo fcinfo)
 {
 	TriggerData *trigger = (TriggerData *) fcinfo->context;
 	Source		 source = SOURCE_COUNT;
@@ -106,7 +106,7 @@ FEATUL_FUNCTION(featul_capture_row);
 Datum
 featul_capture_row(PG_FUNCTION_ARGS)
 {
-	Source	source = trigger_source(fcinfo);
+	Source	source = row_trigger_source(fcinfo);
 	Capture capture = { .source = source,
 						.function = fcinfo->flinfo->fn_oid,
 						.trigger = (TriggerData *) fcinfo->context };

@@ -13,7 +13,8 @@ typedef struct Change
 {
 	const Row *old; /* NULL: inserted */
 	const Row *new;
-	bool quiet; /* out: nobody listens to this post's board */
+	bool quiet;	 /* out: nobody listens to this post's board */
+	bool unseen; /* out: a trigger of its own statement has hidden it */
 } Change;
 
 /* Columns whose change can be an event (or the end of visibility). */

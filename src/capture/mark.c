@@ -78,7 +78,7 @@ is_returned(const Text *returned, Text id)
 
 /* See mark.h. */
 void
-mark_hidden(Source source, const Text *ids, int count)
+mark_hidden(Nesting nesting, Source source, const Text *ids, int count)
 {
 	static SPIPlanPtr plan = NULL;
 	Oid				  types[] = { TEXTOID, TEXTARRAYOID };
@@ -90,12 +90,45 @@ mark_hidden(Source source, const Text *ids, int count)
 					  "INSERT INTO featul_integrations.mark (source, id, was_visible)"
 					  " SELECT DISTINCT $1, i, true FROM pg_catalog.unnest($2) AS i"
 					  " ON CONFLICT (source, id) DO UPDATE SET was_visible = true"
-					  " WHERE NOT mark.was_visible",
+					  " WHERE NOT mark.was_visible RETURNING id",
 					  2, types);
 	arguments[0] = CStringGetTextDatum(source_definitions[source].name);
 	arguments[1] = mark_keys(ids, count);
-	if (SPI_execute_plan(plan, arguments, NULL, false, 0) != SPI_OK_INSERT)
-		elog(ERROR, "could not write marks");
+	own_query_run(plan, arguments, SPI_OK_INSERT_RETURNING);
+	if (nesting.depth > 1)
+	{
+		Text *returned = returned_ids();
+
+		for (uint64 i = 0; i < SPI_processed; i++)
+			nesting_note_hidden(nesting, source, returned[i]);
+	}
+	own_query_end(&query);
+}
+
+/* See mark.h. */
+void
+mark_unseen(Nesting nesting, Source source, const Text *ids, int count)
+{
+	static SPIPlanPtr plan = NULL;
+	Oid				  types[] = { TEXTOID, TEXTARRAYOID };
+	Text			 *unseen = palloc(count * sizeof(Text));
+	int				  n_unseen = 0;
+	Datum			  arguments[2];
+	OwnQuery		  query;
+
+	for (int i = 0; i < count; i++)
+		if (nesting_hidden_inside(nesting, source, mark_key(ids[i])))
+			unseen[n_unseen++] = ids[i];
+	if (n_unseen == 0)
+		return;
+	own_query_begin(&query);
+	own_query_prepare(&plan,
+					  "UPDATE featul_integrations.mark SET was_visible = false"
+					  " WHERE source = $1 AND id = ANY ($2)",
+					  2, types);
+	arguments[0] = CStringGetTextDatum(source_definitions[source].name);
+	arguments[1] = mark_keys(unseen, n_unseen);
+	own_query_run(plan, arguments, SPI_OK_UPDATE);
 	own_query_end(&query);
 }
 
@@ -116,8 +149,7 @@ marks_hidden(Source source, const Text *ids, int count, bool *marked)
 					  2, types);
 	arguments[0] = CStringGetTextDatum(source_definitions[source].name);
 	arguments[1] = mark_keys(ids, count);
-	if (SPI_execute_plan(plan, arguments, NULL, false, 0) != SPI_OK_SELECT)
-		elog(ERROR, "could not read marks");
+	own_query_run(plan, arguments, SPI_OK_SELECT);
 	returned = returned_ids();
 	for (int i = 0; i < count; i++)
 		marked[i] = is_returned(returned, ids[i]);
@@ -145,8 +177,7 @@ write_milestones(const Text *ids, Datum *heights, int count)
 	arguments[0] = mark_keys(ids, count);
 	arguments[1] = PointerGetDatum(
 		construct_array(heights, count, INT4OID, sizeof(int32), true, TYPALIGN_INT));
-	if (SPI_execute_plan(plan, arguments, NULL, false, 0) != SPI_OK_INSERT_RETURNING)
-		elog(ERROR, "could not write milestones");
+	own_query_run(plan, arguments, SPI_OK_INSERT_RETURNING);
 }
 
 /* See mark.h. */

@@ -67,7 +67,7 @@ rule_allows(const Subscription *subscription, const NewEvent *event, Source sour
 
 /* The event as it is to be written; NULL if every integration's rule refuses it. */
 static NewEvent *
-build_event(const Candidates *candidates, const Candidate *candidate, Source source)
+build_event(Candidates *candidates, const Candidate *candidate, Source source)
 {
 	const Subscriptions *subscriptions = candidate->subscriptions;
 	NewEvent			*event = palloc0(sizeof(NewEvent));
@@ -98,13 +98,49 @@ build_event(const Candidates *candidates, const Candidate *candidate, Source sou
 	if (event->n_recipients == 0)
 		return NULL;
 	if (chat)
-		event->labels = event_labels(candidate);
+		event->labels = event_labels(candidates, candidate);
 	return event;
+}
+
+/* Whether a change is the first that may be told of its row: it was inserted, or became visible. */
+static bool
+is_first(Source source, const Change *change)
+{
+	return change->old == NULL ||
+		   (events_of_change(source, change->old, change->new) &
+			((1 << EVENT_POST_CREATED) | (1 << EVENT_COMMENT_CREATED))) != 0;
+}
+
+/*
+ * Reads the rows that were inserted or became visible as they are now, at the end of their
+ * statement; one that is hidden by now, or gone, is no event.
+ */
+static void
+read_again(Lookups *lookups, Source source, Change *changes, int count)
+{
+	Oid type = lookups_column_type(lookups, source, 0);
+
+	for (int i = 0; i < count; i++)
+		if (is_first(source, &changes[i]))
+			lookups_want(lookups, source, row_text(changes[i].new, 0), type);
+	lookups_fetch(lookups, source);
+	for (int i = 0; i < count; i++)
+	{
+		Change	  *change = &changes[i];
+		const Row *now;
+
+		if (!is_first(source, change) || change->new->value[0].isnull)
+			continue;
+		now = lookups_get(lookups, source, row_text(change->new, 0));
+		change->unseen = now == NULL || !event_possible(source, change->old, now);
+		if (!change->unseen)
+			change->new = now;
+	}
 }
 
 /* See new_event.h. */
 List *
-new_events(Source source, Change *changes, int count)
+new_events(Source source, Change *changes, int count, bool touched)
 {
 	Candidates candidates = { .lookups = lookups_create() };
 	List	  *events = NIL;
@@ -112,8 +148,11 @@ new_events(Source source, Change *changes, int count)
 	/* what this statement, and the triggers so far, have written is visible */
 	CommandCounterIncrement();
 	PushActiveSnapshot(GetTransactionSnapshot());
+	if (touched)
+		read_again(candidates.lookups, source, changes, count);
 	for (int i = 0; i < count; i++)
-		candidates_of_change(&candidates, source, &changes[i]);
+		if (!changes[i].unseen)
+			candidates_of_change(&candidates, source, &changes[i]);
 	candidates_join(&candidates, source);
 	for (int i = 0; i < candidates.count; i++)
 	{

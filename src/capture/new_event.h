@@ -33,9 +33,10 @@ typedef struct NewEvent
 
 /*
  * The events of these changes that somebody wants: a list of NewEvent *, in the
- * order in which they happened.  Needs the extension's rights; raises what the
+ * order in which they happened.  touched: triggers may have changed the rows since; what
+ * became visible counts as it is now.  Needs the extension's rights; raises what the
  * look-ups raise.
  */
-extern List *new_events(Source source, Change *changes, int count);
+extern List *new_events(Source source, Change *changes, int count, bool touched);
 
 #endif /* FEATUL_NEW_EVENT_H */

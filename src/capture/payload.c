@@ -84,7 +84,7 @@ plain_run(const char *data, const char *end)
  * runs of what needs no escape: contents are long, and escapes rare.
  */
 static void
-append_escaped(StringInfo out, const char *data, int length)
+append_json_escaped(StringInfo out, const char *data, int length)
 {
 	const char *end = data + length;
 
@@ -118,7 +118,7 @@ static void
 append_string(StringInfo out, const char *data, int length)
 {
 	appendStringInfoCharMacro(out, '"');
-	append_escaped(out, data, length);
+	append_json_escaped(out, data, length);
 	appendStringInfoCharMacro(out, '"');
 }
 
@@ -241,7 +241,7 @@ append_post_url(StringInfo out, Text workspace, Text post)
 		{
 			int run = 1 + strcspn(p + 1, "{");
 
-			append_escaped(out, p, run);
+			append_json_escaped(out, p, run);
 			p += run;
 		}
 	}
@@ -297,11 +297,11 @@ append_post(StringInfo out, const Payload *payload)
 	appendStringInfoChar(out, '}');
 }
 
-/* Appends the object comment, with its key. */
+/* Appends the object comment, with its key and the comma before it. */
 static void
 append_comment(StringInfo out, const Payload *payload)
 {
-	appendStringInfoString(out, "\"comment\":{");
+	appendStringInfoString(out, ",\"comment\":{");
 	append_key(out, "id", payload->comment_id);
 	appendStringInfoChar(out, ',');
 	append_key(out, "content", payload->comment_content);
@@ -318,51 +318,75 @@ append_comment(StringInfo out, const Payload *payload)
 	appendStringInfoChar(out, '}');
 }
 
-/* What this event adds to workspace and post. */
+/* Appends the object author, with its key, of whom only the name is told. */
+static void
+append_author(StringInfo out, Text name)
+{
+	appendStringInfoString(out, "\"author\":{");
+	append_key(out, "name", name);
+	appendStringInfoChar(out, '}');
+}
+
+/* Appends a flag that was raised, with its key. */
+static void
+append_raised(StringInfo out, const char *flag)
+{
+	appendStringInfo(out, ",\"changes\":{\"%s\":{\"from\":false,\"to\":true}}", flag);
+}
+
+/* What this event adds to workspace and post.  The compiler complains when one is left out. */
 static void
 append_specifics(StringInfo out, const Payload *payload)
 {
-	const char *event = payload->event;
-	Text		other = person_name(&payload->other, payload->hides_identity);
+	Text other = person_name(&payload->other, payload->hides_identity);
 
-	if (strcmp(event, "post.status_changed") == 0)
+	switch (payload->event)
 	{
-		appendStringInfoString(out, ",\"changes\":{\"status\":{");
-		append_key(out, "from", payload->from_status);
-		appendStringInfoChar(out, ',');
-		append_key(out, "to", payload->status);
-		appendStringInfoString(out, "}}");
-	}
-	else if (strcmp(event, "post.pinned") == 0 || strcmp(event, "post.featured") == 0 ||
-			 strcmp(event, "post.locked") == 0)
-		appendStringInfo(out, ",\"changes\":{\"%s\":{\"from\":false,\"to\":true}}",
-						 event + strlen("post."));
-	else if (strcmp(event, "post.milestone") == 0)
-		appendStringInfo(out, ",\"milestone\":%d", payload->milestone);
-	else if (strcmp(event, "post.upvoted") == 0)
-	{
-		appendStringInfoString(out, ",\"vote\":{\"author\":{");
-		append_key(out, "name", other);
-		appendStringInfoString(out, "}}");
-	}
-	else if (strncmp(event, "comment.", 8) == 0)
-	{
-		appendStringInfoChar(out, ',');
-		append_comment(out, payload);
-		if (strcmp(event, "comment.mention") == 0)
-		{
+		case EVENT_POST_CREATED:
+			break;
+		case EVENT_POST_STATUS_CHANGED:
+			appendStringInfoString(out, ",\"changes\":{\"status\":{");
+			append_key(out, "from", payload->from_status);
+			appendStringInfoChar(out, ',');
+			append_key(out, "to", payload->status);
+			appendStringInfoString(out, "}}");
+			break;
+		case EVENT_POST_PINNED:
+			append_raised(out, "pinned");
+			break;
+		case EVENT_POST_FEATURED:
+			append_raised(out, "featured");
+			break;
+		case EVENT_POST_LOCKED:
+			append_raised(out, "locked");
+			break;
+		case EVENT_POST_UPVOTED:
+			appendStringInfoString(out, ",\"vote\":{");
+			append_author(out, other);
+			appendStringInfoChar(out, '}');
+			break;
+		case EVENT_POST_MILESTONE:
+			appendStringInfo(out, ",\"milestone\":%d", payload->milestone);
+			break;
+		case EVENT_COMMENT_CREATED:
+			append_comment(out, payload);
+			break;
+		case EVENT_COMMENT_MENTION:
+			append_comment(out, payload);
 			appendStringInfoString(out, ",\"mention\":{");
 			append_key(out, "name", other);
 			appendStringInfoChar(out, '}');
-		}
-		else if (strcmp(event, "comment.reaction") == 0)
-		{
+			break;
+		case EVENT_COMMENT_REACTION:
+			append_comment(out, payload);
 			appendStringInfoString(out, ",\"reaction\":{");
 			append_key(out, "type", payload->reaction);
-			appendStringInfoString(out, ",\"author\":{");
-			append_key(out, "name", other);
-			appendStringInfoString(out, "}}");
-		}
+			appendStringInfoChar(out, ',');
+			append_author(out, other);
+			appendStringInfoChar(out, '}');
+			break;
+		case EVENT_COUNT: /* is none */
+			break;
 	}
 }
 
@@ -371,7 +395,7 @@ static void
 append_payload(StringInfo out, const Payload *payload)
 {
 	appendStringInfoChar(out, '{');
-	append_key(out, "event", text_of(payload->event));
+	append_key(out, "event", text_of(event_definitions[payload->event].name));
 	appendStringInfoChar(out, ',');
 	append_workspace(out, payload);
 	appendStringInfoChar(out, ',');
@@ -494,7 +518,7 @@ payload_test(const char *workspace_id, const char *name, const char *slug)
 	payload.workspace_name = text_clipped(text_of(name), OTHER_MAX_BYTES);
 	payload.workspace_slug = text_clipped(text_of(slug), OTHER_MAX_BYTES);
 	initStringInfo(&out);
-	appendStringInfoString(&out, "{\"event\":\"integration.test\",");
+	appendStringInfoString(&out, "{\"event\":\"" EVENT_TEST_NAME "\",");
 	append_workspace(&out, &payload);
 	appendStringInfoChar(&out, ',');
 	append_key(
@@ -507,7 +531,7 @@ payload_test(const char *workspace_id, const char *name, const char *slug)
 
 /* See payload.h. */
 char *
-payload_sample(const char *event, const char *workspace_id, const char *name,
+payload_sample(EventKind event, const char *workspace_id, const char *name,
 			   const char *slug)
 {
 	StringInfoData out;
@@ -537,7 +561,7 @@ payload_sample(const char *event, const char *workspace_id, const char *name,
 	payload.comment_created_at = text_of("2026-01-15T10:00:00Z");
 	payload.other = grace;
 	payload.reaction = text_of("upvote");
-	if (strcmp(event, "comment.mention") == 0 || strcmp(event, "comment.reaction") == 0)
+	if (event == EVENT_COMMENT_MENTION || event == EVENT_COMMENT_REACTION)
 		payload.other = ada;
 
 	initStringInfo(&out);

@@ -21,30 +21,30 @@ typedef struct Person
 /* Everything a payload can show; who may be named is decided by payload_build(). */
 typedef struct Payload
 {
-	const char *event;
-	Text		workspace_id;
-	Text		workspace_name;
-	Text		workspace_slug;
-	bool		hides_identity;
-	Text		board;
-	Text		post_id;
-	Text		title;
-	Text		content;
-	Text		slug;
-	int64		upvotes;
-	Text		status;
-	Person		author;
-	Text		post_created_at;
-	Text		image;
-	Text		from_status;
-	int			milestone;
-	Text		comment_id;
-	Text		comment_content;
-	Person		commenter;
-	Text		role;
-	Text		comment_created_at;
-	Person		other; /* voter, mentioned or reactor */
-	Text		reaction;
+	EventKind event;
+	Text	  workspace_id;
+	Text	  workspace_name;
+	Text	  workspace_slug;
+	bool	  hides_identity;
+	Text	  board;
+	Text	  post_id;
+	Text	  title;
+	Text	  content;
+	Text	  slug;
+	int64	  upvotes;
+	Text	  status;
+	Person	  author;
+	Text	  post_created_at;
+	Text	  image;
+	Text	  from_status;
+	int		  milestone;
+	Text	  comment_id;
+	Text	  comment_content;
+	Person	  commenter;
+	Text	  role;
+	Text	  comment_created_at;
+	Person	  other; /* voter, mentioned or reactor */
+	Text	  reaction;
 } Payload;
 
 /*
@@ -61,7 +61,7 @@ extern char *payload_test(const char *workspace_id, const char *name, const char
  * integration_preview() shows when there is no data, and what a rule is
  * checked against.
  */
-extern char *payload_sample(const char *event, const char *workspace_id, const char *name,
+extern char *payload_sample(EventKind event, const char *workspace_id, const char *name,
 							const char *slug);
 
 #endif /* FEATUL_PAYLOAD_H */

@@ -9,7 +9,6 @@
 #include "postgres.h"
 
 #include "access/xact.h"
-#include "commands/sequence.h"
 #include "utils/builtins.h"
 #include "utils/fmgrprotos.h"
 #include "utils/snapmgr.h"
@@ -54,6 +53,7 @@ struct Recorder
 {
 	int16	  event_partition;
 	Oid		  sequence;
+	Nesting	  nesting;
 	Appender *table[2];
 };
 
@@ -70,66 +70,61 @@ enum
  */
 typedef struct OwnRelations
 {
-	Oid function;
-	Oid rotation;
-	Oid event[OWN_TABLE_PARTITIONS];
-	Oid queue;
-	Oid sequence;
+	Oid			function;
+	Oid			rotation;
+	Oid			queue;
+	Oid			sequence;
+	TimestampTz read_at;		 /* when these two were: */
+	int16		event_partition; /* the partition of event that is written now */
+	Oid			event;
 } OwnRelations;
 
-/* All of ours that are written, looked up once. */
-static const OwnRelations *
-own_relations(Oid function)
+/* Looks up all of ours that are written and stay the same. */
+static void
+find_relations(OwnRelations *own, Oid function)
 {
-	static OwnRelations known = { 0 };
-	OwnRelations		found = { .function = function };
-
-	if (found.function == known.function)
-		return &known;
-	found.rotation = own_table_oid("rotation");
-	for (int i = 0; i < OWN_TABLE_PARTITIONS; i++)
-		found.event[i] = own_table_oid(psprintf("event_%d", i));
-	found.queue = own_table_oid("queue");
-	found.sequence = own_table_oid("delivery_id_seq");
-	known = found;
-	return &known;
+	own->function = InvalidOid; /* until all are found */
+	own->rotation = own_table_oid("rotation");
+	own->queue = own_table_oid("queue");
+	own->sequence = own_table_oid("delivery_id_seq");
+	own->read_at = 0;
+	own->function = function;
 }
 
 /*
- * The partition of event that is written now, looked up at most once a second: one
- * is written for an eighth of the retention, and what comes a moment late into
- * the one before is as safe there.
+ * All of ours that are written.  The partition is looked up at most once a second: one
+ * is written for an eighth of the retention, and what comes a moment late into the one
+ * before is as safe there.
  */
-static int16
-current_partition(const OwnRelations *own)
+static const OwnRelations *
+own_relations(Oid function)
 {
-	static int16	   partition;
-	static Oid		   read_from = InvalidOid;
-	static TimestampTz read_at = 0;
-	TimestampTz		   now = GetCurrentStatementStartTimestamp();
+	static OwnRelations own = { 0 };
+	TimestampTz			now = GetCurrentStatementStartTimestamp();
 
-	if (read_from != own->rotation || now < read_at || now >= read_at + USECS_PER_SEC)
+	if (own.function != function)
+		find_relations(&own, function);
+	if (now < own.read_at || now >= own.read_at + USECS_PER_SEC)
 	{
-		partition = own_table_current_partition(own->rotation);
-		if (partition < 0 || partition >= OWN_TABLE_PARTITIONS)
-			elog(ERROR, "featul_integrations.rotation names partition %d", partition);
-		read_from = own->rotation;
-		read_at = now;
+		own.read_at = 0; /* until both are read */
+		own.event_partition = own_table_current_partition(own.rotation);
+		own.event = own_table_oid(psprintf("event_%d", own.event_partition));
+		own.read_at = now;
 	}
-	return partition;
+	return &own;
 }
 
 /* See record.h. */
 Recorder *
-recorder_open(Oid function)
+recorder_open(Oid function, Nesting nesting)
 {
 	const OwnRelations *own = own_relations(function);
 	Recorder		   *recorder = palloc(sizeof(Recorder));
 
-	recorder->event_partition = current_partition(own);
+	recorder->event_partition = own->event_partition;
 	recorder->sequence = own->sequence;
-	recorder->table[TABLE_EVENT] =
-		appender_open(own->event[recorder->event_partition], EVENT_COLUMNS);
+	recorder->nesting = nesting;
+	recorder->table[TABLE_EVENT] = appender_open(own->event, EVENT_COLUMNS);
 	recorder->table[TABLE_QUEUE] = appender_open(own->queue, QUEUE_COLUMNS);
 	return recorder;
 }
@@ -233,14 +228,15 @@ fill_queue(Recorder *recorder, const NewEvent *event, int64 id, int64 event_id,
 void
 recorder_write(Recorder *recorder, const NewEvent *event)
 {
-	int64 event_id = nextval_internal(recorder->sequence, false);
+	int64 event_id =
+		nesting_event_id(recorder->nesting, recorder->sequence, event->post_id);
 	int64 id = event_id;
 
 	fill_event(recorder, event, event_id);
 	for (int i = 0; i < event->n_recipients; i++)
 	{
 		if (i > 0)
-			id = nextval_internal(recorder->sequence, false);
+			id = nesting_event_id(recorder->nesting, recorder->sequence, event->post_id);
 		fill_queue(recorder, event, id, event_id, &event->recipients[i]);
 	}
 }

@@ -5,15 +5,16 @@
 #ifndef FEATUL_RECORD_H
 #define FEATUL_RECORD_H
 
+#include "capture/nesting.h"
 #include "capture/new_event.h"
 
 typedef struct Recorder Recorder;
 
 /*
  * Opens the tables that events go to, in the current memory context; function is
- * the extension's trigger function.  Needs no rights; errors are those of any INSERT.
+ * the extension's trigger function, nesting where the statement stands.  Needs no rights; errors are those of any INSERT.
  */
-extern Recorder *recorder_open(Oid function);
+extern Recorder *recorder_open(Oid function, Nesting nesting);
 extern void		 recorder_flush(Recorder *recorder);
 extern void		 recorder_close(Recorder *recorder);
 

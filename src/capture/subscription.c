@@ -28,6 +28,7 @@
 #include "application/user_context.h"
 #include "application/row.h"
 #include "base/own_query.h"
+#include "base/own_table.h"
 #include "capture/subscription.h"
 
 /* More entries than this, and the cache starts anew. */
@@ -187,10 +188,9 @@ look_for_any(void)
 	own_query_prepare(&plan,
 					  "SELECT FROM featul_integrations.integration i"
 					  " JOIN featul_integrations.health h ON h.integration_id = i.id"
-					  " WHERE i.is_active AND h.database = $1 LIMIT 1",
+					  " WHERE " OWN_TABLE_ACTIVE_HERE("$1") " LIMIT 1",
 					  1, types);
-	if (SPI_execute_plan(plan, arguments, NULL, false, 1) != SPI_OK_SELECT)
-		elog(ERROR, "could not read integrations");
+	own_query_run(plan, arguments, SPI_OK_SELECT);
 	any = SPI_processed > 0;
 	own_query_end(&query);
 	return any;
@@ -250,6 +250,18 @@ event_mask(Datum datum)
 	return mask;
 }
 
+/* qsort() and bsearch() comparator: any order of texts will do, and this is cheap. */
+static int
+compare_texts(const void *a, const void *b)
+{
+	const Text *left = a;
+	const Text *right = b;
+
+	if (left->length != right->length)
+		return left->length < right->length ? -1 : 1;
+	return memcmp(left->data, right->data, left->length);
+}
+
 /* One row of the query below, in the current context. */
 static Subscription
 subscription_of_row(HeapTuple row, TupleDesc desc)
@@ -265,7 +277,10 @@ subscription_of_row(HeapTuple row, TupleDesc desc)
 		subscription.events = event_mask(datum);
 	datum = SPI_getbinval(row, desc, 4, &isnull);
 	if (!isnull)
+	{
 		subscription.boards = texts_of_array(datum, &subscription.n_boards);
+		qsort(subscription.boards, subscription.n_boards, sizeof(Text), compare_texts);
+	}
 	datum = SPI_getbinval(row, desc, 5, &isnull);
 	if (!isnull)
 		subscription.rule =
@@ -284,18 +299,17 @@ read_subscriptions(Text workspace_id, MemoryContext context)
 	OwnQuery		  query;
 
 	own_query_begin(&query);
-	own_query_prepare(&plan,
-					  "SELECT i.id, i.type <> 'webhook', i.events, i.boards, i.rule"
-					  " FROM featul_integrations.integration i"
-					  " JOIN featul_integrations.health h ON h.integration_id = i.id"
-					  " WHERE i.workspace_id = $1 AND i.is_active AND h.database = $2"
-					  " ORDER BY i.type",
-					  2, types);
+	own_query_prepare(
+		&plan,
+		"SELECT i.id, i.type <> 'webhook', i.events, i.boards, i.rule"
+		" FROM featul_integrations.integration i"
+		" JOIN featul_integrations.health h ON h.integration_id = i.id"
+		" WHERE i.workspace_id = $1 AND " OWN_TABLE_ACTIVE_HERE("$2") " ORDER BY i.type",
+		2, types);
 	arguments[0] =
 		PointerGetDatum(cstring_to_text_with_len(workspace_id.data, workspace_id.length));
 	arguments[1] = ObjectIdGetDatum(MyDatabaseId);
-	if (SPI_execute_plan(plan, arguments, NULL, false, 0) != SPI_OK_SELECT)
-		elog(ERROR, "could not read integrations");
+	own_query_run(plan, arguments, SPI_OK_SELECT);
 
 	MemoryContextSwitchTo(context);
 	result.count = SPI_processed;
@@ -324,9 +338,9 @@ subscriptions_of(Text workspace_id)
 			return &entry->subscriptions;
 	}
 	clock = subscriptions_clock();
-	result = MemoryContextAlloc(TopTransactionContext, sizeof(Subscriptions));
+	result = palloc(sizeof(Subscriptions));
 	*result =
-		read_subscriptions(workspace_id, caching ? cache.context : TopTransactionContext);
+		read_subscriptions(workspace_id, caching ? cache.context : CurrentMemoryContext);
 	if (!caching || !cache.valid || clock != subscriptions_clock())
 		return result;
 	entry = hash_search(cache.workspaces, &key, HASH_ENTER, NULL);
@@ -343,10 +357,8 @@ subscription_wants(const Subscription *subscription, EventKind event, Text board
 		return false;
 	if (subscription->n_boards < 0)
 		return true;
-	for (int i = 0; i < subscription->n_boards; i++)
-		if (text_equal(subscription->boards[i], board_id))
-			return true;
-	return false;
+	return board_id.data && bsearch(&board_id, subscription->boards,
+									subscription->n_boards, sizeof(Text), compare_texts);
 }
 
 /* ------------------------------------------------------------------------

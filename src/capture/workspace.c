@@ -69,8 +69,7 @@ delete_integrations(Datum workspace_ids)
 		"DELETE FROM featul_integrations.integration WHERE workspace_id = ANY ($1)", 1,
 		types);
 	arguments[0] = workspace_ids;
-	if (own_query_change(plan, arguments) != SPI_OK_DELETE)
-		elog(ERROR, "could not delete integrations");
+	own_query_change(plan, arguments, SPI_OK_DELETE);
 	own_query_end(&query);
 }
 
@@ -164,8 +163,7 @@ rename_integrations(void *argument)
 					  2, types);
 	arguments[0] = lookups_text_array(renaming->from, renaming->count);
 	arguments[1] = lookups_text_array(renaming->to, renaming->count);
-	if (own_query_change(plan, arguments) != SPI_OK_UPDATE)
-		elog(ERROR, "could not rename workspaces");
+	own_query_change(plan, arguments, SPI_OK_UPDATE);
 	own_query_end(&query);
 }
 
@@ -230,9 +228,7 @@ workspaces_with_integrations(int *count)
 	own_query_prepare(&plan,
 					  "SELECT DISTINCT workspace_id FROM featul_integrations.integration",
 					  0, NULL);
-	if (SPI_execute_snapshot(plan, NULL, NULL, GetLatestSnapshot(), InvalidSnapshot, true,
-							 false, 0) != SPI_OK_SELECT)
-		elog(ERROR, "could not read integrations");
+	own_query_read_latest(plan);
 	MemoryContextSwitchTo(query.memory);
 	*count = SPI_processed;
 	ids = palloc(Max(*count, 1) * sizeof(Text));
@@ -319,7 +315,7 @@ remove_noted(Deleted *deleted)
 
 /* Transaction callback */
 static void
-at_transaction_end(XactEvent event, void *unused)
+remove_noted_at_commit(XactEvent event, void *unused)
 {
 	Deleted *deleted = deleted_workspaces;
 
@@ -335,7 +331,7 @@ begin_noting(void)
 	static bool registered = false;
 
 	if (!registered)
-		RegisterXactCallback(at_transaction_end, NULL);
+		RegisterXactCallback(remove_noted_at_commit, NULL);
 	registered = true;
 	if (deleted_workspaces == NULL)
 	{

@@ -6,7 +6,7 @@
 #ifndef FEATUL_WORKSPACE_H
 #define FEATUL_WORKSPACE_H
 
-#include "capture/capture.h"
+#include "capture/call.h"
 
 /* DELETE of workspaces */
 extern void capture_workspace_delete(Capture *capture);

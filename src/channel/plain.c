@@ -73,7 +73,7 @@ cut_position(const char *text, const char *last)
 
 /* Ends the text there, with an ellipsis instead of the white space before it. */
 static void
-cut(StringInfo out, int position)
+end_with_ellipsis(StringInfo out, int position)
 {
 	while (position > 0 &&
 		   (out->data[position - 1] == ' ' || out->data[position - 1] == '\n'))
@@ -135,7 +135,7 @@ shortened(const char *utf8, int max_code_points, bool keeps_breaks)
 			appendBinaryStringInfo(&out, utf8, size);
 			if (count > max_code_points)
 			{
-				cut(&out, cut_position(out.data, out.data + last));
+				end_with_ellipsis(&out, cut_position(out.data, out.data + last));
 				break;
 			}
 		}

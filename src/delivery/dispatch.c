@@ -57,6 +57,7 @@ dispatch_create(void)
 		dlist_init(&dispatch->ready[i / LOADS][i % LOADS]);
 	for (int i = 0; i < AGES; i++)
 		dlist_init(&dispatch->flights[i]);
+	dlist_init(&dispatch->new_surprises);
 	dlist_init(&dispatch->wants_rows);
 	dlist_init(&dispatch->dirty);
 	dlist_init(&dispatch->gone);

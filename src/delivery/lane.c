@@ -12,9 +12,10 @@
  * or after one turn of a place of its own tier.  docs/reliability.md tells what follows
  * from that; test/simulation shows it.
  *
- * A lane that was never tried counts as slow; it has one request until it has
- * answered.  A failure halves what it may have, a success adds one.  A single long answer does not make a
- * lane a hanging one (lane_expect()), so that a hiccup is no banishment.
+ * A lane that was never tried has one request until it has answered.  A failure halves
+ * what it may have, a success adds one.  A single long answer does not make a lane a
+ * hanging one (lane_expect()), so that a hiccup is no banishment.  When many that were
+ * quick hang all at once, those that have not answered since are doubted.
  */
 #include "postgres.h"
 
@@ -30,13 +31,19 @@ static const int age_ms[AGES] = { 0, 100, 500, 1000, 2500 };
 
 /* The tier of a lane whose oldest request is of this age. */
 static const Tier age_tier[AGES] = { TIER_FAST, TIER_MEDIUM, TIER_UNHURRIED, TIER_SLOW,
-										 TIER_HANGING };
+									 TIER_HANGING };
 
 /* Eighths of max_in_flight for each tier together with those slower than it. */
 static const int tier_eighths[TIERS] = { 8, 7, 6, 5, 3, 2 };
 
 /* The part of each bound that lanes with a backlog leave to the others. */
 #define LIGHT_PART 16
+
+/*
+ * When more than this part of all places is held by requests that take longer than was to
+ * be expected, lanes are doubted that may be the next.
+ */
+#define SURPRISED_PART 16
 
 /* Lanes with at most so many deliveries pending are light. */
 #define LIGHT_LANE 4
@@ -139,18 +146,42 @@ timer_arm(Dispatch *dispatch, Timer *timer, Moment at)
  * Tiers
  * ------------------------------------------------------------------------ */
 
+/* The age that requests of the lane are expected to reach; all of one never tried. */
+static int
+expected_age(const Lane *lane)
+{
+	int age = 0;
+
+	if (lane->response_ms < 0)
+		return AGES - 1;
+	while (age < AGES - 1 && lane->response_ms > age_ms[age + 1])
+		age++;
+	return age;
+}
+
+/*
+ * When many requests take longer than was to be expected, all of a sudden, nobody knows
+ * whose will be next.  Who has answered since about when these started is fine; the others
+ * are doubted, and count as never tried until they answer.
+ */
+static bool
+lane_doubted(const Lane *lane)
+{
+	return lane->answered_at < lane->dispatch->doubt_since;
+}
+
 /* The tier that a lane belongs to. */
 static Tier
 lane_tier(const Lane *lane)
 {
-	int expected = 0;
-	int age = AGES - 1;
+	Tier expected = lane_doubted(lane) ? TIER_NEW : age_tier[0];
+	int	 age = AGES - 1;
 
-	while (expected < AGES - 1 && lane->response_ms > age_ms[expected + 1])
-		expected++;
 	while (age > 0 && lane->aged[age] == 0)
 		age--;
-	return Max(lane->response_ms < 0 ? TIER_NEW : age_tier[expected], age_tier[age]);
+	if (lane->response_ms >= 0)
+		return Max(Max(expected, age_tier[expected_age(lane)]), age_tier[age]);
+	return Max(TIER_NEW, age_tier[age]);
 }
 
 /* Decides anew where the lane and its requests in flight belong. */
@@ -177,7 +208,8 @@ lane_expect(Lane *lane, int64 ms)
 	if (expected < 0)
 		expected = ms;
 	else if (ms > expected)
-		expected = Min(ms, EXPECT_RISE * Max(expected, age_ms[1]));
+		expected =
+			lane_doubted(lane) ? ms : Min(ms, EXPECT_RISE * Max(expected, age_ms[1]));
 	else
 		expected = Max(ms, expected / EXPECT_FALL);
 	lane->response_ms = Min(expected, PG_INT32_MAX);
@@ -187,7 +219,8 @@ lane_expect(Lane *lane, int64 ms)
 int
 lane_limit(const Lane *lane)
 {
-	if (lane->response_ms < 0 || lane->paced || lane_breaker_open(lane))
+	if (lane->response_ms < 0 || lane->paced || lane_breaker_open(lane) ||
+		lane_doubted(lane))
 		return 1;
 	return Min(lane->allowed, Min(setting_max_in_flight_per_integration,
 								  Max(setting_max_in_flight / 2, 1)));
@@ -216,6 +249,18 @@ lane_begin_request(Lane *lane, Delivery *delivery, bool probe)
 	dispatch->tier_in_flight[lane->tier]++;
 }
 
+/* A request is over that surprised, or this is known by now. */
+static void
+surprise_is_over(Dispatch *dispatch, Flight *flight)
+{
+	if (flight->surprises_anew)
+	{
+		dlist_delete(&flight->surprise_node);
+		dispatch->n_new_surprises--;
+	}
+	flight->surprises_anew = false;
+}
+
 /* See lane.h. */
 Flight *
 lane_end_request(Delivery *delivery)
@@ -227,6 +272,11 @@ lane_end_request(Delivery *delivery)
 	Assert(delivery->state == DELIVERY_IN_FLIGHT &&
 		   delivery->post->in_flight == delivery);
 	dlist_delete(&flight->node);
+	surprise_is_over(dispatch, flight);
+	if (flight->surprises)
+		dispatch->n_surprises--;
+	else
+		lane->answered_at = dispatch->now;
 	delivery->flight = NULL;
 	delivery->post->in_flight = NULL;
 	lane->aged[flight->age]--;
@@ -268,8 +318,11 @@ next_of_load(const Dispatch *dispatch, Load load)
 		int			tier = (dispatch->next_tier[load] + i) % TIERS;
 		dlist_head *list = (dlist_head *) &dispatch->ready[tier][load];
 
-		if (!dlist_is_empty(list) && capacity_free(dispatch, tier, load))
-			return dlist_head_element(Lane, ready_node, list);
+		if (dlist_is_empty(list) || !capacity_free(dispatch, tier, load))
+			continue;
+		if (tier == TIER_NEW && dispatch->newest)
+			return dlist_tail_element(Lane, ready_node, list);
+		return dlist_head_element(Lane, ready_node, list);
 	}
 	return NULL;
 }
@@ -288,13 +341,75 @@ capacity_peek(const Dispatch *dispatch)
 Lane *
 capacity_next(Dispatch *dispatch)
 {
-	Lane *lane = capacity_peek(dispatch);
+	Lane *lane;
 
+	/* one that is doubted by now belongs elsewhere */
+	while ((lane = capacity_peek(dispatch)) != NULL &&
+		   (lane_tier(lane) != lane->ready_tier || lane->in_flight >= lane_limit(lane)))
+		lane_update(lane);
 	if (lane == NULL)
 		return NULL;
 	dispatch->next_tier[lane->ready_load] = (lane->ready_tier + 1) % TIERS;
+	dispatch->newest ^= lane->ready_tier == TIER_NEW;
 	dispatch->turn = (dispatch->turn + 1) % BACKLOG_TURN;
 	return lane;
+}
+
+/* Begins to doubt, since about when those requests started. */
+static void
+begin_doubt(Dispatch *dispatch)
+{
+	int middle = dispatch->n_new_surprises / 2;
+
+	while (!dlist_is_empty(&dispatch->new_surprises))
+	{
+		Flight *flight =
+			dlist_head_element(Flight, surprise_node, &dispatch->new_surprises);
+
+		if (middle-- == 0)
+			dispatch->doubt_since = flight->started_at;
+		surprise_is_over(dispatch, flight);
+	}
+}
+
+/* Nothing surprises any more.  Lanes were doubted when it was their turn: see capacity_next(). */
+static void
+end_doubt(Dispatch *dispatch)
+{
+	dispatch->doubt_since = 0;
+	for (int load = 0; load < LOADS; load++)
+	{
+		dlist_mutable_iter iter;
+
+		dlist_foreach_modify (iter, &dispatch->ready[TIER_NEW][load])
+			lane_update(dlist_container(Lane, ready_node, iter.cur));
+	}
+}
+
+/* A request has reached an age. */
+static void
+flight_ages(Flight *flight, int age)
+{
+	Lane	 *lane = flight->delivery->key.lane;
+	Dispatch *dispatch = lane->dispatch;
+
+	dlist_delete(&flight->node);
+	dlist_push_tail(&dispatch->flights[age], &flight->node);
+	flight->age = age;
+	lane->aged[age - 1]--;
+	lane->aged[age]++;
+	if (!flight->surprises && age > expected_age(lane))
+	{
+		flight->surprises = true;
+		dispatch->n_surprises++;
+		flight->surprises_anew = !lane_doubted(lane);
+		if (flight->surprises_anew)
+		{
+			dlist_push_tail(&dispatch->new_surprises, &flight->surprise_node);
+			dispatch->n_new_surprises++;
+		}
+	}
+	lane_update(lane);
 }
 
 /* See lane.h. */
@@ -309,18 +424,16 @@ capacity_age_requests(Dispatch *dispatch)
 		while (!dlist_is_empty(list))
 		{
 			Flight *flight = dlist_head_element(Flight, node, list);
-			Lane   *lane = flight->delivery->key.lane;
 
 			if (flight->started_at > limit)
 				break;
-			dlist_delete(&flight->node);
-			dlist_push_tail(&dispatch->flights[age], &flight->node);
-			flight->age = age;
-			lane->aged[age - 1]--;
-			lane->aged[age]++;
-			lane_update(lane);
+			flight_ages(flight, age);
 		}
 	}
+	if (dispatch->n_new_surprises > setting_max_in_flight / SURPRISED_PART)
+		begin_doubt(dispatch);
+	else if (dispatch->doubt_since != 0 && dispatch->n_surprises == 0)
+		end_doubt(dispatch);
 }
 
 /* ------------------------------------------------------------------------
@@ -331,8 +444,9 @@ capacity_age_requests(Dispatch *dispatch)
 Moment
 lane_blocked_until(const Lane *lane)
 {
-	return Max(Max(lane->pace_until, lane->probe_at),
-			   Max(lane->hold_until, dispatch_channel_hold(lane->dispatch, lane->channel)));
+	return Max(
+		Max(lane->pace_until, lane->probe_at),
+		Max(lane->hold_until, dispatch_channel_hold(lane->dispatch, lane->channel)));
 }
 
 /* See lane.h. */

@@ -67,7 +67,7 @@ typedef enum Tier
 	TIER_MEDIUM,
 	TIER_UNHURRIED,
 	TIER_SLOW,
-	TIER_NEW, /* never tried */
+	TIER_NEW, /* never tried, or doubted: see lane_doubted() */
 	TIER_HANGING,
 	TIERS
 } Tier;
@@ -146,11 +146,14 @@ struct Delivery
 /* A request in flight. */
 struct Flight
 {
-	Delivery   *delivery;
-	dlist_node	node; /* in the list of those of its age, by start */
-	int			age;
-	bool		probe; /* uses up no attempt */
-	Moment		started_at;
+	Delivery  *delivery;
+	dlist_node node; /* in the list of those of its age, by start */
+	int		   age;
+	bool	   probe;		   /* uses up no attempt */
+	bool	   surprises;	   /* takes longer than was to be expected, */
+	bool	   surprises_anew; /* which nothing had led to expect: in the list of these */
+	dlist_node surprise_node;
+	Moment	   started_at;
 	TimestampTz connected_at; /* the lane's updated_at then */
 	int			n_merged;
 	dlist_head	merged; /* deliveries that go out with it, each post's by id */
@@ -192,6 +195,7 @@ struct Lane
 	/* sharing */
 	Tier	   tier;
 	int		   response_ms; /* expected, after its latest answers; -1: never tried */
+	Moment	   answered_at; /* its latest answer that was no surprise */
 	int		   in_flight;
 	int		   aged[AGES]; /* of them, by age */
 	int		   allowed;	   /* how many there may be: fewer after each failure */
@@ -262,17 +266,22 @@ struct Dispatch
 	dlist_head	  ready[TIERS][LOADS];
 	int			  next_tier[LOADS]; /* whose turn it is */
 	int			  turn;
-	dlist_head	  flights[AGES]; /* requests by age, and each by start */
-	int			  in_flight;
-	int			  tier_in_flight[TIERS];
-	ChannelHold	  channel_holds[CHANNEL_HOLDS];
-	dlist_head	  wants_rows;
-	dlist_head	  dirty;
-	dlist_head	  gone;
-	dlist_head	  closing;
-	dlist_head	  aborts;		/* deliveries in flight that must not be */
-	int			  n_incomplete; /* lanes that are not complete */
-	int			  loaded;		/* deliveries in memory, without the done ones */
+	bool newest; /* of TIER_NEW the latest is next, not the one that waits longest */
+	dlist_head	flights[AGES];	 /* requests by age, and each by start */
+	int			n_surprises;	 /* requests that take longer than was to be expected */
+	int			n_new_surprises; /* of them, those of lanes that were not doubted */
+	dlist_head	new_surprises;
+	Moment		doubt_since; /* who has not answered since is doubted; 0: nobody is */
+	int			in_flight;
+	int			tier_in_flight[TIERS];
+	ChannelHold channel_holds[CHANNEL_HOLDS];
+	dlist_head	wants_rows;
+	dlist_head	dirty;
+	dlist_head	gone;
+	dlist_head	closing;
+	dlist_head	aborts;		  /* deliveries in flight that must not be */
+	int			n_incomplete; /* lanes that are not complete */
+	int			loaded;		  /* deliveries in memory, without the done ones */
 };
 
 /* A stored time of day as a moment, which may be past, within bounds; 0 stays 0. */

@@ -121,8 +121,7 @@ id_text(const StatusChange *change)
 void
 listener_tell_status(const StatusChange *change)
 {
-	bool		   id_fits =
-		change->workspace_id && strlen(change->workspace_id) <= MAX_ID_BYTES;
+	bool id_fits = change->workspace_id && strlen(change->workspace_id) <= MAX_ID_BYTES;
 	StringInfoData json;
 	char		  *reason = change->reason ? pstrdup(change->reason) : NULL;
 

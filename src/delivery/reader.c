@@ -37,32 +37,50 @@
 /* Lanes read before the network gets its turn again. */
 #define READ_BATCH 16
 
+typedef struct Reader
+{
+	QueueReader *queue;
+
+	/* what is to be read */
+	bool	  all; /* all integrations, */
+	int		  n_changed;
+	pg_uuid_t changed[SLOTS_MAX_CHANGED]; /* or these */
+	bool	  pending;					  /* which of them have something pending */
+	bool	  recent;					  /* what has been committed since, */
+	Moment	  nap_until;				  /* but not before this */
+
+	int foreign; /* integrations that were reported as restored or copied */
+} Reader;
+
 /* See reader.h. */
 void
-reader_init(Reader *reader, Recovery *recovery, int number)
+reader_init(Worker *worker)
 {
-	reader->recovery = recovery;
-	reader->number = number;
-	reader->queue = queue_reader_create();
+	MemoryContext caller = MemoryContextSwitchTo(TopMemoryContext);
+
+	worker->reader = palloc0(sizeof(Reader));
+	worker->reader->queue = queue_reader_create();
+	MemoryContextSwitchTo(caller);
 }
 
 /* See reader.h. */
 void
-reader_reset(Reader *reader, Dispatch *dispatch, HttpClient *http)
+reader_reset(Worker *worker)
 {
-	reader->dispatch = dispatch;
-	reader->http = http;
+	Reader *reader = worker->reader;
+
 	reader->all = reader->pending = true;
 	reader->recent = false;
 	reader->n_changed = 0;
 	reader->nap_until = 0;
-	reader->found = true;
+	worker->rows_came = true;
 }
 
 /* See reader.h. */
 void
-reader_note(Reader *reader, uint32 signals)
+reader_note(Worker *worker, uint32 signals)
 {
+	Reader	 *reader = worker->reader;
 	pg_uuid_t ids[SLOTS_MAX_CHANGED];
 	int		  count = 0;
 
@@ -81,10 +99,10 @@ reader_note(Reader *reader, uint32 signals)
 
 /* With several workers, each integration belongs to one of them. */
 static bool
-is_mine(const Reader *reader, const pg_uuid_t *integration_id)
+is_mine(const Worker *worker, const pg_uuid_t *integration_id)
 {
 	return setting_workers == 1 ||
-		   hash_bytes(integration_id->data, UUID_LEN) % setting_workers == reader->number;
+		   hash_bytes(integration_id->data, UUID_LEN) % setting_workers == worker->number;
 }
 
 /* ------------------------------------------------------------------------
@@ -104,11 +122,11 @@ count_foreign(const Integrations *integrations)
 
 /* Once, and again if it changes, what a DBA should know; in a transaction. */
 static void
-report_foreign(Reader *reader, const Integrations *integrations)
+report_foreign(Worker *worker, const Integrations *integrations)
 {
 	int count = count_foreign(integrations);
 
-	if (count > reader->foreign && reader->number == 0)
+	if (count > worker->reader->foreign && worker->number == 0)
 		ereport(
 			WARNING,
 			(errmsg(
@@ -116,41 +134,41 @@ report_foreign(Reader *reader, const Integrations *integrations)
 				 count, get_database_name(MyDatabaseId)),
 			 errhint(
 				 "To let them deliver from here, call featul_integrations.activate_restored().")));
-	reader->foreign = count;
+	worker->reader->foreign = count;
 }
 
 /* Leaves those that are this worker's. */
 static void
-keep_mine(const Reader *reader, Integrations *integrations)
+keep_mine(const Worker *worker, Integrations *integrations)
 {
 	int count = 0;
 
 	for (int i = 0; i < integrations->count; i++)
-		if (is_mine(reader, &integrations->rows[i].id))
+		if (is_mine(worker, &integrations->rows[i].id))
 			integrations->rows[count++] = integrations->rows[i];
 	integrations->count = count;
 }
 
 /* Likewise of ids; how many. */
 static int
-keep_my_ids(const Reader *reader, pg_uuid_t *ids, int count)
+keep_my_ids(const Worker *worker, pg_uuid_t *ids, int count)
 {
 	int kept = 0;
 
 	for (int i = 0; i < count; i++)
-		if (is_mine(reader, &ids[i]))
+		if (is_mine(worker, &ids[i]))
 			ids[kept++] = ids[i];
 	return kept;
 }
 
 /* Deliveries whose lanes must not send any more are in flight no longer. */
 static void
-abort_deliveries(Reader *reader)
+abort_deliveries(Worker *worker)
 {
 	Delivery *delivery;
 
-	while ((delivery = roster_next_abort(reader->dispatch)) != NULL)
-		http_abort(reader->http, delivery);
+	while ((delivery = roster_next_abort(worker->dispatch)) != NULL)
+		http_abort(worker->http, delivery);
 	stats_report_config_loaded();
 }
 
@@ -158,7 +176,8 @@ abort_deliveries(Reader *reader)
 static void
 read_all(void *argument)
 {
-	Reader		*reader = argument;
+	Worker		*worker = argument;
+	Reader		*reader = worker->reader;
 	Integrations integrations;
 	pg_uuid_t	*orphans;
 	int			 n_orphans;
@@ -169,15 +188,15 @@ read_all(void *argument)
 	version_check();
 	integrations = health_read_integrations();
 	orphans = health_read_orphans(&n_orphans);
-	report_foreign(reader, &integrations);
+	report_foreign(worker, &integrations);
 	table_commit();
 
-	keep_mine(reader, &integrations);
-	n_orphans = keep_my_ids(reader, orphans, n_orphans);
-	roster_take(reader->dispatch, &integrations);
+	keep_mine(worker, &integrations);
+	n_orphans = keep_my_ids(worker, orphans, n_orphans);
+	roster_take(worker->dispatch, &integrations);
 	for (int i = 0; i < n_orphans; i++)
-		roster_take_gone(reader->dispatch, &orphans[i]);
-	abort_deliveries(reader);
+		roster_take_gone(worker->dispatch, &orphans[i]);
+	abort_deliveries(worker);
 	reader->all = false;
 	reader->n_changed = 0;
 }
@@ -186,7 +205,8 @@ read_all(void *argument)
 static void
 read_changed(void *argument)
 {
-	Reader		*reader = argument;
+	Worker		*worker = argument;
+	Reader		*reader = worker->reader;
 	Integrations integrations;
 
 	table_begin("reading integrations");
@@ -199,26 +219,29 @@ read_changed(void *argument)
 		reader->all = true;
 		return;
 	}
-	keep_mine(reader, &integrations);
-	reader->n_changed = keep_my_ids(reader, reader->changed, reader->n_changed);
-	roster_take_changed(reader->dispatch, &integrations, reader->changed,
+	keep_mine(worker, &integrations);
+	reader->n_changed = keep_my_ids(worker, reader->changed, reader->n_changed);
+	roster_take_changed(worker->dispatch, &integrations, reader->changed,
 						reader->n_changed);
-	abort_deliveries(reader);
+	abort_deliveries(worker);
 	reader->n_changed = 0;
 }
 
 /* See reader.h. */
 Moment
-reader_integrations_due(const Reader *reader)
+reader_integrations_due(const Worker *worker)
 {
+	const Reader *reader = worker->reader;
+
 	return reader->all || reader->n_changed > 0 ? MOMENT_PAST : 0;
 }
 
 /* See reader.h. */
 bool
-reader_read_integrations(Reader *reader)
+reader_read_integrations(Worker *worker)
 {
-	return recovery_run(reader->recovery, reader->all ? read_all : read_changed, reader);
+	return recovery_run(&worker->recovery, worker->reader->all ? read_all : read_changed,
+						worker);
 }
 
 /* ------------------------------------------------------------------------
@@ -227,11 +250,11 @@ reader_read_integrations(Reader *reader)
 
 /* Takes over where there are unread rows. */
 static void
-take_marks(Reader *reader, const QueueMarks *marks)
+take_marks(Worker *worker, const QueueMarks *marks)
 {
 	for (int i = 0; i < marks->count; i++)
-		if (is_mine(reader, &marks->marks[i].integration_id))
-			window_unread(reader->dispatch, &marks->marks[i].integration_id,
+		if (is_mine(worker, &marks->marks[i].integration_id))
+			window_unread(worker->dispatch, &marks->marks[i].integration_id,
 						  marks->marks[i].id);
 }
 
@@ -239,36 +262,38 @@ take_marks(Reader *reader, const QueueMarks *marks)
 static void
 read_pending(void *argument)
 {
-	Reader	  *reader = argument;
+	Worker	  *worker = argument;
+	Reader	  *reader = worker->reader;
 	QueueMarks marks;
 
 	table_begin("looking for pending deliveries");
 	marks = queue_read_pending(reader->queue);
 	table_commit();
 	queue_reader_advance(reader->queue);
-	take_marks(reader, &marks);
+	take_marks(worker, &marks);
 	reader->pending = reader->recent = false;
 }
 
 /* See reader.h. */
 Moment
-reader_pending_due(const Reader *reader)
+reader_pending_due(const Worker *worker)
 {
-	return reader->pending ? MOMENT_PAST : 0;
+	return worker->reader->pending ? MOMENT_PAST : 0;
 }
 
 /* See reader.h. */
 bool
-reader_read_pending(Reader *reader)
+reader_read_pending(Worker *worker)
 {
-	return recovery_run(reader->recovery, read_pending, reader);
+	return recovery_run(&worker->recovery, read_pending, worker);
 }
 
 /* Step: takes in what has been committed since the last time. */
 static void
 read_recent(void *argument)
 {
-	Reader	  *reader = argument;
+	Worker	  *worker = argument;
+	Reader	  *reader = worker->reader;
 	QueueMarks marks;
 	QueueRows  rows;
 
@@ -280,19 +305,21 @@ read_recent(void *argument)
 	for (int i = 0; i < rows.count; i++)
 	{
 		fault("taking a new delivery");
-		if (is_mine(reader, &rows.rows[i].integration_id))
-			window_new(reader->dispatch, &rows.rows[i]);
+		if (is_mine(worker, &rows.rows[i].integration_id))
+			window_new(worker->dispatch, &rows.rows[i]);
 	}
-	take_marks(reader, &marks);
-	reader->found |= rows.count > 0 || marks.count > 0;
+	take_marks(worker, &marks);
+	worker->rows_came |= rows.count > 0 || marks.count > 0;
 	reader->recent = false;
 	reader->nap_until = clock_after_ms(clock_now(), NAP_MS);
 }
 
 /* See reader.h. */
 Moment
-reader_recent_due(const Reader *reader)
+reader_recent_due(const Worker *worker)
 {
+	const Reader *reader = worker->reader;
+
 	if (!reader->recent || !settings_may_deliver())
 		return 0;
 	return Max(reader->nap_until, MOMENT_PAST);
@@ -300,30 +327,39 @@ reader_recent_due(const Reader *reader)
 
 /* See reader.h. */
 bool
-reader_read_recent(Reader *reader)
+reader_read_recent(Worker *worker)
 {
-	return recovery_run(reader->recovery, read_recent, reader);
+	return recovery_run(&worker->recovery, read_recent, worker);
 }
 
 /* See reader.h. */
 bool
-reader_naps(const Reader *reader, Moment now)
+reader_naps(const Worker *worker, Moment now)
 {
-	return !settings_may_deliver() || now < reader->nap_until;
+	return !settings_may_deliver() || now < worker->reader->nap_until;
+}
+
+/* See reader.h. */
+Moment
+reader_nap_over(const Worker *worker, Moment now)
+{
+	return settings_may_deliver() && now < worker->reader->nap_until
+			   ? worker->reader->nap_until
+			   : 0;
 }
 
 /* Step: reads on in the lanes that have run low. */
 static void
 read_lanes(void *argument)
 {
-	Reader	  *reader = argument;
+	Worker	  *worker = argument;
 	RowsWanted wanted;
 
 	for (int i = 0; i < READ_BATCH; i++)
 	{
 		QueueRows rows;
 
-		if (!window_next_wanted(reader->dispatch, &wanted))
+		if (!window_next_wanted(worker->dispatch, &wanted))
 			break;
 		table_begin("reading pending deliveries");
 		rows = queue_read_lane(&wanted.integration_id, wanted.after, wanted.limit);
@@ -336,16 +372,16 @@ read_lanes(void *argument)
 
 /* See reader.h. */
 Moment
-reader_lanes_due(const Reader *reader)
+reader_lanes_due(const Worker *worker)
 {
 	RowsWanted wanted;
 
-	return window_next_wanted(reader->dispatch, &wanted) ? MOMENT_PAST : 0;
+	return window_next_wanted(worker->dispatch, &wanted) ? MOMENT_PAST : 0;
 }
 
 /* See reader.h. */
 bool
-reader_read_lanes(Reader *reader)
+reader_read_lanes(Worker *worker)
 {
-	return recovery_run(reader->recovery, read_lanes, reader);
+	return recovery_run(&worker->recovery, read_lanes, worker);
 }

@@ -17,6 +17,7 @@
 #include "channel/channel.h"
 #include "channel/message.h"
 #include "delivery/sender.h"
+#include "delivery/settler.h"
 #include "delivery/statement.h"
 #include "network/http.h"
 
@@ -44,13 +45,13 @@ typedef struct CachedEvent
 	dlist_node	node;
 } CachedEvent;
 
-struct EventCache
+typedef struct EventCache
 {
 	MemoryContext context; /* of all of it */
 	HTAB		 *events;
 	dlist_head	  by_age; /* the oldest first */
 	Size		  bytes;
-};
+} EventCache;
 
 /* Creates a cache in a context of its own. */
 static EventCache *
@@ -171,27 +172,17 @@ cache_put(EventCache *cache, int64 id, EventKey key, const Event *event, Timesta
 }
 
 /* ------------------------------------------------------------------------
- * Set-up
+ * Beginning
  * ------------------------------------------------------------------------ */
 
 /* See sender.h. */
 void
-sender_init(Sender *sender, Recovery *recovery, Settler *settler)
+sender_reset(Worker *worker)
 {
-	sender->recovery = recovery;
-	sender->settler = settler;
-}
-
-/* See sender.h. */
-void
-sender_reset(Sender *sender, Dispatch *dispatch, HttpClient *http)
-{
-	sender->dispatch = dispatch;
-	sender->http = http;
-	if (sender->cache)
-		MemoryContextDelete(sender->cache->context);
-	sender->cache = NULL;
-	sender->cache = cache_create();
+	if (worker->events)
+		MemoryContextDelete(worker->events->context);
+	worker->events = NULL;
+	worker->events = cache_create();
 }
 
 /* ------------------------------------------------------------------------
@@ -199,9 +190,9 @@ sender_reset(Sender *sender, Dispatch *dispatch, HttpClient *http)
  * ------------------------------------------------------------------------ */
 
 /* What is being started, and the events that are read for it. */
-typedef struct Batch
+typedef struct Sending
 {
-	Sender	   *sender;
+	Worker	   *worker;
 	TimestampTz now;
 	int			count;
 	Outgoing outgoing[START_BATCH]; /* delivery NULL once that has succeeded or failed */
@@ -210,11 +201,11 @@ typedef struct Batch
 	EventKey keys[EVENT_BATCH];
 	int		 index[EVENT_BATCH]; /* in outgoing; -1: to be kept */
 	int64	 ids[EVENT_BATCH];	 /* of the deliveries */
-} Batch;
+} Sending;
 
 /* Renders and sends one, which tells an event, and maybe others besides. */
 static void
-start_delivery(Batch *batch, int index, const Event *event, const Event *others,
+start_delivery(Sending *batch, int index, const Event *event, const Event *others,
 			   int n_others)
 {
 	Outgoing   *outgoing = &batch->outgoing[index];
@@ -229,7 +220,7 @@ start_delivery(Batch *batch, int index, const Event *event, const Event *others,
 	whole.others = others;
 	channel_request(&outgoing->endpoint, &whole, &request);
 	request.tag = outgoing->delivery;
-	http_start(batch->sender->http, &request);
+	http_start(batch->worker->http, &request);
 	outgoing->delivery = NULL;
 	batch->rendering = -1;
 }
@@ -262,7 +253,7 @@ send_alone(Outgoing *outgoing)
 
 /* Sends one that tells several events. */
 static void
-start_told(Batch *batch, int index)
+start_told(Sending *batch, int index)
 {
 	Outgoing *outgoing = &batch->outgoing[index];
 	Told	 *told = palloc(sizeof(Told));
@@ -289,7 +280,7 @@ start_told(Batch *batch, int index)
 
 /* Adds an event to those that are to be read. */
 static void
-want_event(Batch *batch, EventKey key, int64 id, int index)
+want_event(Sending *batch, EventKey key, int64 id, int index)
 {
 	Assert(batch->n_events < EVENT_BATCH);
 	batch->keys[batch->n_events] = key;
@@ -300,7 +291,7 @@ want_event(Batch *batch, EventKey key, int64 id, int index)
 
 /* Sends those whose events are here already; the others' are to be read. */
 static void
-start_cached(Batch *batch)
+start_cached(Sending *batch)
 {
 	batch->n_events = 0;
 	for (int i = 0; i < batch->count; i++)
@@ -310,7 +301,7 @@ start_cached(Batch *batch)
 
 		if (outgoing->delivery == NULL || outgoing->n_told > 0)
 			continue;
-		event = cache_take(batch->sender->cache, outgoing->id, outgoing->event);
+		event = cache_take(batch->worker->events, outgoing->id, outgoing->event);
 		if (event)
 		{
 			start_delivery(batch, i, event, NULL, 0);
@@ -323,7 +314,7 @@ start_cached(Batch *batch)
 
 /* Adds what their lanes will send next. */
 static void
-look_ahead(Batch *batch)
+look_ahead(Sending *batch)
 {
 	Delivery *deliveries[START_BATCH];
 	Following following[EVENT_BATCH];
@@ -339,9 +330,9 @@ look_ahead(Batch *batch)
 
 /* queue_read_events() callback: sends the event's delivery, or keeps it for later. */
 static void
-take_event(int index, const Event *event, void *argument)
+send_or_keep(int index, const Event *event, void *argument)
 {
-	Batch *batch = argument;
+	Sending *batch = argument;
 
 	int outgoing = batch->index[index];
 
@@ -352,15 +343,15 @@ take_event(int index, const Event *event, void *argument)
 			start_delivery(batch, outgoing, event, NULL, 0);
 	}
 	else
-		cache_put(batch->sender->cache, batch->ids[index], batch->keys[index], event,
+		cache_put(batch->worker->events, batch->ids[index], batch->keys[index], event,
 				  batch->now);
 }
 
 /* Reads the events of what is being started, and sends them. */
 static void
-start_batch(Batch *batch)
+start_batch(Sending *batch)
 {
-	EventCache *cache = batch->sender->cache;
+	EventCache *cache = batch->worker->events;
 
 	table_begin("sending");
 	for (int i = 0; i < batch->count; i++)
@@ -372,16 +363,16 @@ start_batch(Batch *batch)
 		cache_expire(cache, batch->now);
 		if (cache->bytes < MAX_CACHED_BYTES)
 			look_ahead(batch);
-		queue_read_events(batch->keys, batch->n_events, take_event, batch);
+		queue_read_events(batch->keys, batch->n_events, send_or_keep, batch);
 	}
 	table_commit();
 }
 
 /* Settles one of those being started as failed. */
 static void
-fail_outgoing(Batch *batch, int index, const char *error)
+fail_outgoing(Sending *batch, int index, const char *error)
 {
-	settler_fail(batch->sender->settler, batch->outgoing[index].delivery, error);
+	settler_fail(batch->worker, batch->outgoing[index].delivery, error);
 	batch->outgoing[index].delivery = NULL;
 }
 
@@ -390,10 +381,10 @@ fail_outgoing(Batch *batch, int index, const char *error)
  * several that were to be told together any may be at fault: each is tried by itself.
  */
 static void
-rendering_failed(Batch *batch)
+rendering_failed(Sending *batch)
 {
 	Outgoing  *outgoing = &batch->outgoing[batch->rendering];
-	ErrorData *error = recovery_take_error(batch->sender->recovery->context);
+	ErrorData *error = recovery_take_error(batch->worker->recovery.context);
 
 	if (outgoing->n_told > 1)
 		send_alone(outgoing);
@@ -407,7 +398,7 @@ rendering_failed(Batch *batch)
  * to try: then *failed tells whether the database could not be read.
  */
 static bool
-try_batch(Batch *batch, bool *failed)
+try_batch(Sending *batch, bool *failed)
 {
 	volatile bool done = true;
 
@@ -425,38 +416,36 @@ try_batch(Batch *batch, bool *failed)
 		}
 		else
 		{
-			recovery_after_error(batch->sender->recovery);
+			recovery_after_error(&batch->worker->recovery);
 			*failed = true;
 		}
 	}
 	PG_END_TRY();
-	MemoryContextSwitchTo(batch->sender->recovery->context);
+	MemoryContextSwitchTo(batch->worker->recovery.context);
 	return done;
 }
 
 /* See sender.h. */
 Moment
-sender_due(const Sender *sender)
+sender_due(const Worker *worker)
 {
-	return dispatch_ready(sender->dispatch) && !settler_stuck(sender->settler)
-			   ? MOMENT_PAST
-			   : 0;
+	return dispatch_ready(worker->dispatch) && !settler_stuck(worker) ? MOMENT_PAST : 0;
 }
 
 /* See sender.h. */
 bool
-sender_send(Sender *sender)
+sender_send(Worker *worker)
 {
 	TimestampTz now = GetCurrentTimestamp();
-	Batch	   *batch;
+	Sending	   *batch;
 	bool		failed;
 
-	batch = palloc0(sizeof(Batch));
-	batch->sender = sender;
+	batch = palloc0(sizeof(Sending));
+	batch->worker = worker;
 	batch->now = now;
 	batch->rendering = -1;
 	while (batch->count < START_BATCH &&
-		   dispatch_next(sender->dispatch, &batch->outgoing[batch->count]))
+		   dispatch_next(worker->dispatch, &batch->outgoing[batch->count]))
 		batch->count++;
 	while (!try_batch(batch, &failed))
 		;
@@ -469,5 +458,6 @@ sender_send(Sender *sender)
 		else
 			fail_outgoing(batch, i, "the event is no longer kept");
 	}
+	http_work(worker->http);
 	return !failed;
 }

@@ -5,28 +5,15 @@
 #ifndef FEATUL_SENDER_H
 #define FEATUL_SENDER_H
 
-#include "delivery/settler.h"
-
-typedef struct EventCache EventCache;
-
-typedef struct Sender
-{
-	Recovery   *recovery;
-	Settler	   *settler; /* takes what cannot be sent */
-	Dispatch   *dispatch;
-	HttpClient *http;
-	EventCache *cache; /* events of what will be sent soon */
-} Sender;
-
-extern void sender_init(Sender *sender, Recovery *recovery, Settler *settler);
+#include "delivery/worker.h"
 
 /* Begins anew with nothing being sent. */
-extern void sender_reset(Sender *sender, Dispatch *dispatch, HttpClient *http);
+extern void sender_reset(Worker *worker);
 
 /* When requests can be started; 0: not before something changes. */
-extern Moment sender_due(const Sender *sender);
+extern Moment sender_due(const Worker *worker);
 
-/* Starts some; false after an error. */
-extern bool sender_send(Sender *sender);
+/* Starts some; the endpoints work on them while results are recorded. */
+extern bool sender_send(Worker *worker);
 
 #endif /* FEATUL_SENDER_H */

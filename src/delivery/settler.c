@@ -39,24 +39,30 @@
 /* Characters of a response that are kept (docs/receivers.md). */
 #define RESPONSE_CHARACTERS 1000
 
+typedef struct Settler
+{
+	MemoryContext context;	 /* of what is unsettled and what it points to */
+	List		 *unsettled; /* of Settlement *, to be recorded, oldest first */
+	Moment		  since;	 /* when the oldest came in */
+	int			  failures;	 /* of recording, in a row */
+} Settler;
+
 /* See settler.h. */
 void
-settler_init(Settler *settler, Recovery *recovery)
+settler_init(Worker *worker)
 {
-	settler->recovery = recovery;
-	settler->context = AllocSetContextCreate(
+	worker->settler = MemoryContextAllocZero(TopMemoryContext, sizeof(Settler));
+	worker->settler->context = AllocSetContextCreate(
 		TopMemoryContext, "featul_integrations results", ALLOCSET_DEFAULT_SIZES);
 }
 
 /* See settler.h. */
 void
-settler_reset(Settler *settler, Dispatch *dispatch, HttpClient *http)
+settler_reset(Worker *worker)
 {
-	settler->dispatch = dispatch;
-	settler->http = http;
-	settler->unsettled = NIL;
-	settler->failures = 0;
-	MemoryContextReset(settler->context);
+	worker->settler->unsettled = NIL;
+	worker->settler->failures = 0;
+	MemoryContextReset(worker->settler->context);
 }
 
 /* ------------------------------------------------------------------------
@@ -96,7 +102,7 @@ take_attempt(Settler *settler, Delivery *delivery, const Attempt *attempt)
  */
 typedef struct Judgement
 {
-	Settler	   *settler;
+	Worker	   *worker;
 	HttpResult *result; /* or NULL */
 } Judgement;
 
@@ -104,11 +110,12 @@ typedef struct Judgement
 static void
 judge_results(Judgement *judgement)
 {
-	Settler *settler = judgement->settler;
+	Worker	*worker = judgement->worker;
+	Settler *settler = worker->settler;
 
 	SetCurrentStatementStartTimestamp();
 	StartTransactionCommand();
-	while ((judgement->result = http_next_result(settler->http)) != NULL)
+	while ((judgement->result = http_next_result(worker->http)) != NULL)
 	{
 		HttpResult	 *result = judgement->result;
 		Delivery	 *delivery = result->tag;
@@ -122,7 +129,7 @@ judge_results(Judgement *judgement)
 		judgement->result = NULL;
 		fault("taking a result");
 		take_attempt(settler, delivery, &attempt);
-		http_release(settler->http, result);
+		http_release(worker->http, result);
 		MemoryContextSwitchTo(old_context);
 	}
 	CommitTransactionCommand();
@@ -132,7 +139,7 @@ judge_results(Judgement *judgement)
 static void
 judging_failed(Judgement *judgement)
 {
-	Settler	   *settler = judgement->settler;
+	Settler	   *settler = judgement->worker->settler;
 	HttpResult *result = judgement->result;
 	ErrorData  *error = recovery_take_error(settler->context);
 	Attempt		attempt = { .verdict = { .kind = VERDICT_RETRY, .error = error->message },
@@ -140,18 +147,18 @@ judging_failed(Judgement *judgement)
 							.duration_ms = result->duration_ms };
 
 	take_attempt(settler, result->tag, &attempt);
-	http_release(settler->http, result);
+	http_release(judgement->worker->http, result);
 }
 
 /* See settler.h. */
 void
-settler_take_results(Settler *settler)
+settler_take_results(Worker *worker)
 {
-	if (http_has_result(settler->http))
-		dispatch_set_time(settler->dispatch, clock_now(), GetCurrentTimestamp());
-	while (http_has_result(settler->http))
+	if (http_has_result(worker->http))
+		dispatch_set_time(worker->dispatch, clock_now(), GetCurrentTimestamp());
+	while (http_has_result(worker->http))
 	{
-		Judgement judgement = { .settler = settler };
+		Judgement judgement = { .worker = worker };
 
 		PG_TRY();
 		{
@@ -164,30 +171,31 @@ settler_take_results(Settler *settler)
 			judging_failed(&judgement);
 		}
 		PG_END_TRY();
-		MemoryContextSwitchTo(settler->recovery->context);
+		MemoryContextSwitchTo(worker->recovery.context);
 	}
 }
 
 /* See settler.h. */
 void
-settler_share_holds(Settler *settler)
+settler_share_holds(Worker *worker)
 {
 	const Channel *channel;
 
 	for (int i = 0; (channel = channel_at(i)) != NULL; i++)
 	{
-		Moment own = dispatch_channel_hold(settler->dispatch, channel);
+		Moment own = dispatch_channel_hold(worker->dispatch, channel);
 		Moment all = channel_hold_share(i, own, CHANNEL_MAX_HOLD_MS);
 
 		if (all > own)
-			dispatch_hold_channel(settler->dispatch, channel, all);
+			dispatch_hold_channel(worker->dispatch, channel, all);
 	}
 }
 
 /* See settler.h. */
 void
-settler_fail(Settler *settler, Delivery *delivery, const char *error)
+settler_fail(Worker *worker, Delivery *delivery, const char *error)
 {
+	Settler		 *settler = worker->settler;
 	MemoryContext old_context = MemoryContextSwitchTo(settler->context);
 	Settlement	**settlements = new_settlements(settler, 1);
 
@@ -203,20 +211,24 @@ settler_fail(Settler *settler, Delivery *delivery, const char *error)
 
 /* See settler.h. */
 bool
-settler_stuck(const Settler *settler)
+settler_stuck(const Worker *worker)
 {
+	const Settler *settler = worker->settler;
+
 	return settler->failures > 0 || list_length(settler->unsettled) >= MAX_UNSETTLED;
 }
 
 /* See settler.h. */
 Moment
-settler_results_due(const Settler *settler)
+settler_results_due(const Worker *worker)
 {
+	const Settler *settler = worker->settler;
+
 	if (settler->unsettled == NIL)
 		return 0;
 	/* what could be sent has been: with nothing in flight there is nothing to wait for */
 	if (list_length(settler->unsettled) >= SETTLE_BATCH ||
-		dispatch_in_flight(settler->dispatch) == 0 || settler_closing_due(settler) != 0)
+		dispatch_in_flight(worker->dispatch) == 0 || settler_closing_due(worker) != 0)
 		return MOMENT_PAST;
 	return clock_after_ms(settler->since, SETTLE_MS);
 }
@@ -236,9 +248,9 @@ record_results(void *settlements)
 
 /* Records a list of results, and tells those who listen. */
 static bool
-record_and_tell(Settler *settler, List *settlements)
+record_and_tell(Worker *worker, List *settlements)
 {
-	if (!recovery_run(settler->recovery, record_results, settlements))
+	if (!recovery_run(&worker->recovery, record_results, settlements))
 		return false;
 	listener_tell(settlements);
 	return true;
@@ -259,16 +271,16 @@ drop_results(Settler *settler, int count)
 
 /* Records one result, if need be without its response. */
 static bool
-record_one(Settler *settler, Settlement *settlement)
+record_one(Worker *worker, Settlement *settlement)
 {
 	List *one = list_make1(settlement);
 
-	if (record_and_tell(settler, one))
+	if (record_and_tell(worker, one))
 		return true;
 	if (settlement->response == NULL)
 		return false;
 	settlement->response = NULL;
-	return record_and_tell(settler, one);
+	return record_and_tell(worker, one);
 }
 
 /*
@@ -277,15 +289,16 @@ record_one(Settler *settler, Settlement *settlement)
  * and this process does not touch it again.
  */
 static void
-record_one_by_one(Settler *settler)
+record_one_by_one(Worker *worker)
 {
-	bool succeeded = false;
+	Settler *settler = worker->settler;
+	bool	 succeeded = false;
 
 	while (settler->unsettled != NIL)
 	{
 		Settlement *settlement = linitial(settler->unsettled);
 
-		if (record_one(settler, settlement))
+		if (record_one(worker, settlement))
 			succeeded = true;
 		else if (succeeded)
 			ereport(
@@ -306,11 +319,13 @@ record_one_by_one(Settler *settler)
 
 /* See settler.h. */
 bool
-settler_record(Settler *settler)
+settler_record(Worker *worker)
 {
+	Settler *settler = worker->settler;
+
 	if (settler->failures >= PATIENCE)
-		record_one_by_one(settler);
-	else if (record_and_tell(settler, settler->unsettled))
+		record_one_by_one(worker);
+	else if (record_and_tell(worker, settler->unsettled))
 		drop_results(settler, list_length(settler->unsettled));
 	settler->failures = settler->unsettled == NIL ? 0 : settler->failures + 1;
 	return settler->unsettled == NIL;
@@ -329,11 +344,10 @@ breaker_change(const HealthChange *change)
 		.workspace_id = change->workspace_id,
 		.type = change->type,
 		.status = change->failing ? "failing" : "active",
-		.reason = change->failing
-					  ? psprintf("The last %d attempts failed%s%s.", change->failures,
-								 change->error ? ": " : "",
-								 change->error ? change->error : "")
-					  : NULL,
+		.reason = change->failing ? psprintf("The last %d attempts failed%s%s.",
+											 change->failures, change->error ? ": " : "",
+											 change->error ? change->error : "")
+								  : NULL,
 	};
 }
 
@@ -357,9 +371,9 @@ tell_turned(const HealthChange *changes, int count,
 static void
 save_health(void *argument)
 {
-	Settler		 *settler = argument;
+	Worker		 *worker = argument;
 	int			  count;
-	HealthChange *changes = lane_health_due(settler->dispatch, HEALTH_BATCH, &count);
+	HealthChange *changes = lane_health_due(worker->dispatch, HEALTH_BATCH, &count);
 
 	if (count == 0)
 		return;
@@ -368,31 +382,31 @@ save_health(void *argument)
 	tell_turned(changes, count, listener_tell_status);
 	table_commit();
 	tell_turned(changes, count, listener_log_status);
-	lane_health_saved(settler->dispatch, changes, count);
+	lane_health_saved(worker->dispatch, changes, count);
 }
 
 /* See settler.h. */
 Moment
-settler_health_due(const Settler *settler)
+settler_health_due(const Worker *worker)
 {
-	return lane_health_is_due(settler->dispatch) ? MOMENT_PAST : 0;
+	return lane_health_is_due(worker->dispatch) ? MOMENT_PAST : 0;
 }
 
 /* See settler.h. */
 bool
-settler_save_health(Settler *settler)
+settler_save_health(Worker *worker)
 {
-	return recovery_run(settler->recovery, save_health, settler);
+	return recovery_run(&worker->recovery, save_health, worker);
 }
 
 /* Step: makes integrations inactive whose endpoint is gone. */
 static void
-deactivate(void *argument)
+deactivate_gone(void *argument)
 {
-	Settler *settler = argument;
+	Worker	*worker = argument;
 	GoneLane gone;
 
-	while (lane_next_gone(settler->dispatch, &gone))
+	while (lane_next_gone(worker->dispatch, &gone))
 	{
 		StatusChange change = { .integration_id = gone.integration_id,
 								.workspace_id = gone.workspace_id,
@@ -414,23 +428,23 @@ deactivate(void *argument)
 
 /* See settler.h. */
 Moment
-settler_gone_due(const Settler *settler)
+settler_gone_due(const Worker *worker)
 {
 	GoneLane gone;
 
-	return lane_next_gone(settler->dispatch, &gone) ? MOMENT_PAST : 0;
+	return lane_next_gone(worker->dispatch, &gone) ? MOMENT_PAST : 0;
 }
 
 /* See settler.h. */
 bool
-settler_deactivate(Settler *settler)
+settler_deactivate(Worker *worker)
 {
-	return recovery_run(settler->recovery, deactivate, settler);
+	return recovery_run(&worker->recovery, deactivate_gone, worker);
 }
 
 /* Step: cancels a batch of the lane's deliveries. */
 static void
-cancel(void *argument)
+cancel_batch(void *argument)
 {
 	const ClosingLane *closing = argument;
 	int				   count;
@@ -445,19 +459,20 @@ cancel(void *argument)
 
 /* See settler.h. */
 Moment
-settler_closing_due(const Settler *settler)
+settler_closing_due(const Worker *worker)
 {
 	ClosingLane closing;
 
-	return roster_next_closing(settler->dispatch, &closing) ? MOMENT_PAST : 0;
+	return roster_next_closing(worker->dispatch, &closing) ? MOMENT_PAST : 0;
 }
 
 /* See settler.h. */
 bool
-settler_cancel(Settler *settler)
+settler_cancel(Worker *worker)
 {
 	ClosingLane closing;
 
-	return !roster_next_closing(settler->dispatch, &closing) ||
-		   recovery_run(settler->recovery, cancel, &closing);
+	worker->rows_came = true; /* in the log */
+	return !roster_next_closing(worker->dispatch, &closing) ||
+		   recovery_run(&worker->recovery, cancel_batch, &closing);
 }

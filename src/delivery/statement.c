@@ -100,6 +100,21 @@ table_context(void)
 	return result_context;
 }
 
+/* Raises an error where SPI says anything else. */
+static void
+check_statement(const char *sql, int result, int expected)
+{
+	if (result != expected)
+		elog(ERROR, "\"%s\" returned %s", sql, SPI_result_code_string(result));
+}
+
+/* See statement.h. */
+void
+statement_run_once(const char *sql, int expected)
+{
+	check_statement(sql, SPI_execute(sql, false, 0), expected);
+}
+
 /* See statement.h. */
 void
 statement_run(Statement *statement, Datum *values, const char *nulls, int expected,
@@ -119,8 +134,7 @@ statement_run(Statement *statement, Datum *values, const char *nulls, int expect
 	}
 	result = SPI_execute_plan(statement->plan, values, nulls, expected == SPI_OK_SELECT,
 							  limit);
-	if (result != expected)
-		elog(ERROR, "\"%s\" returned %s", statement->sql, SPI_result_code_string(result));
+	check_statement(statement->sql, result, expected);
 }
 
 /* ------------------------------------------------------------------------

@@ -44,6 +44,9 @@ extern void table_flush_at_commit(void);
 extern void statement_run(Statement *statement, Datum *values, const char *nulls,
 						  int expected, long limit);
 
+/* Likewise one that is not kept. */
+extern void statement_run_once(const char *sql, int expected);
+
 /*
  * Parameters of a statement all of which are arrays: a column per parameter, a
  * value per row.

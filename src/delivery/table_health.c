@@ -28,12 +28,15 @@ health_has_extension(void)
 	return OidIsValid(get_extension_oid("featul_integrations", true));
 }
 
+/* Is it not one that was restored or copied? */
+#define THIS_DATABASE OWN_TABLE_HERE("$1")
+
 #define SELECT_INTEGRATIONS                                                              \
 	"SELECT i.id, i.workspace_id, i.type, i.webhook_url, i.secret, i.previous_secret,"   \
-	" i.previous_secret_until, i.is_active, coalesce(h.database = $1, false),"           \
+	" i.previous_secret_until, i.is_active, " THIS_DATABASE ","                          \
 	" i.inactive_reason, i.updated_at, coalesce(h.failures, 0), h.failing_since,"        \
 	" h.held_since, h.hold_until, coalesce(h.failing_days, 0),"                          \
-	" coalesce(h.response_ms, -1), coalesce(h.told_failing, false)"                                                       \
+	" coalesce(h.response_ms, -1), coalesce(h.told_failing, false)"                      \
 	" FROM featul_integrations.integration i"                                            \
 	" LEFT JOIN featul_integrations.health h ON h.integration_id = i.id"
 

@@ -30,7 +30,7 @@ typedef struct Integration
 	int			failing_days;  /* bit n: several attempts failed on day n since */
 	TimestampTz held_since;	   /* 0: not held */
 	TimestampTz hold_until;
-	int			response_ms; /* expected; -1: never tried */
+	int			response_ms;  /* expected; -1: never tried */
 	bool		told_failing; /* the last that was told of it (listener.h) */
 } Integration;
 

@@ -25,19 +25,19 @@
 #include "delivery/table_queue.h"
 
 /* A snapshot, as far as it matters here. */
-typedef struct Position
+typedef struct SnapshotPosition
 {
 	uint64	xmax;
 	int		count;
 	int		room;
 	uint64 *running; /* transactions that were running, ascending */
-} Position;
+} SnapshotPosition;
 
 struct QueueReader
 {
-	MemoryContext context; /* of all of it */
-	Position	  position;
-	Position	  next; /* becomes position with queue_reader_advance() */
+	MemoryContext	 context; /* of all of it */
+	SnapshotPosition position;
+	SnapshotPosition next; /* becomes position with queue_reader_advance() */
 };
 
 /* See table_queue.h. */
@@ -54,7 +54,7 @@ queue_reader_create(void)
 void
 queue_reader_advance(QueueReader *reader)
 {
-	Position old = reader->position;
+	SnapshotPosition old = reader->position;
 
 	reader->position = reader->next;
 	reader->next = old;
@@ -145,7 +145,7 @@ compare_xids(const void *a, const void *b)
 static void
 take_position(QueueReader *reader)
 {
-	Position		 *next = &reader->next;
+	SnapshotPosition *next = &reader->next;
 	Snapshot		  snapshot = GetActiveSnapshot();
 	FullTransactionId next_xid = ReadNextFullTransactionId();
 
@@ -189,7 +189,8 @@ queue_read_pending(QueueReader *reader)
 
 /* The transactions of the position that are not running any more (xid8[]). */
 static Datum
-ended_transactions(const Position *position, const Position *next, int *count)
+ended_transactions(const SnapshotPosition *position, const SnapshotPosition *next,
+				   int *count)
 {
 	Datum *ended = palloc(Max(position->count, 1) * sizeof(Datum));
 	int	   n = 0, j = 0;
@@ -237,10 +238,10 @@ queue_read_new(QueueReader *reader, int limit, QueueMarks *marks)
 		2,
 		{ XID8OID, XID8ARRAYOID }
 	};
-	const Position *position = &reader->position;
-	QueueRows		result = { 0 };
-	Datum			values[2];
-	int				n_ended;
+	const SnapshotPosition *position = &reader->position;
+	QueueRows				result = { 0 };
+	Datum					values[2];
+	int						n_ended;
 
 	marks->count = 0;
 	take_position(reader);

@@ -53,8 +53,7 @@ empty_partition(int partition)
 					 "SELECT EXISTS (SELECT FROM featul_integrations.event_%d)"
 					 " OR EXISTS (SELECT FROM featul_integrations.attempt_%d)",
 					 partition, partition);
-	if (SPI_execute(sql.data, false, 0) != SPI_OK_SELECT)
-		elog(ERROR, "could not look into partition %d", partition);
+	statement_run_once(sql.data, SPI_OK_SELECT);
 	if (!result_is_true())
 		return true;
 
@@ -76,8 +75,7 @@ empty_partition(int partition)
 	appendStringInfo(
 		&sql, "TRUNCATE featul_integrations.event_%d, featul_integrations.attempt_%d",
 		partition, partition);
-	if (SPI_execute(sql.data, false, 0) != SPI_OK_UTILITY)
-		elog(ERROR, "could not truncate partition %d", partition);
+	statement_run_once(sql.data, SPI_OK_UTILITY);
 	return true;
 }
 
@@ -85,6 +83,7 @@ empty_partition(int partition)
 typedef struct Rotation
 {
 	int			partition;
+	int			partitions; /* so many there are */
 	TimestampTz started_at;
 } Rotation;
 
@@ -93,7 +92,7 @@ static Rotation
 read_rotation(void)
 {
 	static Statement select = {
-		"SELECT partition, started_at FROM featul_integrations.rotation"
+		"SELECT partition, started_at, cardinality(ended) FROM featul_integrations.rotation"
 	};
 	Rotation rotation;
 
@@ -102,16 +101,17 @@ read_rotation(void)
 		elog(ERROR, "featul_integrations.rotation has no row");
 	rotation.partition = DatumGetInt16(result_datum(0, 1, NULL));
 	rotation.started_at = DatumGetTimestampTz(result_datum(0, 2, NULL));
+	rotation.partitions = DatumGetInt32(result_datum(0, 3, NULL));
 	SPI_freetuptable(SPI_tuptable);
 	return rotation;
 }
 
 /*
  * Finds the partitions that have not been written for longer than retention, the
- * oldest first; how many.
+ * oldest first.  Palloc'd.
  */
-static int
-expired_partitions(int *partitions)
+static int *
+expired_partitions(int *count)
 {
 	static Statement select = {
 		"SELECT n FROM featul_integrations.rotation r,"
@@ -119,20 +119,20 @@ expired_partitions(int *partitions)
 		" LATERAL (SELECT (u.number - 1)::integer AS n) p"
 		" WHERE n <> r.partition"
 		" AND (u.until IS NULL OR u.until <= now() - $1 * interval '1 second')"
-		" ORDER BY u.until NULLS FIRST, (n - r.partition + $2) % $2",
-		2,
-		{ INT4OID, INT4OID }
+		" ORDER BY u.until NULLS FIRST, (n - r.partition + cardinality(r.ended)) % cardinality(r.ended)",
+		1,
+		{ INT4OID }
 	};
-	Datum values[2] = { Int32GetDatum(setting_retention),
-						Int32GetDatum(OWN_TABLE_PARTITIONS) };
-	int	  count;
+	Datum values[1] = { Int32GetDatum(setting_retention) };
+	int	 *partitions;
 
-	statement_run(&select, values, NULL, SPI_OK_SELECT, OWN_TABLE_PARTITIONS);
-	count = SPI_processed;
-	for (int i = 0; i < count; i++)
+	statement_run(&select, values, NULL, SPI_OK_SELECT, 0);
+	*count = SPI_processed;
+	partitions = palloc(Max(*count, 1) * sizeof(int));
+	for (int i = 0; i < *count; i++)
 		partitions[i] = DatumGetInt32(result_datum(i, 1, NULL));
 	SPI_freetuptable(SPI_tuptable);
-	return count;
+	return partitions;
 }
 
 /* Goes on to another partition, which is empty. */
@@ -151,25 +151,25 @@ write_partition(int partition)
 }
 
 /*
- * See table_rotation.h.  Of ten partitions one is written and one is being emptied when
- * it is its turn, so that eight periods pass before something is removed.  One that
+ * See table_rotation.h.  Of all partitions one is written and one is being emptied when
+ * it is its turn, so that as many periods as there are others pass before something is removed.  One that
  * something pending still needs, or that somebody reads, is left alone, and the next
  * oldest is taken: that may have to wait for its time, but for nothing else.
  */
 TimestampTz
 rotation_advance(void)
 {
-	int64 period =
-		Max((int64) setting_retention * 1000 / (OWN_TABLE_PARTITIONS - 2), 1000);
 	TimestampTz now = GetCurrentTimestamp();
 	Rotation	rotation = read_rotation();
+	int64		period =
+		Max((int64) setting_retention * 1000 / (rotation.partitions - 2), 1000);
 	TimestampTz due = TimestampTzPlusMilliseconds(Min(rotation.started_at, now), period);
-	int			expired[OWN_TABLE_PARTITIONS];
+	int		   *expired;
 	int			count;
 
 	if (due > now)
 		return anything_kept() ? due : 0;
-	count = expired_partitions(expired);
+	expired = expired_partitions(&count);
 	for (int i = 0; i < count; i++)
 	{
 		if (!empty_partition(expired[i]))

@@ -48,21 +48,6 @@
 /* A time of day that rotation waits for is looked at again so often at least (ms). */
 #define ROTATION_CHECK_MS (INT64CONST(3600) * 1000)
 
-typedef struct Worker
-{
-	int			  number;  /* of those of this database, from 0 */
-	MemoryContext context; /* one per turn of the loop */
-	Recovery	  recovery;
-	Reader		  reader;
-	Sender		  sender;
-	Settler		  settler;
-	Dispatch	 *dispatch;
-	HttpClient	 *http;
-	WaitEventSet *wait_events;
-	Moment		  rotate_at;	/* 0: when something has come in */
-	char		  problem[512]; /* that was said about the settings; "" */
-} Worker;
-
 /* ------------------------------------------------------------------------
  * Settings
  * ------------------------------------------------------------------------ */
@@ -112,7 +97,7 @@ rotation_due(const Worker *worker)
 		return 0;
 	if (worker->rotate_at != 0)
 		return worker->rotate_at;
-	return worker->reader.found ? MOMENT_PAST : 0;
+	return worker->rows_came ? MOMENT_PAST : 0;
 }
 
 /* Rotates the append-only tables. */
@@ -125,7 +110,7 @@ rotate(Worker *worker)
 	again = rotation_advance();
 	table_commit();
 	worker->rotate_at = clock_of_timestamp(again, clock_now(), ROTATION_CHECK_MS);
-	worker->reader.found = false;
+	worker->rows_came = false;
 }
 
 /*
@@ -141,15 +126,15 @@ rotate_or_wait(Worker *worker)
 	}
 	PG_CATCH();
 	{
-		MemoryContextSwitchTo(worker->context);
+		MemoryContextSwitchTo(worker->recovery.context);
 		if (geterrcode() == ERRCODE_LOCK_NOT_AVAILABLE)
-			(void) recovery_take_error(worker->context);
+			(void) recovery_take_error(worker->recovery.context);
 		else
 			recovery_after_error(&worker->recovery);
 		worker->rotate_at = clock_after_ms(clock_now(), ROTATION_RETRY_MS);
 	}
 	PG_END_TRY();
-	MemoryContextSwitchTo(worker->context);
+	MemoryContextSwitchTo(worker->recovery.context);
 	return true;
 }
 
@@ -167,134 +152,21 @@ typedef struct Task
 	bool (*run)(Worker *worker);
 } Task;
 
-static Moment
-integrations_due(const Worker *worker)
-{
-	return reader_integrations_due(&worker->reader);
-}
-
-static bool
-read_integrations(Worker *worker)
-{
-	return reader_read_integrations(&worker->reader);
-}
-
-static Moment
-pending_due(const Worker *worker)
-{
-	return reader_pending_due(&worker->reader);
-}
-
-static bool
-read_pending(Worker *worker)
-{
-	return reader_read_pending(&worker->reader);
-}
-
-static Moment
-recent_due(const Worker *worker)
-{
-	return reader_recent_due(&worker->reader);
-}
-
-static bool
-read_recent(Worker *worker)
-{
-	return reader_read_recent(&worker->reader);
-}
-
-static Moment
-lanes_due(const Worker *worker)
-{
-	return reader_lanes_due(&worker->reader);
-}
-
-static bool
-read_lanes(Worker *worker)
-{
-	return reader_read_lanes(&worker->reader);
-}
-
-static Moment
-sending_due(const Worker *worker)
-{
-	return sender_due(&worker->sender);
-}
-
-/* Starts requests; the endpoints work on them while results are recorded. */
-static bool
-send_some(Worker *worker)
-{
-	bool sent = sender_send(&worker->sender);
-
-	http_work(worker->http);
-	return sent;
-}
-
-static Moment
-health_due(const Worker *worker)
-{
-	return settler_health_due(&worker->settler);
-}
-
-static bool
-save_health(Worker *worker)
-{
-	return settler_save_health(&worker->settler);
-}
-
-static Moment
-results_due(const Worker *worker)
-{
-	return settler_results_due(&worker->settler);
-}
-
-static bool
-record_results(Worker *worker)
-{
-	return settler_record(&worker->settler);
-}
-
-static Moment
-gone_due(const Worker *worker)
-{
-	return settler_gone_due(&worker->settler);
-}
-
-static bool
-deactivate(Worker *worker)
-{
-	return settler_deactivate(&worker->settler);
-}
-
-static Moment
-closing_due(const Worker *worker)
-{
-	return settler_closing_due(&worker->settler);
-}
-
-static bool
-cancel(Worker *worker)
-{
-	worker->reader.found = true; /* in the log */
-	return settler_cancel(&worker->settler);
-}
-
 /*
  * In the order of a turn.  Health comes before results: who sees a delivery settled
  * sees what it did to the status.  Results come before the rest of an integration's
  * deliveries is cancelled, or they would be taken for pending.
  */
 static const Task tasks[] = {
-	{ integrations_due, read_integrations },
-	{ pending_due, read_pending },
-	{ recent_due, read_recent },
-	{ lanes_due, read_lanes },
-	{ sending_due, send_some },
-	{ health_due, save_health },
-	{ results_due, record_results },
-	{ gone_due, deactivate },
-	{ closing_due, cancel },
+	{ reader_integrations_due, reader_read_integrations },
+	{ reader_pending_due, reader_read_pending },
+	{ reader_recent_due, reader_read_recent },
+	{ reader_lanes_due, reader_read_lanes },
+	{ sender_due, sender_send },
+	{ settler_health_due, settler_save_health },
+	{ settler_results_due, settler_record },
+	{ settler_gone_due, settler_deactivate },
+	{ settler_closing_due, settler_cancel },
 	{ rotation_due, rotate_or_wait },
 };
 
@@ -329,8 +201,7 @@ next_due(const Worker *worker, Moment now)
 	if (due != 0)
 		due = Max(due, worker->recovery.not_before);
 	due = clock_earlier(due, dispatch_due(worker->dispatch));
-	if (settings_may_deliver() && reader_naps(&worker->reader, now))
-		due = clock_earlier(due, worker->reader.nap_until);
+	due = clock_earlier(due, reader_nap_over(worker, now));
 	if (http_has_result(worker->http) || ConfigReloadPending || InterruptPending)
 		due = MOMENT_PAST;
 	return due;
@@ -391,7 +262,7 @@ reload(Worker *worker)
 	dispatch_configure(worker->dispatch);
 	stats_report_config_loaded();
 	worker->rotate_at = 0;
-	worker->reader.found = true;
+	worker->rows_came = true;
 }
 
 /* Waits for signals, the network and time. */
@@ -404,7 +275,7 @@ wait_for_something(Worker *worker)
 
 	/* whatever the endpoints do, they hold up neither vacuum nor anybody's lock */
 	Assert(!IsTransactionState());
-	if (reader_naps(&worker->reader, clock_now()))
+	if (reader_naps(worker, clock_now()))
 		(void) slots_nap(true);
 	else if (slots_nap(false))
 		timeout = 0;
@@ -432,25 +303,25 @@ take_signals(Worker *worker)
 	if (signals & SIGNAL_STOP)
 	{
 		/* what is known now need not be sent again */
-		settler_take_results(&worker->settler);
-		if (settler_results_due(&worker->settler) != 0)
-			(void) settler_record(&worker->settler);
+		settler_take_results(worker);
+		if (settler_results_due(worker) != 0)
+			(void) settler_record(worker);
 		recovery_leave(OUTCOME_STOPPED);
 	}
-	reader_note(&worker->reader, signals);
+	reader_note(worker, signals);
 }
 
 /* One turn of the loop. */
 static void
 turn(Worker *worker)
 {
-	MemoryContextSwitchTo(worker->context);
-	MemoryContextReset(worker->context);
+	MemoryContextSwitchTo(worker->recovery.context);
+	MemoryContextReset(worker->recovery.context);
 	take_signals(worker);
 	http_work(worker->http);
-	settler_take_results(&worker->settler);
+	settler_take_results(worker);
 	dispatch_set_time(worker->dispatch, clock_now(), GetCurrentTimestamp());
-	settler_share_holds(&worker->settler);
+	settler_share_holds(worker);
 	dispatch_advance(worker->dispatch);
 	run_tasks(worker);
 	wait_for_something(worker);
@@ -472,9 +343,9 @@ start_over(Worker *worker)
 					  NULL);
 	AddWaitEventToSet(worker->wait_events, WL_SOCKET_READABLE,
 					  http_descriptor(worker->http), NULL, NULL);
-	reader_reset(&worker->reader, worker->dispatch, worker->http);
-	settler_reset(&worker->settler, worker->dispatch, worker->http);
-	sender_reset(&worker->sender, worker->dispatch, worker->http);
+	reader_reset(worker);
+	settler_reset(worker);
+	sender_reset(worker);
 }
 
 /* Aborts what is in flight. */
@@ -491,7 +362,7 @@ stop_everything(Worker *worker)
 
 /* Starts from the tables and turns until an error that no step has caught. */
 static void
-run(Worker *worker)
+run_until_error(Worker *worker)
 {
 	PG_TRY();
 	{
@@ -529,14 +400,11 @@ make_worker(int number)
 	Worker *worker = MemoryContextAllocZero(TopMemoryContext, sizeof(Worker));
 
 	worker->number = number;
-	worker->context = AllocSetContextCreate(TopMemoryContext, "featul_integrations cycle",
-											ALLOCSET_DEFAULT_SIZES);
-	worker->recovery.context = worker->context;
-	settler_init(&worker->settler, &worker->recovery);
-	sender_init(&worker->sender, &worker->recovery, &worker->settler);
-	MemoryContextSwitchTo(TopMemoryContext);
-	reader_init(&worker->reader, &worker->recovery, number);
-	MemoryContextSwitchTo(worker->context);
+	worker->recovery.context = AllocSetContextCreate(
+		TopMemoryContext, "featul_integrations cycle", ALLOCSET_DEFAULT_SIZES);
+	settler_init(worker);
+	reader_init(worker);
+	MemoryContextSwitchTo(worker->recovery.context);
 	return worker;
 }
 
@@ -563,9 +431,9 @@ featul_integrations_worker_main(Datum key)
 	table_init_session();
 	for (;;)
 	{
-		run(worker);
+		run_until_error(worker);
 		/* an error that no step expected: the tables know better than we do */
-		MemoryContextSwitchTo(worker->context);
+		MemoryContextSwitchTo(worker->recovery.context);
 		stop_everything(worker);
 		(void) WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH,
 						 worker->recovery.pause_ms, PG_WAIT_EXTENSION);

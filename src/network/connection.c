@@ -18,7 +18,7 @@
 
 /* Makes libcurl find a connection at its end.  Safe on one that is closed. */
 static void
-cut(Connection *connection)
+shut_down(Connection *connection)
 {
 	if (connection->fd >= 0)
 		(void) shutdown(connection->fd, SHUT_RDWR);
@@ -35,7 +35,7 @@ on_record(TlsPeer *peer, size_t bytes)
 	if (connection->received > (size_t) MAX_WIRE_BYTES * Max(connection->n_requests, 1))
 	{
 		connection->overflowed = true;
-		cut(connection);
+		shut_down(connection);
 	}
 }
 
@@ -213,7 +213,7 @@ connections_cut_idle(Connections *connections, const char *host)
 
 		if (connection->has_answered && connection->n_requests == 0 &&
 			strcmp(connection->host, host) == 0)
-			cut(connection);
+			shut_down(connection);
 	}
 }
 

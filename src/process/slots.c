@@ -539,7 +539,7 @@ slots_forget_database(Oid oid)
  * ------------------------------------------------------------------------ */
 
 static void
-detach_worker(int code, Datum argument)
+leave_slot(int code, Datum argument)
 {
 	LWLockAcquire(shared->lock, LW_EXCLUSIVE);
 	Assert(my_slot->state == SLOT_RUNNING);
@@ -582,7 +582,7 @@ slots_attach_worker(uint64 key, Oid *database, int *number)
 	if (attached)
 	{
 		my_slot = slot;
-		before_shmem_exit(detach_worker, 0);
+		before_shmem_exit(leave_slot, 0);
 	}
 	return attached;
 }

@@ -230,7 +230,7 @@ stats_forget_database(Oid database)
  * ------------------------------------------------------------------------ */
 
 static void
-detach_worker(int code, Datum argument)
+leave_statistics(int code, Datum argument)
 {
 	LWLockAcquire(shared->lock, LW_EXCLUSIVE);
 	my_worker->pid = 0;
@@ -259,7 +259,7 @@ stats_attach_worker(Oid database, int number)
 	}
 	LWLockRelease(shared->lock);
 	if (my_worker)
-		before_shmem_exit(detach_worker, 0);
+		before_shmem_exit(leave_statistics, 0);
 }
 
 /* See stats.h. */

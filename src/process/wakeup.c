@@ -45,7 +45,7 @@ FEATUL_FUNCTION(featul_queue_inserted);
  * PREPARED may come from a session that does not know what it commits.
  */
 static void
-at_transaction_end(XactEvent event, void *argument)
+signal_at_commit(XactEvent event, void *argument)
 {
 	bool committed = event == XACT_EVENT_COMMIT || event == XACT_EVENT_PREPARE;
 
@@ -71,7 +71,7 @@ tell_at_commit(void)
 	static bool registered = false;
 
 	if (!registered)
-		RegisterXactCallback(at_transaction_end, NULL);
+		RegisterXactCallback(signal_at_commit, NULL);
 	registered = true;
 	return &at_commit;
 }

@@ -276,7 +276,7 @@ take_person(Input *input, bool known, bool nulls)
 
 /* The payload that capture would build from rows with these texts. */
 static char *
-take_payload(Input *input, const char *event)
+take_payload(Input *input, EventKind event)
 {
 	int			   flags = take_byte(input);
 	bool		   nulls = flags & 1;
@@ -431,7 +431,7 @@ fuzz_render(Input *input)
 	if (choice < EVENT_COUNT)
 	{
 		event.name = event_definitions[choice].name;
-		event.payload = take_payload(input, event.name);
+		event.payload = take_payload(input, choice);
 	}
 	else
 	{
@@ -461,7 +461,7 @@ fuzz_render(Input *input)
 
 		event.posts = take_byte(input);
 		event.n_others = take_byte(input) % lengthof(others);
-		other.payload = take_payload(input, event.name);
+		other.payload = take_payload(input, choice);
 		for (int i = 0; i < event.n_others; i++)
 			others[i] = other;
 		event.others = others;

@@ -176,7 +176,7 @@ largest_payload(const char *rule, int kind)
 	const char	  *letters = kind < lengthof(few) ? few[kind] : rule;
 	char		  *content = palloc(100001);
 	StringInfoData out;
-	Payload		   payload = { .event = "comment.mention",
+	Payload		   payload = { .event = EVENT_COMMENT_MENTION,
 							   .workspace_id = text_of("w"),
 							   .post_id = text_of("p"),
 							   .title = text_of("Crash"),

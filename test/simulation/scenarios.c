@@ -335,6 +335,35 @@ failures_end_a_series_of_holds(void)
 	world_destroy(world);
 }
 
+/*
+ * Of a thousand endpoints that were never tried and hang, one after the other is tried;
+ * one that comes later, and answers, need not wait for all of them, nor does the one that
+ * came last before it wait for ever.
+ */
+static void
+newcomers_find_a_place(void)
+{
+	World *world = world_create(7, 1002);
+	Site  *early = &world->sites[1000];
+	Site  *late = &world->sites[1001];
+
+	for (int i = 0; i < 1000; i++)
+		world->sites[i].nature = HANGING;
+	early->response = late->response = 20 * MS;
+	world_restart(world);
+	for (int i = 0; i <= 1000; i++)
+		world_queue(world, &world->sites[i], 1);
+	world_run(world, 3 * SECOND);
+	world_queue(world, late, 1);
+	world_run(world, 7 * SECOND + 100 * MS);
+	CHECK(late->count == 0 || late->rows[0].is_done,
+		  "a newcomer waits longer than for one time-out");
+	world_run(world, 220 * SECOND);
+	CHECK(early->count == 0 || early->rows[0].is_done,
+		  "a newcomer waits longer than for all that came before");
+	world_destroy(world);
+}
+
 /* Connecting and disconnecting leaves nothing. */
 static void
 lanes_leave_nothing(void)
@@ -383,6 +412,7 @@ static const struct
 	SCENARIO(channel_holds_need_no_time),
 	SCENARIO(channel_holds_come_from_elsewhere),
 	SCENARIO(failures_end_a_series_of_holds),
+	SCENARIO(newcomers_find_a_place),
 	SCENARIO(lanes_leave_nothing),
 };
 

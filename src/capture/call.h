@@ -1,9 +1,9 @@
 /*
- * capture.h
+ * call.h
  *		One call of the trigger function, as its parts share it.
  */
-#ifndef FEATUL_CAPTURE_H
-#define FEATUL_CAPTURE_H
+#ifndef FEATUL_CALL_H
+#define FEATUL_CALL_H
 
 #include "commands/trigger.h"
 
@@ -23,4 +23,4 @@ typedef struct Capture
  */
 extern BoundRelation *capture_binding(Capture *capture);
 
-#endif /* FEATUL_CAPTURE_H */
+#endif /* FEATUL_CALL_H */
