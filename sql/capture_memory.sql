@@ -15,7 +15,7 @@ INSERT INTO "user" (id, name, email, email_verified) VALUES ('olivia', 'Olivia',
 INSERT INTO workspace (id, name, slug, domain, plan, owner_id) VALUES ('me1', 'Acme', 'memory', 'd', 'starter', 'olivia');
 INSERT INTO board (id, workspace_id, name, slug, created_by, roadmap_statuses, changelog_tags)
 SELECT 'b' || n, 'me1', 'B' || n, 'b' || n, 'olivia', CASE WHEN n = 1 THEN s ELSE '[]' END, '[]'
-FROM generate_series(1, 1000) n, (SELECT json_agg(json_build_object('id', 's' || n, 'name', 'Status number ' || n || repeat('.', 20))) s FROM generate_series(1, 1000) n) s;
+FROM generate_series(1, 1000) n, (SELECT json_agg(json_build_object('id', 's' || n, 'name', 'Status number ' || n || repeat('.', 10))) s FROM generate_series(1, 1000) n) s;
 SELECT count(*) FROM integration_attach('memory_test');
 SET featul_integrations.operator = on;
 SELECT message FROM integration_connect('memory', 'webhook', 'https://example.com/', boards => (SELECT array_agg('b' || n) FROM generate_series(1, 1000) n));

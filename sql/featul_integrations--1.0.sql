@@ -320,7 +320,7 @@ COMMENT ON COLUMN featul_integrations.bindings.state IS 'ok, or what is wrong; t
 CREATE FUNCTION @extschema@.integration_list(workspace_slug text)
 RETURNS TABLE (id uuid, type text, is_active boolean, events text[], boards text[], rule text,
 	last_triggered_at timestamptz, created_at timestamptz, updated_at timestamptz, status text, status_reason text)
-LANGUAGE c STABLE PARALLEL RESTRICTED SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+LANGUAGE c STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS 'MODULE_PATHNAME', 'featul_integration_list';
 REVOKE ALL ON FUNCTION @extschema@.integration_list(text) FROM PUBLIC;
 COMMENT ON FUNCTION @extschema@.integration_list(text) IS
@@ -354,7 +354,7 @@ COMMENT ON FUNCTION @extschema@.integration_test(text, text) IS
 
 CREATE FUNCTION @extschema@.integration_secret(workspace_slug text)
 RETURNS text
-LANGUAGE c STABLE PARALLEL RESTRICTED SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+LANGUAGE c STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS 'MODULE_PATHNAME', 'featul_integration_secret';
 REVOKE ALL ON FUNCTION @extschema@.integration_secret(text) FROM PUBLIC;
 COMMENT ON FUNCTION @extschema@.integration_secret(text) IS
@@ -370,7 +370,7 @@ COMMENT ON FUNCTION @extschema@.integration_rotate_secret(text) IS
 
 CREATE FUNCTION @extschema@.integration_preview(workspace_slug text, type text, event text)
 RETURNS text
-LANGUAGE c STABLE PARALLEL RESTRICTED SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+LANGUAGE c STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS 'MODULE_PATHNAME', 'featul_integration_preview';
 REVOKE ALL ON FUNCTION @extschema@.integration_preview(text, text, text) FROM PUBLIC;
 COMMENT ON FUNCTION @extschema@.integration_preview(text, text, text) IS
@@ -381,7 +381,7 @@ CREATE FUNCTION @extschema@.integration_deliveries(workspace_slug text, type tex
 RETURNS TABLE (id bigint, event text, type text, state text, attempts integer, http_status integer, error text,
 	duration_ms integer, response text, created_at timestamptz, last_attempt_at timestamptz,
 	next_attempt_at timestamptz, payload jsonb)
-LANGUAGE c STABLE PARALLEL RESTRICTED SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET jit = off
+LANGUAGE c STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET jit = off
 AS 'MODULE_PATHNAME', 'featul_integration_deliveries';
 REVOKE ALL ON FUNCTION @extschema@.integration_deliveries(text, text, text, integer, bigint) FROM PUBLIC;
 COMMENT ON FUNCTION @extschema@.integration_deliveries(text, text, text, integer, bigint) IS
@@ -389,7 +389,7 @@ COMMENT ON FUNCTION @extschema@.integration_deliveries(text, text, text, integer
 
 CREATE FUNCTION @extschema@.integration_message(workspace_slug text, delivery_id bigint)
 RETURNS text
-LANGUAGE c STABLE PARALLEL RESTRICTED SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+LANGUAGE c STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS 'MODULE_PATHNAME', 'featul_integration_message';
 REVOKE ALL ON FUNCTION @extschema@.integration_message(text, bigint) FROM PUBLIC;
 COMMENT ON FUNCTION @extschema@.integration_message(text, bigint) IS

@@ -26,8 +26,9 @@ void
 fault_define_setting(void)
 {
 	DefineCustomStringVariable(
-		"featul_integrations.fault", "Place that raises an error when it is passed, or another bound.",
-		NULL, &setting_fault, "", PGC_SIGHUP, GUC_NOT_IN_SAMPLE | GUC_NO_SHOW_ALL, NULL,
+		"featul_integrations.fault",
+		"Place that raises an error when it is passed, or another bound.", NULL,
+		&setting_fault, "", PGC_SIGHUP, GUC_NOT_IN_SAMPLE | GUC_NO_SHOW_ALL, NULL,
 		assign_fault, NULL);
 }
 
