@@ -6,7 +6,7 @@
 // Prints what does not fit, and how many of each kind were looked at.
 
 import { readFileSync } from 'node:fs'
-import { AdaptiveCard, SerializationContext, Versions } from 'adaptivecards'
+import cards from 'adaptivecards/dist/adaptivecards.js'
 import Ajv from 'ajv'
 import Ajv2020 from 'ajv/dist/2020.js'
 import { createGenerator } from 'ts-json-schema-generator'
@@ -46,10 +46,10 @@ const discord = against(ofType('DiscordMessage'))
 // A message with one card, in which its parser finds nothing amiss
 function teams(body) {
   const [attachment, ...others] = body.attachments ?? []
-  const context = new SerializationContext(Versions.v1_4)
+  const context = new cards.SerializationContext(cards.Versions.v1_4)
   if (body.type !== 'message' || others.length > 0 || attachment?.contentType !== 'application/vnd.microsoft.card.adaptive')
     return 'no message with one card'
-  new AdaptiveCard().parse(attachment.content, context)
+  new cards.AdaptiveCard().parse(attachment.content, context)
   return context.eventCount === 0 ? null : Array.from({ length: context.eventCount }, (_, i) => context.getEventAt(i).message)
 }
 
