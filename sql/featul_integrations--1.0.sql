@@ -320,7 +320,7 @@ COMMENT ON COLUMN featul_integrations.bindings.state IS 'ok, or what is wrong; t
 CREATE FUNCTION @extschema@.integration_list(workspace_slug text)
 RETURNS TABLE (id uuid, type text, is_active boolean, events text[], boards text[], rule text,
 	last_triggered_at timestamptz, created_at timestamptz, updated_at timestamptz, status text, status_reason text)
-LANGUAGE c STABLE PARALLEL RESTRICTED SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+LANGUAGE c STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS 'MODULE_PATHNAME', 'featul_integration_list';
 REVOKE ALL ON FUNCTION @extschema@.integration_list(text) FROM PUBLIC;
 COMMENT ON FUNCTION @extschema@.integration_list(text) IS
@@ -354,7 +354,7 @@ COMMENT ON FUNCTION @extschema@.integration_test(text, text) IS
 
 CREATE FUNCTION @extschema@.integration_secret(workspace_slug text)
 RETURNS text
-LANGUAGE c STABLE PARALLEL RESTRICTED SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+LANGUAGE c STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS 'MODULE_PATHNAME', 'featul_integration_secret';
 REVOKE ALL ON FUNCTION @extschema@.integration_secret(text) FROM PUBLIC;
 COMMENT ON FUNCTION @extschema@.integration_secret(text) IS
@@ -370,7 +370,7 @@ COMMENT ON FUNCTION @extschema@.integration_rotate_secret(text) IS
 
 CREATE FUNCTION @extschema@.integration_preview(workspace_slug text, type text, event text)
 RETURNS text
-LANGUAGE c STABLE PARALLEL RESTRICTED SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+LANGUAGE c STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS 'MODULE_PATHNAME', 'featul_integration_preview';
 REVOKE ALL ON FUNCTION @extschema@.integration_preview(text, text, text) FROM PUBLIC;
 COMMENT ON FUNCTION @extschema@.integration_preview(text, text, text) IS
@@ -381,7 +381,7 @@ CREATE FUNCTION @extschema@.integration_deliveries(workspace_slug text, type tex
 RETURNS TABLE (id bigint, event text, type text, state text, attempts integer, http_status integer, error text,
 	duration_ms integer, response text, created_at timestamptz, last_attempt_at timestamptz,
 	next_attempt_at timestamptz, payload jsonb)
-LANGUAGE c STABLE PARALLEL RESTRICTED SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET jit = off
+LANGUAGE c STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET jit = off
 AS 'MODULE_PATHNAME', 'featul_integration_deliveries';
 REVOKE ALL ON FUNCTION @extschema@.integration_deliveries(text, text, text, integer, bigint) FROM PUBLIC;
 COMMENT ON FUNCTION @extschema@.integration_deliveries(text, text, text, integer, bigint) IS
@@ -389,7 +389,7 @@ COMMENT ON FUNCTION @extschema@.integration_deliveries(text, text, text, integer
 
 CREATE FUNCTION @extschema@.integration_message(workspace_slug text, delivery_id bigint)
 RETURNS text
-LANGUAGE c STABLE PARALLEL RESTRICTED SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+LANGUAGE c STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS 'MODULE_PATHNAME', 'featul_integration_message';
 REVOKE ALL ON FUNCTION @extschema@.integration_message(text, bigint) FROM PUBLIC;
 COMMENT ON FUNCTION @extschema@.integration_message(text, bigint) IS
@@ -722,7 +722,9 @@ SELECT s.subname AS subscription,
 			CASE WHEN w.last_message_at < clock_timestamp() - interval '60 seconds'
 				THEN extract(epoch FROM clock_timestamp() - w.last_message_at) END)
 		ELSE extract(epoch FROM clock_timestamp() - a.applied_at) END::numeric, 3) AS lag_seconds,
-	c.apply_error_count + c.sync_error_count AS errors, a.last_error, a.last_error_at
+	-- apply_error_count and sync_error_count; from 19 on there are two of the latter
+	(SELECT sum(k.value::bigint)::bigint FROM pg_catalog.jsonb_each_text(pg_catalog.to_jsonb(c)) k
+		WHERE k.key LIKE '%\_error\_count') AS errors, a.last_error, a.last_error_at
 FROM pg_catalog.pg_subscription s
 JOIN pg_catalog.pg_database d ON d.oid = s.subdbid AND d.datname = pg_catalog.current_database()
 CROSS JOIN LATERAL (

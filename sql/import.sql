@@ -93,6 +93,8 @@ ROLLBACK;
 
 RESET featul_integrations.operator;
 SELECT integration_detach();
+-- which is all of it
+SELECT count(*) FROM pg_trigger WHERE tgname LIKE 'featul%';
 SET client_min_messages = error;
 DROP SCHEMA import_test CASCADE;
 DELETE FROM featul_integrations.integration WHERE workspace_id LIKE 'im_';

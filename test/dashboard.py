@@ -19,7 +19,7 @@ import urllib.request
 from html import escape
 
 SOURCE, SCRATCH, MINUTES = sys.argv[1], sys.argv[2], float(sys.argv[3])
-EXPORTER, PROMETHEUS = "127.0.0.1:9490", "127.0.0.1:9491"
+EXPORTER, PROMETHEUS = "127.0.0.1:9480", "127.0.0.1:9481"
 COLOURS = ("#2f6db5", "#c8551b", "#3a8a3f", "#8a3a8a", "#b59b2f", "#2fa5a5", "#777777")
 COLUMN, ROW, PAD = 40, 30, 8        # pixels per unit of Grafana's grid; a panel's inner edge
 

@@ -12,11 +12,13 @@ DIRECTORY/hostile.json has {"NAME": PORT}.  For the worker one leads a host ther
 What arrives is appended to DIRECTORY/hostile.jsonl, one object a line: behaviour,
 connection (numbers of that behaviour, from 1), and event: "open", "request" or "closed".
 
-Names in HTTP2 speak HTTP/2 alone, and want a client that offers it.
+Names in HTTP2 speak HTTP/2 alone, and want a client that offers it; those in PROXY are HTTP
+proxies.
 Needs the Python standard library and the openssl program.  It ends with its parent.
 """
 
 import argparse
+import ctypes
 import json
 import os
 import signal
@@ -27,6 +29,8 @@ import subprocess
 import sys
 import threading
 import time
+
+PR_SET_PDEATHSIG = 1            # prctl(2)
 
 PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
 
@@ -163,6 +167,15 @@ def first_goes_silent(c):
         c.request()
 
 
+def drips(c):
+    """A header that never ends, a byte at a time."""
+    c.request()
+    c.send(b"HTTP/1.1 200 OK\r\nX: ")
+    while True:
+        c.send(b"x")
+        time.sleep(0.02)
+
+
 def friendly(c):
     while True:
         c.request()
@@ -182,6 +195,7 @@ HTTP1 = {
     "h1_closes_each": closes_each,
     "h1_goes_silent": goes_silent,
     "h1_first_goes_silent": first_goes_silent,
+    "h1_drips": drips,
     "friendly": friendly,
 }
 
@@ -364,6 +378,30 @@ class Certificates:
                            public_key=self.path("large.pub"))
         return self.chain(self.leaf("large_key"), extra)
 
+    def large_leaf(self):
+        """Its own key is an RSA key of 15,636 bits: of two Mersenne primes, as any others took minutes."""
+        p, q, e = 2**11213 - 1, 2**4423 - 1, 65537
+        d = pow(e, -1, (p - 1) * (q - 1))
+        # RFC 8017, A.1.2: version, modulus, exponents, primes, and what the CRT needs
+        numbers = [0, p * q, e, d, p, q, d % (p - 1), d % (q - 1), pow(q, -1, p)]
+        config = self.write("leaf.asn1", "asn1 = SEQUENCE:key\n[key]\n" + "".join(
+            f"n{i} = INTEGER:0x{number:x}\n" for i, number in enumerate(numbers)))
+        openssl("asn1parse", "-genconf", config, "-noout", "-out", self.path("leaf.der"))
+        openssl("rsa", "-inform", "DER", "-in", self.path("leaf.der"), "-out", self.path("leaf.key"))
+        openssl("rsa", "-in", self.path("leaf.key"), "-pubout", "-out", self.path("leaf.pub"))
+        leaf = self.issue("large_leaf", self.EC, self.EXTENSIONS, public_key=self.path("leaf.pub"))
+        return f"{leaf}.pem", self.path("leaf.key")
+
+    def name_constraints(self):
+        """As many names as there is room for, each to be held against as many constraints."""
+        constraints = "".join(f"permitted;DNS.{n} = n{n}.example.org\n" for n in range(700))
+        issuer = self.issue("constraining", self.EC,
+                            "basicConstraints = critical, CA:true\nnameConstraints = critical, @names\n"
+                            f"[names]\npermitted;DNS.900 = example.com\n{constraints}")
+        names = ",".join(f"DNS:n699.n{n}.example.com" for n in range(900))
+        return self.chain(self.leaf("name_constraints", "basicConstraints = critical, CA:false\n"
+                                    f"subjectAltName = {names},DNS:*.example.com\n", issuer), issuer)
+
     def many_names(self):
         """100 KB of names, that of the host last."""
         names = ",".join(f"DNS:{'n' * 40}{n}.example.org" for n in range(1600))
@@ -402,6 +440,46 @@ TLS = {
     "tls_long_chain": lambda made, base: server_context(*made.long_chain()),
     "tls_large_key": lambda made, base: server_context(*made.large_key()),
     "tls_many_names": lambda made, base: server_context(*made.many_names()),
+    "tls_large_leaf": lambda made, base: server_context(*made.large_leaf()),
+    "tls_name_constraints": lambda made, base: server_context(*made.name_constraints()),
+}
+
+
+def renegotiate(peer, base):
+    """TLS 1.2 that asks for a new handshake all the time: only openssl's own server can; its port."""
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    server = subprocess.Popen(
+        ["openssl", "s_server", "-accept", f"127.0.0.1:{port}", "-tls1_2",
+         "-cert", f"{base}.pem", "-key", f"{base}.key"],
+        stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
+        preexec_fn=lambda: ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL))
+
+    def ask():
+        for line in server.stdout:
+            if line.startswith(b"CIPHER is"):       # the first handshake is over
+                peer.note("tls_renegotiates", 1, "open")
+            elif b"POST" in line:
+                peer.note("tls_renegotiates", 1, "request")
+                server.stdin.write(b"R\n" * 1000)
+                server.stdin.flush()
+
+    threading.Thread(target=ask, daemon=True).start()
+    return port
+
+
+# -- a proxy ----------------------------------------------------------------------------
+
+# After CONNECT, without TLS
+PROXY = {
+    "proxy_refuses": after_headers(b"", b"HTTP/1.1 403 Forbidden\r\nContent-Length: 0\r\n\r\n"),
+    "proxy_wants_password": after_headers(
+        b"HTTP/1.1 407 Who?\r\nProxy-Authenticate: Basic realm=x\r\nContent-Length: 1000000000\r\n\r\n", b"x" * 16384),
+    "proxy_floods_headers": after_headers(b"HTTP/1.1 200 OK\r\nX: ", b"x" * 16384),
+    "proxy_floods_interim": after_headers(b"", b"HTTP/1.1 100 Continue\r\n\r\n" * 1000),
+    "proxy_floods_tunnel": after_headers(b"HTTP/1.1 200 OK\r\n\r\n", b"\x16\x03\x03\x00\x01x" * 1000),
+    "proxy_closes": closes_at_once,
+    "proxy_silent": lambda c: (c.request(), c.silence()),
 }
 
 
@@ -436,7 +514,7 @@ class Peer:
 
     def serve(self, sock, name, number, context, make, behave):
         try:
-            connection = make(self, name, number, context.wrap_socket(sock, server_side=True))
+            connection = make(self, name, number, context.wrap_socket(sock, server_side=True) if context else sock)
         except OSError:
             sock.close()
             return
@@ -474,6 +552,9 @@ def main():
         context = server_context(f"{base}.pem", f"{base}.key")
         context.set_alpn_protocols(["h2"])
         ports[name] = peer.listen(name, context, Http2, behave)
+    for name, behave in PROXY.items():
+        ports[name] = peer.listen(name, None, Http1, behave)
+    ports["tls_renegotiates"] = renegotiate(peer, base)
     for name, make_context in TLS.items():
         ports[name] = peer.listen(name, make_context(certificates, base), Http1, friendly)
 

@@ -27,7 +27,9 @@ URLS = {
     "discord": "https://discord.com/api/webhooks/1148271649812365/c2VjcmV0LXRva2Vu",
     "webhook": "https://hooks.example.com/featul",
 }
-TYPES = {"hooks.slack.com": "slack", "discord.com": "discord", "hooks.example.com": "webhook"}
+TEAMS = "https://prod-1.westeurope.logic.azure.com/workflows/0a/run?sig=c2Vj"
+TYPES = {"hooks.slack.com": "slack", "discord.com": "discord", "hooks.example.com": "webhook",
+         "prod-1.westeurope.logic.azure.com": "teams"}
 
 # -- the terminal -------------------------------------------------------------
 
@@ -46,7 +48,7 @@ def dim(text):
     return styled(2, text)
 
 
-LABELS = {"slack": ("Slack", 35), "discord": ("Discord", 34), "webhook": ("Webhook", 32)}
+LABELS = {"slack": ("Slack", 35), "discord": ("Discord", 34), "teams": ("Teams", 36), "webhook": ("Webhook", 32)}
 
 
 def title(text):
@@ -95,10 +97,9 @@ def psql(sql, user=None, *options):
 
 def application(*statements):
     """The application's way: each statement is its own transaction."""
-    shown = "\n".join(statement + ";" for statement in statements)
-    show_sql(shown)
-    for statement in statements:
-        psql("SET ROLE app; " + statement)
+    show_sql("\n".join(statement + ";" for statement in statements))
+    psql(statements[-1], None, "-c", "SET ROLE app",
+         *(option for statement in statements[:-1] for option in ("-c", statement)))
 
 
 # -- the receiver -------------------------------------------------------------
@@ -162,9 +163,24 @@ def slack_lines(message):
         elif kind == "context":
             lines.append(dim(" · ".join(slack_text(element) for element in block["elements"]
                                         if "text" in element)))
-        elif kind == "divider":
-            lines.append("")
+        elif kind == "image":
+            lines.append(f"[image: {block['image_url']}]")
+        elif kind == "rich_text":
+            for item in block["elements"][0]["elements"]:
+                lines.append("• " + "".join(part["text"] for part in item["elements"]))
     return lines
+
+
+def linked(markdown):
+    """Links as what is seen of them."""
+    return re.sub(r"\[(.+?)\]\((\S+?)\)", r"\1", markdown)
+
+
+def teams_lines(message):
+    blocks = message["attachments"][0]["content"]["body"]
+    lines = [f"[image: {block['url']}]" if block["type"] == "Image" else
+             dim(linked(block["text"])) if block.get("isSubtle") else linked(block["text"]) for block in blocks]
+    return [re.sub(r"\\([^\w\s])", r"\1", line) for line in [bold(lines[0]), *lines[1:]]]
 
 
 def discord_lines(message):
@@ -174,7 +190,9 @@ def discord_lines(message):
             lines.append(dim(embed["author"]["name"]))
         if "title" in embed:
             lines.append(bold(embed["title"]) + ("  " + embed["url"] if "url" in embed else ""))
-        lines += embed.get("description", "").splitlines()
+        lines += linked(embed.get("description", "")).splitlines()
+        if "thumbnail" in embed:
+            lines.append(f"[image: {embed['thumbnail']['url']}]")
         if embed.get("fields"):
             lines.append("   ".join(f"{field['name']}: {field['value']}" for field in embed["fields"]))
         footer = embed.get("footer", {}).get("text", "")
@@ -210,6 +228,8 @@ def show(request):
         show_message(kind, slack_lines(request["json"]))
     elif kind == "discord":
         show_message(kind, discord_lines(request["json"]))
+    elif kind == "teams":
+        show_message(kind, teams_lines(request["json"]))
     else:
         wrong = problem(request, SECRET)
         verdict = styled(31, "signature wrong: " + wrong) if wrong else styled(32, "signature verified")
@@ -262,6 +282,11 @@ def set_up():
         print(textwrap.fill(f"    {source:<10} {relation:<17} {events}", WIDTH, subsequent_indent=" " * 33))
     print()
     psql(statements[2])
+    say("Looking changes nothing; this is where some of it comes from:")
+    query = ("SELECT canonical, expression, state FROM featul_integrations.bindings\n"
+             "WHERE source = 'post' AND canonical IN ('title', 'visible', 'status', 'image')")
+    show_sql(query + ";")
+    print_table(query)
 
     title("Olivia, who owns Acme, connects Slack, Discord and an endpoint of her own")
     for kind, url in URLS.items():
@@ -279,10 +304,10 @@ def set_up():
 def a_post():
     title("Mina posts an idea, and the application adds her own vote")
     application(
-        "INSERT INTO post (id, board_id, title, content, slug, author_id)\n"
+        "INSERT INTO post (id, board_id, title, content, slug, author_id, image)\n"
         "    VALUES ('p1', 'b1', 'Dark mode <for night owls>',\n"
         "            'My eyes hurt at 2 a.m. A *dark* theme would help, @everyone!',\n"
-        "            'dark-mode', 'mina')",
+        "            'dark-mode', 'mina', 'https://cdn.example.com/dark.png')",
         "INSERT INTO vote (id, post_id, user_id, type)\n    VALUES ('v1', 'p1', 'mina', 'upvote')",
         "UPDATE post SET upvotes = 1 WHERE id = 'p1'")
     show_all(await_messages(3, "post.created"))
@@ -307,13 +332,20 @@ def a_status_and_a_pin():
 
 
 def a_comment():
-    title("Jonas comments; the endpoint answers 500 to the first attempt")
+    title("Jonas comments and mentions Mina; the endpoint answers 500 at first")
     script({"hooks.example.com/": [{"status": 500, "body": "out of order"}, {}]})
     application(
         "INSERT INTO comment (id, post_id, content, author_id)\n"
-        "    VALUES ('c1', 'p1', 'We have started on it, @Mina.', 'jonas')")
-    requests = await_messages(4, "comment.created, one of them again")
-    tries = [request for request in requests if request["kind"] == "webhook"]
+        "    VALUES ('c1', 'p1', 'We have started on it, @Mina.', 'jonas')",
+        "INSERT INTO comment_mention (id, comment_id, mentioned_user_id,\n"
+        "        mentioned_by)\n"
+        "    VALUES ('n1', 'c1', 'mina', 'jonas')",
+        "INSERT INTO comment_reaction (id, comment_id, user_id, type)\n"
+        "    VALUES ('r1', 'c1', 'jonas', 'upvote')",
+        "UPDATE comment SET upvotes = 1 WHERE id = 'c1'",
+        "UPDATE post SET comment_count = 1 WHERE id = 'p1'")
+    requests = await_messages(5, "comment.created, one of them again, and comment.mention")
+    tries = [request for request in requests if request["json"].get("event") == "comment.created"]
     show_all([request for request in requests if request is not tries[0]])
     for number, request in enumerate(tries):
         pause = f", {request['time'] - tries[0]['time']:.1f} s later" if number else ""
@@ -324,17 +356,17 @@ def a_comment():
     if not same:
         sys.exit("The retry differs from the first attempt.")
     print()
-    application("INSERT INTO comment_mention (id, comment_id, mentioned_user_id, mentioned_by)\n"
-                "    VALUES ('n1', 'c1', 'mina', 'jonas')",
-                "INSERT INTO comment_reaction (id, comment_id, user_id, type)\n"
-                "    VALUES ('r1', 'c1', 'jonas', 'upvote')",
-                "UPDATE comment SET upvotes = 1 WHERE id = 'c1'",
-                "UPDATE post SET comment_count = 1 WHERE id = 'p1'")
-    show_all(await_messages(3, "comment.mention"))
-    say("Jonas's own reaction, which the application adds to each comment, is no news. Mina's is:")
+    say("In chat a comment and its mentions are one message; the endpoint gets each event. Jonas's own "
+        "reaction, which the application adds to each comment, is no news. Mina's is:")
     application("INSERT INTO comment_reaction (id, comment_id, user_id, type)\n"
                 "    VALUES ('r2', 'c1', 'mina', 'upvote')")
     show_all(await_messages(3, "comment.reaction"))
+    say("Nor is a guest's own, who has no account, but a fingerprint; so this is told once:")
+    application("INSERT INTO comment (id, post_id, content, author_name, metadata)\n"
+                "    VALUES ('c2', 'p1', 'Please!', 'Gus', '{\"fingerprint\": \"f1\"}')",
+                "INSERT INTO comment_reaction (id, comment_id, fingerprint, type)\n"
+                "    VALUES ('r3', 'c2', 'f1', 'upvote')")
+    show(next(request for request in await_messages(3, "a guest's comment") if request["kind"] == "slack"))
 
 
 def a_milestone():
@@ -352,9 +384,48 @@ def a_milestone():
     events = [request["json"]["event"] for request in webhooks]
     say(f"{events.count('post.upvoted')} times post.upvoted arrived everywhere, then the milestone:")
     show_all([requests_of[-1] for requests_of in
-              ([request for request in requests if request["kind"] == kind] for kind in LABELS)])
+              ([request for request in requests if request["kind"] == kind] for kind in URLS)])
     if events != ["post.upvoted"] * 9 + ["post.milestone"]:
         sys.exit(f"Not the events expected, or not in order: {events}")
+
+
+def a_burst():
+    title("Olivia connects Teams too, and imports what was asked for elsewhere")
+    call = f"SELECT message FROM integration_connect('acme', 'teams', '{TEAMS}')"
+    print_sql(call + ";")
+    print("    " + psql(call, "olivia") + "\n")
+    application("INSERT INTO post (id, board_id, title, content, slug)\n"
+                "    SELECT 'i' || n, 'b1', 'Imported wish ' || n, '-', 'wish-' || n\n"
+                "    FROM generate_series(1, 37) AS n")
+    say("Thirty-seven messages would drown a channel; it gets one. The endpoint gets each event.")
+    requests = await_messages(40, "37 posts")
+    show_all([request for request in requests if request["kind"] != "webhook"])
+
+
+def older_integrations():
+    title("Initech had its channel connected in the application, before all this")
+    psql("""
+        INSERT INTO workspace (id, name, slug, plan, owner_id, domain)
+            VALUES ('w2', 'Initech', 'initech', 'starter', 'olivia', 'https://initech.example.com');
+        INSERT INTO workspace_integration (id, workspace_id, type, webhook_url)
+            VALUES ('o1', 'w2', 'slack', 'https://hooks.slack.com/services/T1/B1/b2xk')""")
+    query = "SELECT workspace_id, type, imported FROM integration_import(follow => true)"
+    show_sql(query + ";")
+    print_table(query)
+    say("What the application's own page writes there holds here too; and a plan that lapses shows. After each:")
+    query = "SELECT type, events, status, status_reason\nFROM integration_list('initech')"
+    show_sql(query + ";")
+    for statement in ("UPDATE workspace_integration SET is_active = false WHERE id = 'o1'",
+                      "UPDATE workspace_integration SET is_active = true WHERE id = 'o1'",
+                      "UPDATE workspace SET plan = 'free' WHERE id = 'w2'"):
+        application(statement)
+        print(textwrap.fill(psql(query, "olivia", "-F", "  "), WIDTH, initial_indent="    ",
+                            subsequent_indent="        ") + "\n")
+
+
+def print_table(query, user=None, *options):
+    print(psql(query, user, "-P", "format=aligned", "-P", "tuples_only=off", "-P", "footer=off",
+               "-P", "null=·", *options) + "\n")
 
 
 def the_log():
@@ -367,12 +438,10 @@ def the_log():
     pending = "SELECT count(*) FROM integration_deliveries('acme', state => 'pending')"
     while psql(pending, "olivia") != "0" and time.monotonic() < end:
         time.sleep(0.05)
-    print(psql(query, "olivia", "-P", "format=aligned", "-P", "tuples_only=off", "-P", "footer=off",
-               "-P", "null=·"))
+    print_table(query, "olivia")
     lost = [request for request in arrived() if "Never mind" in request["body"]]
     if lost:
         sys.exit("A rolled-back post was announced.")
-    print()
     say("An id is missing here and there: those of the nine votes are left out, and a number that "
         "a rolled-back transaction has drawn is not used again.")
     say(f"{seen} messages, {len({r['headers'].get('webhook-id') for r in arrived() if r['kind'] == 'webhook'})} "
@@ -404,8 +473,7 @@ REPORT = ("SELECT workspace, type, last_24_hours, success, worst_error\n"
 def the_report():
     title("How they fare, as a DBA sees it")
     show_sql(REPORT + ";")
-    print(psql(REPORT, None, "-P", "format=aligned", "-P", "tuples_only=off", "-P", "footer=off", "-P", "null="))
-    print()
+    print_table(REPORT)
 
 
 def what_next():
@@ -423,5 +491,7 @@ if __name__ == "__main__":
     a_milestone()
     a_crash()
     the_log()
+    a_burst()
+    older_integrations()
     the_report()
     what_next()

@@ -29,6 +29,7 @@
 #include "application/user_context.h"
 #include "api/query.h"
 #include "base/errors.h"
+#include "capture/workspace.h"
 
 /* The trigger on the older table that is followed (follow.c) */
 #define FOLLOW_TRIGGER "featul_integrations_follow"
@@ -153,6 +154,8 @@ problem_of(const OldIntegration *old, const Channel **channel)
 	*channel = channel_find(old->type);
 	if (*channel == NULL)
 		return psprintf("Unknown integration type; types are %s", channel_types());
+	if (strlen(old->workspace_id) > WORKSPACE_ID_MAX_BYTES)
+		return "The workspace's id is longer than 1024 bytes";
 	if (!has_workspace(old))
 		return "Workspace not found";
 	return url_problem(*channel, old->webhook_url);

@@ -24,7 +24,9 @@
 #include "api/query.h"
 #include "application/binding.h"
 #include "base/compat.h"
+#include "base/errors.h"
 #include "base/event_kind.h"
+#include "capture/workspace.h"
 
 /* ------------------------------------------------------------------------
  * integration_list
@@ -160,6 +162,18 @@ take_connection(FunctionCallInfo fcinfo, Connection *connection)
 	filter_check_rule(connection->rule);
 }
 
+/* Refuses a workspace whose id is too long for our tables. */
+static void
+check_workspace_id(const Workspace *workspace)
+{
+	if (strlen(workspace->id) > WORKSPACE_ID_MAX_BYTES)
+		ereport(ERROR,
+				(errcode(ERRCODE_FEATUL_BAD_ARGUMENT),
+				 errmsg("Workspace cannot have integrations"),
+				 errdetail("Its id is longer than %d bytes.", WORKSPACE_ID_MAX_BYTES),
+				 errhint("Bind a shorter expression as the workspace's id.")));
+}
+
 /* What costs more: board slugs become ids, the rule is tried out.  Needs an SPI connection. */
 static void
 resolve_connection(Connection *connection, const Workspace *workspace)
@@ -229,6 +243,7 @@ featul_integration_connect(PG_FUNCTION_ARGS)
 	take_connection(fcinfo, &connection);
 	query_begin(&query);
 	workspace = access_workspace(slug, PERMISSION_MANAGE, true);
+	check_workspace_id(workspace);
 	access_lock_workspace(workspace);
 	resolve_connection(&connection, workspace);
 	api_claim_integration(store_connection(&connection, workspace, &inserted));

@@ -222,7 +222,7 @@ latest_event(const char *event, const char *workspace_id, char **payload, char *
 		return false;
 	candidates_join_people(&candidates, source);
 	*payload = VARDATA(event_payload(&candidates, &candidates.list[0], source));
-	*labels = event_labels(&candidates.list[0]);
+	*labels = event_labels(&candidates, &candidates.list[0]);
 	return true;
 }
 

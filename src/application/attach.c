@@ -261,7 +261,8 @@ keep_trigger(List *wanted, Oid relid, const char *name)
 
 /*
  * Drops every trigger of ours, on whatever table, but those that are wanted and
- * fire when they should: dropping locks the table even against readers.
+ * fire when they should: dropping locks the table even against readers.  Where none
+ * is wanted, the one that follows the older integrations goes too.
  */
 static void
 drop_other_triggers(List *wanted)
@@ -270,15 +271,19 @@ drop_other_triggers(List *wanted)
 	uint64		   count;
 
 	own_query_execute(
-		"SELECT t.tgname, t.tgrelid, t.tgfoid = r.oid AND t.tgenabled <> 'R'"
-		" OR t.tgenabled = 'D' AS disabled,"
-		" pg_catalog.format('DROP TRIGGER %I ON %s', t.tgname,"
-		" t.tgrelid::pg_catalog.regclass)"
-		" FROM pg_catalog.pg_trigger t,"
-		" CAST('featul_integrations.capture()' AS pg_catalog.regprocedure) AS s (oid),"
-		" CAST('featul_integrations.capture_row()' AS pg_catalog.regprocedure) AS r (oid)"
-		" WHERE t.tgfoid IN (s.oid, r.oid) AND t.tgparentid = 0"
-		" ORDER BY t.tgrelid, t.tgname",
+		psprintf(
+			"SELECT t.tgname, t.tgrelid, t.tgfoid = r.oid AND t.tgenabled <> 'R'"
+			" OR t.tgenabled = 'D' AS disabled,"
+			" pg_catalog.format('DROP TRIGGER %%I ON %%s', t.tgname,"
+			" t.tgrelid::pg_catalog.regclass)"
+			" FROM pg_catalog.pg_trigger t,"
+			" CAST('featul_integrations.capture()' AS pg_catalog.regprocedure) AS s (oid),"
+			" CAST('featul_integrations.capture_row()' AS pg_catalog.regprocedure) AS r (oid)"
+			" WHERE t.tgfoid IN (s.oid, r.oid%s) AND t.tgparentid = 0"
+			" ORDER BY t.tgrelid, t.tgname",
+			wanted == NIL
+				? ", CAST('featul_integrations.follow()' AS pg_catalog.regprocedure)"
+				: ""),
 		SPI_OK_SELECT);
 	rows = SPI_tuptable;
 	count = SPI_processed;

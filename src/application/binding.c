@@ -316,6 +316,8 @@ plan_column(BoundRelation *bound, BoundColumn *column, Node *node)
 	UserContext user;
 
 	user_context_as_extension(&user);
+	node = copyObject(node);
+	compat_mark_columns(node, NULL);
 	column->planned = GetCachedExpression(node);
 	user_context_restore(&user);
 	bound->expressions = lappend(bound->expressions, column->planned);

@@ -157,6 +157,26 @@ compat_expand_virtual_columns(Node *node, Relation relation)
 #endif
 }
 
+/*
+ * The columns in an expression that belongs to no query, marked so that planning does
+ * not look their table up there: since 19 it asks of a column beneath IS NULL whether it
+ * is declared NOT NULL, unless an outer join may have made it NULL, and falls over.
+ */
+#if PG_VERSION_NUM >= 190000
+#include "nodes/nodeFuncs.h"
+static inline bool
+compat_mark_columns(Node *node, void *context)
+{
+	if (node == NULL)
+		return false;
+	if (IsA(node, Var))
+		castNode(Var, node)->varnullingrels = bms_make_singleton(1);
+	return expression_tree_walker(node, compat_mark_columns, context);
+}
+#else
+#define compat_mark_columns(node, context) ((void) 0)
+#endif
+
 /* The oldest transaction that the commit log still has (under XactTruncationLock). */
 #include "access/transam.h"
 #if PG_VERSION_NUM >= 170000

@@ -26,8 +26,9 @@ void
 fault_define_setting(void)
 {
 	DefineCustomStringVariable(
-		"featul_integrations.fault", "Place that raises an error when it is passed.",
-		NULL, &setting_fault, "", PGC_SIGHUP, GUC_NOT_IN_SAMPLE | GUC_NO_SHOW_ALL, NULL,
+		"featul_integrations.fault",
+		"Place that raises an error when it is passed, or another bound.", NULL,
+		&setting_fault, "", PGC_SIGHUP, GUC_NOT_IN_SAMPLE | GUC_NO_SHOW_ALL, NULL,
 		assign_fault, NULL);
 }
 
@@ -45,6 +46,17 @@ fault(const char *place)
 		return;
 	passes = -1;
 	elog(ERROR, "fault while %s", place);
+}
+
+/* See fault.h. */
+int
+fault_bound(const char *bound, int otherwise)
+{
+	size_t length = strlen(bound);
+
+	if (strncmp(setting_fault, bound, length) != 0 || setting_fault[length] != ':')
+		return otherwise;
+	return atoi(setting_fault + length + 1);
 }
 
 #endif

@@ -23,6 +23,7 @@
 #include "base/address.h"
 #include "base/compat.h"
 #include "base/fault.h"
+#include "base/file_stamp.h"
 #include "base/settings.h"
 
 /* Longest element of connect_to; http.c's buffer has room for it. */
@@ -276,15 +277,26 @@ check_connect_to(char **newval, void **extra, GucSource source)
 	return true;
 }
 
-/* True if the file holds at least one certificate that OpenSSL can load. */
+/*
+ * True if the file holds at least one certificate that OpenSSL can load.  The check runs in
+ * every process on every reload: the file that passed last is not read again.
+ */
 static bool
 holds_certificates(const char *path)
 {
-	X509_STORE *store = X509_STORE_new();
-	bool loaded = store != NULL && X509_STORE_load_locations(store, path, NULL) == 1;
+	static FileStamp passed;
+	FileStamp		 stamp = file_stamp(path);
+	X509_STORE		*store;
+	bool			 loaded;
 
+	if (file_stamp_same(&stamp, &passed))
+		return true;
+	store = X509_STORE_new();
+	loaded = store != NULL && X509_STORE_load_locations(store, path, NULL) == 1;
 	X509_STORE_free(store);
 	ERR_clear_error();
+	if (loaded)
+		passed = stamp;
 	return loaded;
 }
 

@@ -168,6 +168,26 @@ on_visible_post(Candidates *candidates, Candidate *candidate)
 		   !event_is_own_vote(candidate->subject, candidate->post);
 }
 
+/* The workspace's integrations. */
+static const Subscriptions *
+listeners_of(Candidates *candidates, Text workspace_id)
+{
+	Listeners *listeners;
+	ListCell  *cell;
+
+	foreach (cell, candidates->listeners)
+	{
+		listeners = lfirst(cell);
+		if (text_same(listeners->workspace_id, workspace_id))
+			return listeners->subscriptions;
+	}
+	listeners = palloc(sizeof(Listeners));
+	listeners->workspace_id = workspace_id;
+	listeners->subscriptions = subscriptions_of(workspace_id);
+	candidates->listeners = lcons(listeners, candidates->listeners);
+	return listeners->subscriptions;
+}
+
 /* Its board is not a system board, and somebody in the workspace wants it. */
 static bool
 on_subscribed_board(Candidates *candidates, Candidate *candidate)
@@ -179,7 +199,7 @@ on_subscribed_board(Candidates *candidates, Candidate *candidate)
 	workspace_id = row_text(candidate->board, BOARD_WORKSPACE_ID);
 	if (workspace_id.data == NULL || candidate->post->value[POST_ID].isnull)
 		return false;
-	candidate->subscriptions = subscriptions_of(workspace_id);
+	candidate->subscriptions = listeners_of(candidates, workspace_id);
 	candidate->change->quiet = candidate->subscriptions->count == 0;
 	if (row_flag(candidate->board, BOARD_IS_SYSTEM))
 		return false;

@@ -7,6 +7,8 @@
 #ifndef FEATUL_CANDIDATE_H
 #define FEATUL_CANDIDATE_H
 
+#include "utils/jsonb.h"
+
 #include "application/lookup.h"
 #include "capture/event.h"
 #include "capture/subscription.h"
@@ -28,6 +30,20 @@ typedef struct Candidate
 	bool				 dropped;
 } Candidate;
 
+/* A workspace's integrations, read once for all candidates. */
+typedef struct Listeners
+{
+	Text				 workspace_id;
+	const Subscriptions *subscriptions;
+} Listeners;
+
+/* A board's list of statuses, parsed once for all candidates. */
+typedef struct StatusList
+{
+	const Row *board;
+	Jsonb	  *json; /* NULL: it is no JSON */
+} StatusList;
+
 /* Initialized by zeros and the look-ups. */
 typedef struct Candidates
 {
@@ -35,6 +51,8 @@ typedef struct Candidates
 	int		   room;
 	Candidate *list;
 	Lookups	  *lookups;
+	List	  *listeners;	 /* Listeners * */
+	List	  *status_lists; /* StatusList * */
 } Candidates;
 
 /* Adds an empty candidate; valid until the next is added. */

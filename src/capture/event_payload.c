@@ -156,6 +156,26 @@ parse_json(Text text)
 	return parsing.json;
 }
 
+/* The list of statuses of a candidate's board; NULL where it has none that parses. */
+static Jsonb *
+status_list(Candidates *candidates, const Candidate *candidate)
+{
+	StatusList *list;
+	ListCell   *cell;
+
+	foreach (cell, candidates->status_lists)
+	{
+		list = lfirst(cell);
+		if (list->board == candidate->board)
+			return list->json;
+	}
+	list = palloc(sizeof(StatusList));
+	list->board = candidate->board;
+	list->json = parse_json(row_text(candidate->board, BOARD_ROADMAP_STATUSES));
+	candidates->status_lists = lcons(list, candidates->status_lists);
+	return list->json;
+}
+
 /* True if an item of a board's list has this id; without a status any has. */
 static bool
 is_status(JsonbContainer *item, Text status)
@@ -206,9 +226,9 @@ append_name(StringInfo json, const char *key, Jsonb *list, Text status)
 
 /* See event_payload.h. */
 char *
-event_labels(const Candidate *candidate)
+event_labels(Candidates *candidates, const Candidate *candidate)
 {
-	Jsonb		  *list = parse_json(row_text(candidate->board, BOARD_ROADMAP_STATUSES));
+	Jsonb		  *list = status_list(candidates, candidate);
 	Text		   status = row_text(candidate->post, POST_STATUS);
 	StringInfoData json;
 

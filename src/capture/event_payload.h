@@ -15,6 +15,6 @@ extern text *event_payload(const Candidates *candidates, const Candidate *candid
  * What chat messages show beyond the payload: {"statusName", "fromName", "toName"},
  * those that are known; NULL if none is.
  */
-extern char *event_labels(const Candidate *candidate);
+extern char *event_labels(Candidates *candidates, const Candidate *candidate);
 
 #endif /* FEATUL_EVENT_PAYLOAD_H */

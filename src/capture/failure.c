@@ -36,15 +36,27 @@ is_new_failure(Source source, int sqlstate)
 	return true;
 }
 
+/*
+ * Whether the detail may be shown to whoever has changed the application's rows: where a row
+ * of our own violates something it says what is in it, an integration's secret included.
+ */
+static bool
+may_show_detail(const ErrorData *error)
+{
+	return error->detail && ERRCODE_TO_CATEGORY(error->sqlerrcode) !=
+								ERRCODE_INTEGRITY_CONSTRAINT_VIOLATION;
+}
+
 /* See failure.h. */
 void
 failure_report(Source source, const ErrorData *error)
 {
 	stats_count_failed(error->message);
 	if (is_new_failure(source, error->sqlerrcode))
-		ereport(WARNING, (errcode(error->sqlerrcode),
-						  errmsg("could not capture changes of \"%s\": %s",
-								 source_definitions[source].name, error->message),
-						  error->detail ? errdetail_internal("%s", error->detail) : 0,
-						  error->hint ? errhint("%s", error->hint) : 0));
+		ereport(WARNING,
+				(errcode(error->sqlerrcode),
+				 errmsg("could not capture changes of \"%s\": %s",
+						source_definitions[source].name, error->message),
+				 may_show_detail(error) ? errdetail_internal("%s", error->detail) : 0,
+				 error->hint ? errhint("%s", error->hint) : 0));
 }

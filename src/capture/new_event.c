@@ -67,7 +67,7 @@ rule_allows(const Subscription *subscription, const NewEvent *event, Source sour
 
 /* The event as it is to be written; NULL if every integration's rule refuses it. */
 static NewEvent *
-build_event(const Candidates *candidates, const Candidate *candidate, Source source)
+build_event(Candidates *candidates, const Candidate *candidate, Source source)
 {
 	const Subscriptions *subscriptions = candidate->subscriptions;
 	NewEvent			*event = palloc0(sizeof(NewEvent));
@@ -98,7 +98,7 @@ build_event(const Candidates *candidates, const Candidate *candidate, Source sou
 	if (event->n_recipients == 0)
 		return NULL;
 	if (chat)
-		event->labels = event_labels(candidate);
+		event->labels = event_labels(candidates, candidate);
 	return event;
 }
 

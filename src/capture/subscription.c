@@ -250,6 +250,18 @@ event_mask(Datum datum)
 	return mask;
 }
 
+/* qsort() and bsearch() comparator: any order of texts will do, and this is cheap. */
+static int
+compare_texts(const void *a, const void *b)
+{
+	const Text *left = a;
+	const Text *right = b;
+
+	if (left->length != right->length)
+		return left->length < right->length ? -1 : 1;
+	return memcmp(left->data, right->data, left->length);
+}
+
 /* One row of the query below, in the current context. */
 static Subscription
 subscription_of_row(HeapTuple row, TupleDesc desc)
@@ -265,7 +277,10 @@ subscription_of_row(HeapTuple row, TupleDesc desc)
 		subscription.events = event_mask(datum);
 	datum = SPI_getbinval(row, desc, 4, &isnull);
 	if (!isnull)
+	{
 		subscription.boards = texts_of_array(datum, &subscription.n_boards);
+		qsort(subscription.boards, subscription.n_boards, sizeof(Text), compare_texts);
+	}
 	datum = SPI_getbinval(row, desc, 5, &isnull);
 	if (!isnull)
 		subscription.rule =
@@ -323,9 +338,9 @@ subscriptions_of(Text workspace_id)
 			return &entry->subscriptions;
 	}
 	clock = subscriptions_clock();
-	result = MemoryContextAlloc(TopTransactionContext, sizeof(Subscriptions));
+	result = palloc(sizeof(Subscriptions));
 	*result =
-		read_subscriptions(workspace_id, caching ? cache.context : TopTransactionContext);
+		read_subscriptions(workspace_id, caching ? cache.context : CurrentMemoryContext);
 	if (!caching || !cache.valid || clock != subscriptions_clock())
 		return result;
 	entry = hash_search(cache.workspaces, &key, HASH_ENTER, NULL);
@@ -342,10 +357,8 @@ subscription_wants(const Subscription *subscription, EventKind event, Text board
 		return false;
 	if (subscription->n_boards < 0)
 		return true;
-	for (int i = 0; i < subscription->n_boards; i++)
-		if (text_equal(subscription->boards[i], board_id))
-			return true;
-	return false;
+	return board_id.data && bsearch(&board_id, subscription->boards,
+									subscription->n_boards, sizeof(Text), compare_texts);
 }
 
 /* ------------------------------------------------------------------------

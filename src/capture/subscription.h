@@ -18,7 +18,7 @@ typedef struct Subscription
 	bool	  is_chat;	/* shows more than the payload */
 	uint32	  events;	/* bit per EventKind */
 	int		  n_boards; /* -1: all */
-	Text	 *boards;	/* ids */
+	Text	 *boards;	/* ids, in an order of our own */
 	JsonPath *rule;		/* or NULL */
 	/* why its rule is never run, or NULL: it stands in the table, but would not be accepted */
 	const char *objection;
@@ -34,8 +34,8 @@ typedef struct Subscriptions
 extern bool subscriptions_any(void);
 
 /*
- * The workspace's active integrations; lives until the end of the transaction.
- * Needs the extension's rights.
+ * The workspace's active integrations: in the current memory context, or remembered until the
+ * end of the transaction at least.  Needs the extension's rights.
  */
 extern const Subscriptions *subscriptions_of(Text workspace_id);
 

@@ -114,6 +114,7 @@ typedef struct Renaming
 	Transition rows;
 	RowReader *reader;
 	int		   count;
+	bool	   too_long; /* an id, which no integration can follow */
 	Text	   from[READ_IDS];
 	Text	   to[READ_IDS];
 } Renaming;
@@ -136,6 +137,11 @@ read_renamed(void *argument)
 
 		if (from.data == NULL || to.data == NULL || text_same(from, to))
 			continue;
+		if (to.length > WORKSPACE_ID_MAX_BYTES)
+		{
+			renaming->too_long = true;
+			continue;
+		}
 		renaming->from[renaming->count] = from;
 		renaming->to[renaming->count++] = to;
 	}
@@ -167,6 +173,20 @@ rename_integrations(void *argument)
 	own_query_end(&query);
 }
 
+/* Reports that integrations could not be taken along. */
+static void
+report_too_long(void)
+{
+	const ErrorData error = {
+		.sqlerrcode = ERRCODE_PROGRAM_LIMIT_EXCEEDED,
+		.message = psprintf("the id of a workspace is longer than %d bytes now",
+							WORKSPACE_ID_MAX_BYTES),
+		.hint = "Its integrations stay with the id that it had.",
+	};
+
+	failure_report(SOURCE_WORKSPACE, &error);
+}
+
 /* See workspace.h. */
 void
 capture_workspace_update(Capture *capture)
@@ -178,6 +198,7 @@ capture_workspace_update(Capture *capture)
 	if (capture_binding(capture) == NULL)
 		return;
 	renaming = palloc(sizeof(Renaming));
+	renaming->too_long = false;
 	transition_open(&renaming->rows, SOURCE_WORKSPACE, capture->bound, capture->trigger);
 	user_context_as_extension(&caller);
 	renaming->reader = row_reader(capture->bound);
@@ -189,6 +210,8 @@ capture_workspace_update(Capture *capture)
 		if (error)
 			failure_report(SOURCE_WORKSPACE, error);
 	}
+	if (renaming->too_long)
+		report_too_long();
 	user_context_restore(&caller);
 	transition_close(&renaming->rows);
 }

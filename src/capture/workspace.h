@@ -8,6 +8,12 @@
 
 #include "capture/call.h"
 
+/*
+ * Longest id of a workspace with integrations: some of our indexes begin with it, and an index takes
+ * no more than 2.7 kB.
+ */
+#define WORKSPACE_ID_MAX_BYTES 1024
+
 /* DELETE of workspaces */
 extern void capture_workspace_delete(Capture *capture);
 

@@ -25,6 +25,12 @@
 #define TITLE_MAX 500
 #define CONTEXT_MAX 150
 
+/*
+ * Likewise, what the links of one message take: Slack refuses blocks of some 13,000
+ * characters in all (https://github.com/slackapi/bolt-js/issues/2509).
+ */
+#define LINKS_MAX 5000
+
 /* docs/application.md */
 #define EXCERPT_CHARACTERS 200
 
@@ -117,6 +123,32 @@ append_title(StringInfo out, const Message *message)
 	appendStringInfoString(out, ",\"verbatim\":true}}");
 }
 
+/* One of several posts, linked if there is a URL and room for it. */
+static void
+append_line(StringInfo out, const MessageLine *line, int *room)
+{
+	bool linked = line->url && strlen(line->url) <= *room;
+
+	appendStringInfo(out,
+					 "{\"type\":\"rich_text_section\",\"elements\":[{\"type\":\"%s\",",
+					 linked ? "link" : "text");
+	if (linked)
+	{
+		*room -= strlen(line->url);
+		markup_append_key(out, "url", line->url);
+		appendStringInfoChar(out, ',');
+	}
+	markup_append_key(out, "text", markup_clipped(&plain, line->title, CONTEXT_MAX));
+	if (line->note)
+	{
+		appendStringInfoString(out, "},{\"type\":\"text\",");
+		markup_append_key(out, "text",
+						  psprintf(" \xE2\x80\x94 %s", /* U+2014 */
+								   markup_clipped(&plain, line->note, CONTEXT_MAX)));
+	}
+	appendStringInfoString(out, "}]}");
+}
+
 /*
  * The posts of a message about several, as a list of rich text, in which nothing has a
  * meaning but what its elements say.
@@ -124,6 +156,8 @@ append_title(StringInfo out, const Message *message)
 static void
 append_lines(StringInfo out, const Message *message)
 {
+	int room = LINKS_MAX;
+
 	if (message->n_lines == 0)
 		return;
 	appendStringInfoString(
@@ -131,27 +165,9 @@ append_lines(StringInfo out, const Message *message)
 			 "{\"type\":\"rich_text_list\",\"style\":\"bullet\",\"elements\":[");
 	for (int i = 0; i < message->n_lines; i++)
 	{
-		const MessageLine *line = &message->lines[i];
-
-		appendStringInfo(out, "%s{\"type\":\"rich_text_section\",\"elements\":[{",
-						 i > 0 ? "," : "");
-		if (line->url)
-		{
-			appendStringInfoString(out, "\"type\":\"link\",");
-			markup_append_key(out, "url", line->url);
-		}
-		else
-			appendStringInfoString(out, "\"type\":\"text\"");
-		appendStringInfoChar(out, ',');
-		markup_append_key(out, "text", markup_clipped(&plain, line->title, CONTEXT_MAX));
-		if (line->note)
-		{
-			appendStringInfoString(out, "},{\"type\":\"text\",");
-			markup_append_key(out, "text",
-							  psprintf(" \xE2\x80\x94 %s", /* U+2014 */
-									   markup_clipped(&plain, line->note, CONTEXT_MAX)));
-		}
-		appendStringInfoString(out, "}]}");
+		if (i > 0)
+			appendStringInfoChar(out, ',');
+		append_line(out, &message->lines[i], &room);
 	}
 	appendStringInfoString(out, "]}]}");
 	if (message->more)

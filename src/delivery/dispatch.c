@@ -55,6 +55,8 @@ dispatch_create(void)
 	dispatch->timers->ph_compare = timer_compare;
 	for (int i = 0; i < TIERS * LOADS; i++)
 		dlist_init(&dispatch->ready[i / LOADS][i % LOADS]);
+	for (int i = 0; i < TIERS; i++)
+		dispatch->tier_timers[i].kind = TIMER_TIER;
 	for (int i = 0; i < AGES; i++)
 		dlist_init(&dispatch->flights[i]);
 	dlist_init(&dispatch->new_surprises);
@@ -132,6 +134,8 @@ timer_fire(Dispatch *dispatch, Timer *timer)
 		case TIMER_LANE:
 			lane_update((Lane *) ((char *) timer - offsetof(Lane, timer)));
 			break;
+		case TIMER_TIER:
+			break; /* see dispatch_ready() */
 		case TIMER_HEALTH:
 			lane_list_dirty((Lane *) ((char *) timer - offsetof(Lane, health_timer)));
 			break;

@@ -48,6 +48,9 @@ static const int tier_eighths[TIERS] = { 8, 7, 6, 5, 3, 2 };
 /* Lanes with at most so many deliveries pending are light. */
 #define LIGHT_LANE 4
 
+/* Of what a tier can hold so much can start at once: see tier_pace(). */
+#define BURST_PART 8
+
 /* One in so many turns goes to a lane with a backlog, even if a light one waits. */
 #define BACKLOG_TURN 4
 
@@ -290,19 +293,62 @@ lane_end_request(Delivery *delivery)
  * Sharing the capacity
  * ------------------------------------------------------------------------ */
 
+/* How many requests of this tier and those slower can be in flight. */
+static int
+tier_bound(int tier, Load load)
+{
+	int light = load == LOAD_LIGHT ? 0 : setting_max_in_flight / LIGHT_PART;
+
+	return Max(setting_max_in_flight * tier_eighths[tier] / 8 - light, 1);
+}
+
+/*
+ * Least time between two starts of a tier (us), as many as it can hold in the time that
+ * one of them takes at least.  It keeps lanes with a backlog from starting all at once, after
+ * a restart above all: their places would be taken together, and be free together.
+ */
+static int64
+tier_pace(int tier)
+{
+	int age = AGES - 1;
+
+	while (age > 0 && age_tier[age] != tier)
+		age--;
+	return age_ms[age] * INT64CONST(1000) / tier_bound(tier, LOAD_BACKLOG);
+}
+
+/* From when on a lane with a backlog of this tier may start. */
+static Moment
+tier_starts_at(const Dispatch *dispatch, int tier)
+{
+	return dispatch->paced_until[tier] -
+		   tier_pace(tier) * tier_bound(tier, LOAD_BACKLOG) / BURST_PART;
+}
+
+/* A lane with a backlog starts. */
+static void
+tier_start(Dispatch *dispatch, int tier)
+{
+	int64 pace = tier_pace(tier);
+
+	if (pace == 0)
+		return;
+	dispatch->paced_until[tier] = Max(dispatch->paced_until[tier], dispatch->now) + pace;
+	timer_arm(dispatch, &dispatch->tier_timers[tier], tier_starts_at(dispatch, tier));
+}
+
 /* True if there is a place for a lane of this tier and load. */
 static bool
 capacity_free(const Dispatch *dispatch, Tier tier, Load load)
 {
-	int light = load == LOAD_LIGHT ? 0 : setting_max_in_flight / LIGHT_PART;
 	int in_flight = 0;
 
+	if (load == LOAD_BACKLOG && tier_starts_at(dispatch, tier) > dispatch->now)
+		return false;
 	for (int t = TIERS - 1; t >= 0; t--)
 	{
-		int bound = setting_max_in_flight * tier_eighths[t] / 8 - light;
-
 		in_flight += dispatch->tier_in_flight[t];
-		if (t <= (int) tier && in_flight >= Max(bound, 1))
+		if (t <= (int) tier && in_flight >= tier_bound(t, load))
 			return false;
 	}
 	Assert(in_flight == dispatch->in_flight);
@@ -351,6 +397,8 @@ capacity_next(Dispatch *dispatch)
 		return NULL;
 	dispatch->next_tier[lane->ready_load] = (lane->ready_tier + 1) % TIERS;
 	dispatch->newest ^= lane->ready_tier == TIER_NEW;
+	if (lane->ready_load == LOAD_BACKLOG)
+		tier_start(dispatch, lane->ready_tier);
 	dispatch->turn = (dispatch->turn + 1) % BACKLOG_TURN;
 	return lane;
 }

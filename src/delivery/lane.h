@@ -37,6 +37,7 @@ typedef enum TimerKind
 {
 	TIMER_POST,	  /* a post's next delivery may be tried again */
 	TIMER_LANE,	  /* a lane may send again */
+	TIMER_TIER,	  /* lanes with a backlog of a tier may start again */
 	TIMER_HEALTH, /* a lane's health is to be saved */
 	TIMER_GONE	  /* a lane is to be deactivated */
 } TimerKind;
@@ -264,7 +265,9 @@ struct Dispatch
 	HTAB		 *deliveries;
 	pairingheap	 *timers;
 	dlist_head	  ready[TIERS][LOADS];
-	int			  next_tier[LOADS]; /* whose turn it is */
+	int			  next_tier[LOADS];	  /* whose turn it is */
+	Moment		  paced_until[TIERS]; /* see tier_pace() */
+	Timer		  tier_timers[TIERS];
 	int			  turn;
 	bool newest; /* of TIER_NEW the latest is next, not the one that waits longest */
 	dlist_head	flights[AGES];	 /* requests by age, and each by start */

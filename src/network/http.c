@@ -72,13 +72,16 @@ take_settings(HttpClient *client)
 
 	client->problem[0] = '\0';
 	client->context.configuration++;
-	client->context.trust = NULL;
 	if (misunderstood)
+	{
 		snprintf(client->problem, sizeof(client->problem),
 				 "the value of %s could not be understood", misunderstood);
+		tls_free_trust(client->context.trust);
+		client->context.trust = NULL;
+	}
 	else
-		client->context.trust =
-			tls_load_trust(setting_ca_file, client->problem, sizeof(client->problem));
+		client->context.trust = tls_load_trust(client->context.trust, setting_ca_file,
+											   client->problem, sizeof(client->problem));
 }
 
 /* See http.h. */
@@ -166,7 +169,6 @@ http_reconfigure(HttpClient *client)
 	free_all(&client->spare);
 	pools_retire(client->context.pools);
 	network_restore_signals(&saved);
-	tls_free_trust(client->context.trust);
 	take_settings(client);
 }
 

@@ -10,11 +10,12 @@
 #include <sys/epoll.h>
 #include <unistd.h>
 
+#include "base/fault.h"
 #include "network/guard.h"
 #include "network/pool.h"
 
-/* How long a pool takes requests: DNS and certificates change (docs/reliability.md). */
-#define MAX_POOL_AGE INT64CONST(300000000)
+/* How long a pool takes requests (s): DNS and certificates change (docs/reliability.md). */
+#define MAX_POOL_AGE 300
 
 /* Connections kept open for reuse in a pool, over all hosts. */
 #define MAX_IDLE_CONNECTIONS 256
@@ -182,7 +183,7 @@ pools_for(Pools *pools, const char *host, bool http2)
 
 		if (pool->retired || !pool_serves(pool, host))
 			continue;
-		if (now - pool->opened_at < MAX_POOL_AGE)
+		if (now - pool->opened_at < fault_bound("pool age", MAX_POOL_AGE) * USECS_PER_SEC)
 			return pool;
 		pool->retired = true;
 	}

@@ -17,6 +17,7 @@
 #include <openssl/x509v3.h>
 #include <unistd.h>
 
+#include "base/file_stamp.h"
 #include "network/tls.h"
 
 /*
@@ -40,6 +41,7 @@ static const char *const group_lists[] = { "X25519MLKEM768:X25519:P-256:P-384:P-
 struct TlsTrust
 {
 	X509_STORE *store;
+	FileStamp	stamp; /* of the file it was read from */
 };
 
 /* ------------------------------------------------------------------------
@@ -59,16 +61,26 @@ load_into(X509_STORE *store, const char *file, const char *directory)
 
 /* See tls.h. */
 TlsTrust *
-tls_load_trust(const char *path, char *problem, size_t problem_size)
+tls_load_trust(TlsTrust *old, const char *path, char *problem, size_t problem_size)
 {
 	const curl_version_info_data *curl = curl_version_info(CURLVERSION_NOW);
 	const char					 *file = path && *path ? path : curl->cainfo;
-	TlsTrust					 *trust = calloc(1, sizeof(TlsTrust));
+	FileStamp					  stamp = { 0 };
+	TlsTrust					 *trust;
 
+	if (file)
+		stamp = file_stamp(file);
+	if (old && file_stamp_same(&old->stamp, &stamp))
+		return old;
+	tls_free_trust(old);
+	trust = calloc(1, sizeof(TlsTrust));
 	ERR_clear_error();
 	errno = 0;
 	if (trust)
+	{
+		trust->stamp = stamp;
 		trust->store = X509_STORE_new();
+	}
 	if (trust == NULL || trust->store == NULL)
 	{
 		snprintf(problem, problem_size, "out of memory");

@@ -27,10 +27,12 @@ extern const char *const tls_ciphers;
 
 /*
  * Loads the certificates of a file, or with NULL or an empty string of what
- * libcurl would take.  NULL if they cannot be had: then problem is a sentence
- * that says why.
+ * libcurl would take.  old (or NULL) is what was loaded before: it is returned if
+ * its file is still the same, else freed.  NULL if they cannot be had: then problem
+ * is a sentence that says why.
  */
-extern TlsTrust *tls_load_trust(const char *path, char *problem, size_t problem_size);
+extern TlsTrust *tls_load_trust(TlsTrust *old, const char *path, char *problem,
+								size_t problem_size);
 extern void		 tls_free_trust(TlsTrust *trust); /* NULL is fine */
 
 /*

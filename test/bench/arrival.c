@@ -9,8 +9,9 @@
  *
  * writes one line for each request that is complete: the wall clock in
  * microseconds and what stands in its body between "bench:" and the next
- * quote.  Requests to a path that begins with /silent are never answered; all
- * others get an empty 200.  Ends with its standard input.
+ * quote.  Requests to a path that begins with /silent are never answered; those to
+ * /after/MS so many milliseconds later; all others at once, with an empty 200.  Ends
+ * with its standard input.
  */
 #include <arpa/inet.h>
 #include <errno.h>
@@ -37,11 +38,14 @@ typedef struct Connection
 {
 	int			fd;
 	SSL		   *ssl;
+	long long	answer_at;		/* 0: there is nothing to answer */
+	struct Connection *next;	/* of those that wait for their answer */
 	size_t		length;			/* of what is read of the request */
 	char		request[REQUEST_ROOM + 1];
 } Connection;
 
 static int	epoll_fd;
+static Connection *waiting;		/* few at a time, in no order */
 
 /* A message and the end. */
 static void
@@ -62,9 +66,22 @@ now(void)
 	return t.tv_sec * 1000000LL + t.tv_nsec / 1000;
 }
 
+/* Takes it out of those that wait, if it is one. */
+static void
+stop_waiting(Connection *connection)
+{
+	Connection **link = &waiting;
+
+	while (*link && *link != connection)
+		link = &(*link)->next;
+	if (*link)
+		*link = connection->next;
+}
+
 static void
 close_connection(Connection *connection)
 {
+	stop_waiting(connection);
 	SSL_free(connection->ssl);
 	close(connection->fd);
 	free(connection);
@@ -117,6 +134,47 @@ complete_length(Connection *connection)
 	return length <= connection->length ? length : 0;
 }
 
+/* Answers those whose time has come; milliseconds until the next one's has, -1: none waits. */
+static int
+answer_waiting(void)
+{
+	long long	next = -1;
+	Connection *following;
+
+	for (Connection *connection = waiting; connection; connection = following)
+	{
+		long long	left = (connection->answer_at - now() + 999) / 1000;
+
+		following = connection->next;
+		if (left > 0)
+			next = next < 0 || left < next ? left : next;
+		else
+		{
+			stop_waiting(connection);
+			SSL_write(connection->ssl, answer, sizeof(answer) - 1);
+		}
+	}
+	return (int) next;
+}
+
+/* Answers a request as its path wants it. */
+static void
+answer_request(Connection *connection)
+{
+	const char *path = connection->request + strlen("POST ");
+
+	if (strncmp(path, "/silent", 7) == 0)
+		return;
+	if (strncmp(path, "/after/", 7) != 0)
+	{
+		SSL_write(connection->ssl, answer, sizeof(answer) - 1);
+		return;
+	}
+	connection->answer_at = now() + atoi(path + 7) * 1000LL;
+	connection->next = waiting;
+	waiting = connection;
+}
+
 /* Notes a complete request and answers it, unless it asked for silence. */
 static void
 take_request(Connection *connection, size_t length)
@@ -131,8 +189,7 @@ take_request(Connection *connection, size_t length)
 		mark += strlen(MARK);
 		printf("%lld %.*s\n", now(), (int) strcspn(mark, "\""), mark);
 	}
-	if (strncmp(connection->request, "POST /silent", 12) != 0)
-		SSL_write(connection->ssl, answer, sizeof(answer) - 1);
+	answer_request(connection);
 	connection->request[length] = saved;
 	connection->length -= length;
 	memmove(connection->request, connection->request + length, connection->length);
@@ -216,7 +273,7 @@ main(int argc, char **argv)
 	for (;;)
 	{
 		struct epoll_event events[64];
-		int			n = epoll_wait(epoll_fd, events, 64, -1);
+		int			n = epoll_wait(epoll_fd, events, 64, answer_waiting());
 
 		for (int i = 0; i < n; i++)
 		{

@@ -11,10 +11,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from lab import TREE, BenchError, Lab
-from parts import capture, delivery, growth, idle, independence, latency, node, peers
+from parts import capture, delivery, growth, idle, independence, latency, node, peers, starvation
 from stats import HEADINGS, Row
 
-PARTS = {part.NAME: part for part in (capture, delivery, peers, latency, node, independence, growth, idle)}
+PARTS = {part.NAME: part for part in (capture, delivery, peers, latency, node, independence, starvation, growth, idle)}
 
 
 @dataclass
@@ -39,6 +39,9 @@ class Scale:
     silent_cycles: int = 3
     tenants: int = 10_000
     open_seconds: int = 600
+    bad: int = 1_000
+    learning_seconds: int = 40
+    starvation_seconds: int = 40
     idle_settle: int = 3
     idle_seconds: int = 60
     growth_rounds: int = 3
@@ -50,7 +53,7 @@ QUICK = Scale(
     capture_rounds=3, compared_rounds=2, capture_seconds=1, bulk_rounds=3, deliveries=3_000, delivery_rounds=2,
     peer_deliveries=1_000, peer_rounds=1, latency_rounds=1, latency_seconds=3, node_rounds=2,
     node_transactions=2_000, independence_rounds=1,
-    dead=20_000, silent=2_000, silent_cycles=1, tenants=500, open_seconds=3, idle_settle=1, idle_seconds=5,
+    dead=20_000, silent=2_000, silent_cycles=1, tenants=500, open_seconds=3, bad=200, learning_seconds=5, starvation_seconds=5, idle_settle=1, idle_seconds=5,
     growth_rounds=1, sizes=(1_000, 5_000), worker_counts=(1, 2),
 )
 

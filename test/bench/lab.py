@@ -60,7 +60,12 @@ http {{
     ssl_certificate {folder}/sink.pem;
     ssl_certificate_key {folder}/sink.key;
     ssl_session_cache shared:tls:1m;
-    server {{ listen 127.0.0.1:{h1} ssl; location / {{ echo_read_request_body; echo -n ok; }} }}
+    server {{ listen 127.0.0.1:{h1} ssl; location / {{ echo_read_request_body; echo -n ok; }}
+        location /after1 {{ echo_read_request_body; echo_sleep 0.6; echo -n ok; }}
+        location /after2 {{ echo_read_request_body; echo_sleep 1.8; echo -n ok; }}
+        location /after3 {{ echo_read_request_body; echo_sleep 6; echo -n ok; }}
+        location /hangs {{ echo_read_request_body; echo_sleep 60; echo -n ok; }}
+        location /fails {{ return 500; }} }}
     server {{ listen 127.0.0.1:{h2} ssl http2; location / {{ echo_read_request_body; echo -n ok; }} }}
     server {{ listen 127.0.0.1:{closing} ssl; keepalive_timeout 0;
         location / {{ echo_read_request_body; echo -n ok; }} }}
@@ -268,6 +273,7 @@ class Lab:
         data = self.folder / "data"
         self.run([self.pg("initdb"), "-D", data, "-U", self.owner.pw_name, "-A", "trust", "-E", "UTF8", "--locale=C.UTF-8"])
         routes = ", ".join(f"{n}.sink.test:443:127.0.0.1:{self.ports[n]}" for n in ("h1", "h2", "closing", "arrival", "dead"))
+        routes += f", ::127.0.0.1:{self.ports['h1']}"  # any other host
         with open(data / "postgresql.conf", "a") as conf:
             conf.write(CONF)
             conf.write(f"unix_socket_directories = '{self.folder}'\nport = {self.ports['pg']}\n")

@@ -461,7 +461,7 @@ fuzz_render(Input *input)
 
 		event.posts = take_byte(input);
 		event.n_others = take_byte(input) % lengthof(others);
-		other.payload = take_payload(input, event.name);
+		other.payload = take_payload(input, choice);
 		for (int i = 0; i < event.n_others; i++)
 			others[i] = other;
 		event.others = others;

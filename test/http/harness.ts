@@ -41,8 +41,9 @@ export async function sql<T extends pg.QueryResultRow>(text: string, values: unk
   }
 }
 
-/** A fresh start: the people, workspaces and boards below, nothing connected. */
+/** A fresh start: the people, workspaces and boards below, nothing connected, a kind receiver. */
 export async function setUp(): Promise<void> {
+  script({})
   const file = (path: string) => readFileSync(join(here, path), 'utf8')
   await sql(`DROP EXTENSION IF EXISTS featul_integrations CASCADE; DROP SCHEMA public CASCADE; CREATE SCHEMA public;
     GRANT USAGE ON SCHEMA public TO PUBLIC; CREATE EXTENSION featul_integrations`)
@@ -87,6 +88,7 @@ export const URLS = {
   slack: 'https://hooks.slack.com/services/T0000/B0000/slacksecret',
   discord: 'https://discord.com/api/webhooks/1234567890/discordsecret',
   webhook: 'https://hook.example.com/featul',
+  teams: 'https://prod-1.westeurope.logic.azure.com/workflows/w1/triggers/manual/paths/invoke?api-version=2016-06-01&sig=teamssecret',
 }
 
 /** How the receiver answers (test/receiver.py); kindly without one. */

@@ -18,6 +18,7 @@ const pictures = process.env.PICTURES // a directory: pictures for the documenta
 let service: Service
 let browser: Browser
 const complaints: string[] = []
+const answers: boolean[] = [] // to the page's next questions; yes without one
 
 before(async () => {
   if (skip) return
@@ -42,9 +43,9 @@ async function open(user: string, options: BrowserContextOptions & { workspace?:
   page.on('pageerror', (error) => complaints.push(error.message))
   page.on('console', (message) => {
     // that a call was refused is what some tests are about
-    if (message.type() === 'error' && !/the server responded with a status of/.test(message.text())) complaints.push(message.text())
+    if (message.type() === 'error' && !/the server responded with a status of|ERR_CONNECTION_REFUSED|ERR_INCOMPLETE_CHUNKED/.test(message.text())) complaints.push(message.text())
   })
-  page.on('dialog', (dialog) => void dialog.accept())
+  page.on('dialog', (dialog) => void (answers.shift() === false ? dialog.dismiss() : dialog.accept()))
   const given = await token(user, options.expires ? { expires: options.expires } : {})
   await page.goto(`${service.url}/#workspace=${options.workspace ?? 'acme'}&token=${given}`)
   return page
@@ -84,6 +85,11 @@ test('connect: a bad URL with its reason beside the field, then a good one', { s
   assert.equal(await slack.getByLabel('Boards').getAttribute('aria-invalid'), 'true')
 
   await slack.getByLabel('Boards').fill('ideas')
+  await slack.getByLabel('Rule').fill('$.post.board ==')
+  await slack.getByRole('button', { name: 'Connect' }).click()
+  await eventually('the fault to be the rule', async () => (await slack.getByLabel('Rule').getAttribute('aria-invalid')) === 'true')
+  assert.equal(await slack.getByLabel('Boards').getAttribute('aria-invalid'), null)
+  await slack.getByLabel('Rule').fill('')
   await slack.getByRole('button', { name: 'Connect' }).click()
   await slack.getByText('Slack integration connected').waitFor()
   await slack.getByText('Connected, and all is well').waitFor()
@@ -137,35 +143,168 @@ test('a post made in SQL appears by itself, as it was sent; it is sent again', {
 
 const slug = async (title: string) => (await sql<{ slug: string }>('SELECT slug FROM post WHERE title = $1', [title]))[0]!.slug
 
+// In another workspace, whose endpoint of its own has no pace to keep, as Slack has.
 test('the log page by page, and filtered', { skip }, async () => {
-  await sql(`INSERT INTO post (id, board_id, title, content, slug) SELECT 'many-' || n, 'ideas', 'Many ' || n, 'x', 'many-' || n FROM generate_series(1, 60) n`)
-  script({ 'hooks.slack.com/': [{}] })
-  const page = await open('olivia')
+  const many = (name: string, count: number) => sql(`INSERT INTO post (id, board_id, title, content, slug)
+    SELECT '${name}-' || n, 'g-ideas', '${name} ' || n || '.', 'x', '${name}-' || n FROM generate_series(1, ${count}) n`)
+  const settled = () => eventually('all to be sent', async () => (await sql(`SELECT FROM featul_integrations.deliveries WHERE state = 'pending' AND workspace_id = 'w-globex'`)).length === 0)
+  await sql(`SELECT set_config('featul_integrations.user_id', 'sam', false); SELECT integration_connect('globex', 'webhook', '${URLS.webhook}')`)
+  await many('First', 61)
+  await settled()
+  const page = await open('sam', { workspace: 'globex' })
+  const shown = () => log(page).evaluateAll((rows) => rows.map((row) => (row as HTMLElement).dataset.id!))
+  const older = page.getByRole('button', { name: 'Older' })
+  const all = async () => (await sql<{ id: string }>(`SELECT id FROM featul_integrations.deliveries WHERE workspace_id = 'w-globex' ORDER BY id DESC`)).map(({ id }) => id)
   await log(page).nth(49).waitFor()
-  assert.equal(await log(page).count(), 50)
-  await page.getByRole('button', { name: 'Older' }).click()
+  assert.deepEqual(await shown(), (await all()).slice(0, 50), 'newest first')
+  await older.click()
   await eventually('all of them', async () => (await log(page).count()) === 61)
-  const ids = await log(page).evaluateAll((rows) => rows.map((row) => Number((row as HTMLElement).dataset.id)))
-  assert.deepEqual(ids, ids.toSorted((a, b) => b - a), 'newest first')
+  assert.deepEqual(await shown(), await all())
+  assert.equal(await older.isVisible(), false)
+
+  // an old one is sent again: its row says so
+  script({ 'hook.example.com/': [{ status: 400, body: 'not again' }] })
+  const oldest = log(page).filter({ hasText: 'First 1.' })
+  await oldest.locator('summary').first().click()
+  await oldest.getByRole('button', { name: 'Send again' }).click()
+  await oldest.getByText('✗ failed').waitFor()
   await page.getByLabel('State').selectOption('failed')
-  await eventually('none that failed', async () => (await log(page).count()) === 0)
+  await eventually('that which failed, alone', async () => (await log(page).count()) === 1)
+  await page.getByLabel('State').selectOption('pending')
+  await page.getByText('There is nothing of this kind.').waitFor()
+  await page.getByLabel('State').selectOption('')
+  await log(page).nth(49).waitFor()
+  script({})
+
+  // more at once than a page holds: nothing is missing between them and what was shown
+  await many('Burst', 120)
+  await settled()
+  await eventually('the newest', async () => (await shown())[0] === (await all())[0])
+  while (await older.isVisible()) {
+    const before = await log(page).count()
+    await older.click()
+    await eventually('more of them, or the end', async () => (await log(page).count()) > before || !(await older.isVisible()))
+  }
+  assert.deepEqual(await shown(), await all())
   await page.context().close()
 })
+
+/** Tab, until the focus is on this. */
+const tabTo = (page: Page, what: string, within = 'body') => eventually(`the focus to be on ${what}`, async () => {
+  await page.keyboard.press('Tab')
+  return page.evaluate(([text, root]) => document.activeElement?.textContent === text && document.activeElement?.closest(root!) !== null, [what, within])
+})
+const focused = (page: Page) => page.evaluate(() => document.activeElement?.textContent)
 
 test('by keyboard alone', { skip }, async () => {
   const page = await open('olivia')
   const discord = card(page, 'Discord')
   await discord.getByText('Connect Discord').waitFor()
-  await eventually('the focus to be on Connect Discord', async () => {
-    await page.keyboard.press('Tab')
-    return page.evaluate(() => document.activeElement?.textContent === 'Connect Discord')
-  })
+  await tabTo(page, 'Connect Discord')
   await page.keyboard.press('Enter')
   await page.keyboard.press('Tab')
   await page.keyboard.type(URLS.discord)
   await page.keyboard.press('Enter')
   await discord.getByText('Discord integration connected').waitFor()
-  assert.equal(await page.evaluate(() => document.activeElement?.textContent), 'Change', 'the focus stays where one is')
+  assert.equal(await focused(page), 'Change', 'the focus stays where one is')
+
+  await page.keyboard.press('Shift+Tab')
+  await page.keyboard.press('Shift+Tab')
+  assert.equal(await focused(page), 'Send a test')
+  await page.keyboard.press('Space')
+  await discord.getByText('Test notification sent successfully').waitFor()
+  assert.equal(await focused(page), 'Send a test', 'the focus stays where one is')
+
+  await page.keyboard.press('Tab')
+  await page.keyboard.press('Enter')
+  await discord.getByText('Discord integration disconnected').waitFor()
+  await discord.getByText('Not connected').waitFor()
+  assert.equal(await focused(page), 'Connect Discord', 'the button has gone, the next best is taken')
+  assert.deepEqual(await sql(`SELECT FROM featul_integrations.integration WHERE type = 'discord'`), [])
+
+  await tabTo(page, (await log(page).first().locator('summary').first().textContent())!, '#deliveries')
+  await page.keyboard.press('Enter')
+  await log(page).first().locator('.message p').first().waitFor()
+  await tabTo(page, 'Send again', '#deliveries')
+  await page.keyboard.press('Enter')
+  await log(page).first().getByText('Delivery queued').waitFor()
+  await page.context().close()
+})
+
+test('disconnect: only if one means it; what still waits is not sent', { skip }, async () => {
+  script({ 'discord.com/': [{ status: 429, headers: { 'Retry-After': '3600' } }] })
+  const page = await open('olivia')
+  const discord = card(page, 'Discord')
+  await discord.getByText('Connect Discord').click()
+  await discord.getByLabel('Webhook URL').fill(URLS.discord)
+  await discord.getByRole('button', { name: 'Connect' }).click()
+  await discord.getByText('Discord integration connected').waitFor()
+  const title = await post('Never to be sent')
+  const row = log(page).filter({ hasText: title }).filter({ hasText: 'Discord' })
+  await row.getByText('… waiting').waitFor()
+  answers.push(false)
+  await discord.getByRole('button', { name: 'Disconnect' }).click()
+  await eventually('the question', () => answers.length === 0)
+  assert.equal((await sql(`SELECT FROM featul_integrations.integration WHERE type = 'discord'`)).length, 1)
+  await discord.getByRole('button', { name: 'Disconnect' }).click()
+  await discord.getByText('Discord integration disconnected').waitFor()
+  await discord.getByText('Not connected').waitFor()
+  await page.reload()
+  await row.getByText('– not sent').waitFor()
+  script({})
+  await page.context().close()
+})
+
+test('Microsoft Teams: connected, tested, its message as a card', { skip }, async () => {
+  script({ 'prod-1.westeurope.logic.azure.com/': [{ status: 202 }] })
+  const page = await open('olivia')
+  const teams = card(page, 'Teams')
+  await teams.getByText('Connect Teams').click()
+  await teams.getByLabel('Webhook URL').fill(URLS.teams)
+  await teams.getByRole('button', { name: 'Connect' }).click()
+  await teams.getByText('Teams integration connected').waitFor()
+  assert.doesNotMatch(await page.content(), /teamssecret/)
+  await teams.getByRole('button', { name: 'Send a test' }).click()
+  await teams.getByText('Test notification sent successfully').waitFor()
+  const title = await post('A [bracket](https://evil.example.com) and *stars*', { content: 'First line.\nSecond [one](https://evil.example.com).' })
+  const row = log(page).filter({ hasText: title }).filter({ hasText: 'Teams' })
+  await row.getByText('✓ delivered').waitFor()
+  await row.locator('summary').first().click()
+  const message = row.locator('.message')
+  assert.equal(await message.getByRole('link', { name: title }).getAttribute('href'), `https://acme.featul.com/posts/${await slug(title)}`)
+  await message.getByText('First line.\nSecond [one](https://evil.example.com).').waitFor()
+  assert.equal(await message.getByRole('link').count(), 1)
+  await accessible(page, 'Teams')
+  await page.getByRole('combobox', { name: 'To' }).first().selectOption('teams')
+  await eventually('only those to Teams', async () => (await log(page).count()) === 1)
+  await teams.getByRole('button', { name: 'Disconnect' }).click()
+  await teams.getByText('Not connected').waitFor()
+  script({})
+  await page.context().close()
+})
+
+test('the service goes and comes back: the page says so, and has what came meanwhile', { skip }, async () => {
+  const page = await open('olivia')
+  await page.getByText('Live', { exact: true }).waitFor()
+  const { port } = new URL(service.url)
+  await service.stop()
+  await page.getByText('Connecting again…').waitFor()
+  await post('While nobody listened')
+  service = await Service.start({ TESTS_PER_MINUTE: '100', PORT: port })
+  await page.getByText('Live', { exact: true }).waitFor()
+  await log(page).filter({ hasText: 'While nobody listened' }).getByText('✓ delivered').waitFor()
+  await page.context().close()
+})
+
+test('removed while the page is open: it says so, and shows nothing more', { skip }, async () => {
+  const page = await open('adam')
+  await page.getByText('Live', { exact: true }).waitFor()
+  await sql(`UPDATE workspace_member SET role = 'member' WHERE user_id = 'adam'`)
+  await post('Not for Adam')
+  await page.getByText("You don't have permission to view integrations").waitFor()
+  assert.equal(await page.locator('#content').isVisible(), false)
+  assert.equal(await page.getByText('Not for Adam').count(), 0)
+  await sql(`UPDATE workspace_member SET role = 'admin' WHERE user_id = 'adam'`)
   await page.context().close()
 })
 
@@ -178,6 +317,7 @@ test('the signing secret: shown when asked for, made anew', { skip }, async () =
   await webhook.getByText('Webhook integration connected').waitFor()
   await webhook.getByText('Signing secret').click()
   assert.doesNotMatch(await page.content(), /whsec_/)
+  await accessible(page, 'the secret')
   await webhook.getByRole('button', { name: 'Show' }).click()
   const secret = webhook.locator('output')
   await eventually('the secret', async () => (await secret.innerText()).startsWith('whsec_'))
@@ -203,6 +343,7 @@ test('send again what got lost', { skip }, async () => {
   const before = requests('hook.example.com').length
   await page.getByText('Send again what got lost').click()
   const form = page.locator('#recover')
+  await accessible(page, 'recover')
   await form.getByLabel('To').selectOption('webhook')
   await form.getByLabel('since').fill('2020-01-01T00:00')
   await form.getByRole('button', { name: 'Send again' }).click()
@@ -222,10 +363,11 @@ test('no permission, no such workspace, an expired token: in words', { skip }, a
   await nowhere.context().close()
   const late = await open('olivia', { expires: 1_000_000 })
   await late.getByText('The token has expired.').waitFor()
+  await accessible(late, 'who is it')
   await late.getByRole('textbox', { name: 'Token' }).fill(await token('olivia'))
   await late.getByRole('textbox', { name: 'Workspace' }).fill('acme')
   await late.getByRole('button', { name: 'Show' }).click()
-  await card(late, 'Slack').getByText('Connected, and all is well').waitFor()
+  await card(late, 'Slack').getByRole('button', { name: 'Send a test' }).waitFor()
   assert.doesNotMatch(late.url(), /token/)
   await late.context().close()
 })
@@ -271,6 +413,51 @@ test('pictures', { skip: skip || (pictures ? false : 'not asked for') }, async (
     await page.screenshot({ path: join(pictures!, `http-${colorScheme}.png`) })
     await page.context().close()
   }
+})
+
+test('what is amiss, in words: failing, gone for good, the plan', { skip }, async () => {
+  script({ 'hooks.slack.com/': [{ status: 500, body: 'out of order' }], 'discord.com/': [{ status: 404, body: '{"code": 10015}' }] })
+  const page = await open('olivia')
+  const discord = card(page, 'Discord')
+  await discord.getByText('Connect Discord').click()
+  await discord.getByLabel('Webhook URL').fill(URLS.discord)
+  await discord.getByRole('button', { name: 'Connect' }).click()
+  await discord.getByText('Discord integration connected').waitFor()
+  for (let n = 0; n < 4; n++) await post(`Amiss ${n}`)
+  await discord.getByText(/^Switched off: ./).waitFor()
+  await card(page, 'Slack').getByText(/^Connected, but the last message did not arrive: .*HTTP 500/).waitFor()
+  await accessible(page, 'amiss')
+  const row = log(page).filter({ hasText: 'Amiss 0' }).filter({ hasText: 'Slack' })
+  await row.getByText('✗ failed').waitFor()
+  await row.locator('summary').first().click()
+  await row.getByText('out of order').waitFor()
+  script({})
+
+  await sql(`UPDATE workspace SET plan = 'free' WHERE slug = 'acme'`)
+  await page.reload()
+  await card(page, 'Slack').getByText(/^Switched off: .*plan/).waitFor()
+  await card(page, 'Slack').getByRole('button', { name: 'Send a test' }).click()
+  await card(page, 'Slack').getByText(/Integrations are available on Starter or Professional plans/).waitFor()
+  await accessible(page, 'no plan')
+  await sql(`UPDATE workspace SET plan = 'professional' WHERE slug = 'acme'`)
+  await page.reload()
+  await discord.getByRole('button', { name: 'Disconnect' }).click()
+  await discord.getByText('Not connected').waitFor()
+  await page.context().close()
+})
+
+test('the last 24 hours, in bars and in words', { skip }, async () => {
+  const page = await open('olivia')
+  const figure = page.locator('#activity')
+  await figure.locator('rect').first().waitFor()
+  const counts = await sql<{ state: string; n: number }>('SELECT state, count(*)::integer AS n FROM featul_integrations.deliveries WHERE workspace_id = \'w-acme\' GROUP BY state')
+  const count = (state: string) => counts.find((row) => row.state === state)?.n ?? 0
+  const words = `${count('delivered')} delivered, ${count('failed')} failed, ${count('cancelled') + count('pending')} waiting or not sent`
+  assert.equal((await figure.locator('figcaption').textContent())!.trim(), `${words}.`)
+  assert.equal(await figure.locator('svg').getAttribute('aria-label'), `By hour: ${words}`)
+  assert.ok((await figure.locator('rect.delivered').count()) >= 1)
+  assert.ok((await figure.locator('rect.failed').count()) >= 1)
+  await page.context().close()
 })
 
 test('the browser had nothing to complain of: no policy was violated, no error was thrown', { skip }, () => {

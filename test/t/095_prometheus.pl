@@ -47,6 +47,9 @@ $featul->wait_until_settled;
 $featul->sql('CREATE ROLE exporter LOGIN; GRANT pg_monitor TO exporter');
 $featul->sql('CREATE DATABASE without_extension');
 
+# one that stands still
+$featul->sql(q(CREATE SUBSCRIPTION featul CONNECTION 'dbname=nowhere' PUBLICATION featul_integrations WITH (connect = false, slot_name = NONE)));
+
 my $port = PostgreSQL::Test::Cluster::get_free_port();
 my $log = '';
 {
@@ -97,6 +100,7 @@ cmp_ok(value('featul_integrations_deliveries_attempt_seconds_sum', type => 'webh
 is(value('featul_integrations_worker_up'), 1, 'worker up');
 is(value('featul_integrations_worker_delivery'), 1, 'delivery is on');
 cmp_ok(value('featul_integrations_capture_captured_total'), '>=', 1, 'captured');
+is(value('featul_integrations_subscription_streaming', subscription => 'featul'), 0, 'a subscription that is disabled');
 ok(!(grep { /^pg_exporter_(last_scrape_error|user_queries_load_error)/ && $metrics{$_} != 0 } keys %metrics),
 	'no scrape error, though a database lacks the extension')
   or diag explain \%metrics;

@@ -37,6 +37,11 @@ sub ready
 is(status('subscription, state, copying IS NULL, missing_columns IS NULL, errors, last_error IS NULL'),
 	'featul|streaming|t|t|0|t', 'streaming after the set-up');
 is(ready(), 't', 'ready');
+my $probe = slurp_file("$DeliveryNode::deploy_dir/ready.sql") =~ s/^--.*\n//gmr;
+my ($shown) = slurp_file("$Featul::test_dir/../docs/node.md") =~ /<!-- node: ready -->\n```sql\n(.*?)```/s;
+is($shown, $probe, 'the page shows the probe that the container has');
+$node->sql('CREATE ROLE prober LOGIN; GRANT pg_monitor TO prober');
+is($node->node->safe_psql('postgres', $probe, extra_params => [ '-U', 'prober' ]), 't', 'a role in pg_monitor may ask it');
 is($node->sql('SELECT count(*) FROM post'), '1', 'the first copy came');
 is($node->sql('SELECT count(*) FROM featul_integrations.event'), '0', 'and was silent');
 is($node->sql('SELECT relation, problem FROM featul_integrations.replication_problems()'), '', 'nothing is missing');

@@ -168,6 +168,21 @@ is($node->sql('SELECT failed, last_error FROM featul_integrations.stat_capture')
 	'1|duplicate key value violates unique constraint "integration_workspace_id_type_key"', 'and capture says what it could not do');
 $node->sql(q(DELETE FROM featul_integrations.integration WHERE workspace_id IN ('gone', 'kept')));
 
+# a column that is generated here
+foreach my $kind ('STORED', $node->sql('SHOW server_version_num') >= 180000 ? 'VIRTUAL' : ())
+{
+	$node->sql($clean);
+	$node->sql("ALTER TABLE post ADD COLUMN shouted text GENERATED ALWAYS AS (upper(title)) $kind");
+	$node->sql(q(SELECT integration_attach('public', '{"post": {"columns": {"title": "shouted"}}}')));
+	$pair->app("INSERT INTO post (id, board_id, title, content, slug) VALUES ('$kind', 'ideas', 'loud', '-', '$kind');
+		UPDATE post SET title = 'louder', is_pinned = true WHERE id = '$kind'");
+	$pair->catch_up;
+	is($node->sql(q(SELECT string_agg(name || ' ' || (payload::jsonb #>> '{post,title}'), ', ' ORDER BY id) FROM featul_integrations.event)),
+		'post.created LOUD, post.pinned LOUDER', "a generated column, $kind");
+	$node->sql(q(SELECT integration_attach('public', '{"post": null}')));
+	$node->sql('ALTER TABLE post DROP COLUMN shouted');
+}
+
 # a row that a binding cannot digest
 $node->sql($clean);
 $node->sql(q(SELECT integration_attach('public', '{"post": {"columns": {"upvotes": "10 / nullif(upvotes, 13) / (upvotes - 7)"}}}')));

@@ -18,6 +18,9 @@ my $pair = DeliveryNode->new(
 my $node = $pair->node;
 my $major = $node->sql('SHOW server_version_num') =~ s/\d{4}$//r;
 my $since = 0;
+
+# What apply says of a row that is there already; the second, from 18 on
+my $is_twice = 'violates unique constraint|conflict=insert_exists';
 my $ready = slurp_file("$DeliveryNode::deploy_dir/ready.sql");
 
 # What view stat_subscription says of some columns
@@ -169,7 +172,6 @@ foreach my $way (sort keys %streaming)
 {
 	apply_with("ALTER SUBSCRIPTION featul SET (streaming = $way)");
 	forget();
-	my $log = -s $node->node->logfile;
 	$pair->app(streamed());
 	$pair->app(streamed('ROLLBACK'));
 	$pair->app(streamed());
@@ -179,14 +181,14 @@ foreach my $way (sort keys %streaming)
 	is($node->sql("SELECT count(*) FROM featul_integrations.event WHERE id > $since AND split_part(post_id, '.', 2)::integer % 2 = 0"),
 		'0', "$streaming{$way}: no ghosts");
 	next if $way eq 'on';
-	like(slurp_file($node->node->logfile, $log), qr/logical replication parallel apply worker for subscription "featul" has started/, 'in a worker of its own');
+	is($node->sql('SELECT count(*) > 0 FROM pg_stat_subscription WHERE leader_pid IS NOT NULL'), 't', 'in a worker of its own');
 	is(status('state'), 'streaming', 'parallel workers count for their leader');
 
 	# an error in such a worker
 	my $id = 'stream' . ($number + 1) . '.9.7';
 	$node->sql("SET session_replication_role = replica; INSERT INTO post (id) VALUES ('$id')");
 	$pair->app(streamed());
-	$node->wait_for_sql(q(SELECT state = 'stopped' AND last_error LIKE '%violates unique constraint%' FROM featul_integrations.stat_subscription));
+	$node->wait_for_sql(qq(SELECT state = 'stopped' AND last_error ~ '$is_twice' FROM featul_integrations.stat_subscription));
 	pass('an error of a parallel worker is shown');
 	$node->sql("SET session_replication_role = replica; DELETE FROM post WHERE id = '$id'");
 	$pair->catch_up;
@@ -201,7 +203,7 @@ $node->sql(q(SET session_replication_role = replica; INSERT INTO post (id) VALUE
 forget();
 $pair->app(post('before') . post('twice') . post('after'));
 $node->wait_for_sql(q(SELECT state = 'disabled' FROM featul_integrations.stat_subscription));
-like(status('last_error'), qr/violates unique constraint/, 'disable_on_error: the view says why');
+like(status('last_error'), qr/$is_twice/, 'disable_on_error: the view says why');
 is($node->sql($ready), 'f', 'not ready');
 is(told(), 'before post.created', 'what came before is told');
 $node->sql(q(SET session_replication_role = replica; DELETE FROM post WHERE id = 'twice'));

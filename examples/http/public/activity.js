@@ -1,6 +1,6 @@
 // The last 24 hours as bars, and the same in words for those who do not see them.
 
-import { element, find } from './dom.js'
+import { element } from './dom.js'
 
 const HOURS = 24
 const HOUR = 3_600_000
@@ -32,9 +32,12 @@ export class Activity {
     const words = `${total('delivered')} delivered, ${total('failed')} failed, ${total('other')} waiting or not sent`
     const svg = element('svg:svg', { viewBox: `0 0 ${HOURS * 10} ${HEIGHT}`, preserveAspectRatio: 'none', role: 'img', 'aria-label': `By hour: ${words}` },
       ...bars(slots), element('svg:line', { x1: 0, x2: HOURS * 10, y1: HEIGHT - 0.5, y2: HEIGHT - 0.5 }))
-    const caption = element('figcaption', {}, `${words}${complete ? '' : ' (of the newest 10,000)'}.`)
-    const unchanged = find(this.#figure, 'figcaption')?.textContent === caption.textContent
-    if (!unchanged) this.#figure.replaceChildren(svg, caption)
+    const axis = element('p', { class: 'axis quiet', 'aria-hidden': 'true' }, element('span', {}, clock.format(slots[0].start)), element('span', {}, 'now'))
+    const caption = element('figcaption', {},
+      element('span', { class: 'delivered' }, `${total('delivered')} delivered`), ', ', element('span', { class: 'failed' }, `${total('failed')} failed`), ', ',
+      element('span', { class: 'other' }, `${total('other')} waiting or not sent`), complete ? '.' : ' (of the newest 10,000).')
+    const made = element('div', {}, svg, axis, caption)
+    if (!made.isEqualNode(this.#figure.firstElementChild)) this.#figure.replaceChildren(made)
   }
 }
 

@@ -15,6 +15,7 @@ export class Refusal extends Error {
 }
 
 const KEY = 'featul-integrations'
+const SILENCE = 60_000 // the service writes every 25 s
 
 /**
  * Who looks at what: from the address (#workspace=acme&token=...), which forgets the token at once,
@@ -85,12 +86,13 @@ export class Api {
   }
 }
 
-/** Until the stream ends. An event is told of once its line is whole. */
+/** Until the stream ends, or is silent for so long that it has. An event is told of once its line is whole. */
 async function readChanges(body, onChange) {
   const reader = body.pipeThrough(new TextDecoderStream()).getReader()
   let rest = ''
   for (;;) {
-    const { value, done } = await reader.read()
+    const silence = setTimeout(() => void reader.cancel(), SILENCE)
+    const { value, done } = await reader.read().finally(() => clearTimeout(silence))
     if (done) return
     const lines = (rest + value).split('\n')
     rest = lines.pop()

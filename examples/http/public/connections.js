@@ -56,11 +56,10 @@ export class Connections {
   }
 
   async #connect(type, card, form) {
-    const button = find(form, 'button')
+    const outcome = find(card, '.outcome')
     const list = (values) => (values.length > 0 ? values : null)
-    button.disabled = true
-    fault(form, '')
-    try {
+    fault(form, null)
+    await busy(find(form, 'button'), outcome, async () => {
       const { message } = await this.#api.post('connect', {
         type,
         webhookUrl: form.webhookUrl.value.trim(),
@@ -72,13 +71,9 @@ export class Connections {
       this.#cards.get(type).filters = null
       find(card, '.edit').open = false
       await this.refresh()
-      say(find(card, '.outcome'), message, 'good')
       find(card, '.edit summary').focus()
-    } catch (error) {
-      fault(form, error.words ?? error.message)
-    } finally {
-      button.disabled = false
-    }
+      return message
+    }, (error) => error.status === 400 && fault(form, error))
   }
 
   #offerSecret(card) {
@@ -96,32 +91,42 @@ export class Connections {
   }
 }
 
-/** Beside the field that it is about. */
-function fault(form, words) {
+/** Beside the field that it is about; null for none. True, as there is no more to say. */
+function fault(form, error) {
   const place = find(form, '.fault')
-  place.textContent = words
-  place.hidden = !words
-  const field = /board/i.test(words) ? form.boards : /\brule\b/i.test(words) ? form.rule : form.webhookUrl
+  place.textContent = error?.words ?? ''
+  place.hidden = !error
+  const field = [['boards', /^(Unknown board|Argument boards) /], ['rule', /^(Rule|Argument rule) /]]
+    .filter(([, pattern]) => pattern.test(error?.message)).map(([name]) => form[name])[0] ?? form.webhookUrl
   for (const input of [form.webhookUrl, form.boards, form.rule]) {
     input.removeAttribute('aria-invalid')
     input.removeAttribute('aria-describedby')
   }
-  if (!words) return
+  if (!error) return true
   field.closest('label').after(place)
   field.setAttribute('aria-invalid', 'true')
   field.setAttribute('aria-describedby', place.id)
   field.focus()
+  return true
 }
 
-/** Does something at the press of a button, and says what came of it. */
-export async function busy(button, outcome, work) {
-  button.disabled = true
+/**
+ * Does something at the press of a button, and says what came of it, unless `explain` has said what
+ * went wrong. The button stays where the keyboard is: one that is disabled would lose it. If it has
+ * gone, as there is nothing more to do with it, the next best is taken.
+ */
+export async function busy(button, outcome, work, explain = () => false) {
+  if (button.ariaDisabled === 'true') return
+  button.ariaDisabled = 'true'
+  const focused = document.activeElement === button
   try {
     say(outcome, (await work()) ?? '', 'good')
   } catch (error) {
-    say(outcome, error.words ?? error.message, 'bad')
+    say(outcome, '')
+    if (!explain(error)) say(outcome, error.words ?? error.message, 'bad')
   } finally {
-    button.disabled = false
+    button.ariaDisabled = null
+    if (focused && button.hidden) find(button.closest('article, li'), 'summary').focus()
   }
 }
 

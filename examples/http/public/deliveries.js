@@ -5,6 +5,7 @@ import { copyOf, element, find, say, time } from './dom.js'
 import { renderMessage } from './message.js'
 
 const PAGE = 50
+const LARGEST_PAGE = 200 // the most that the service gives
 
 const STATES = {
   delivered: ['✓ delivered', 'good'],
@@ -30,26 +31,36 @@ export class Deliveries {
     this.#newest = newest
     this.#filter = filter
     this.#labels = new Map(events.map(({ event, label }) => [event, label]))
-    filter.addEventListener('change', () => void this.#restart())
-    older.addEventListener('click', () => void this.#readOlder())
+    const failed = (error) => say(newest, error.words ?? error.message, 'bad')
+    filter.addEventListener('change', () => void this.#restart().catch(failed))
+    older.addEventListener('click', () => void this.#readOlder().catch(failed))
   }
 
-  /** The newest page again: new ones come on top, those that are shown are brought up to date. */
+  /** What is shown again: new ones come on top, those that are there are brought up to date. */
   async refresh() {
-    const deliveries = await this.#read({})
+    const maxRows = Math.min(Math.max(this.#rows.size, PAGE), LARGEST_PAGE)
+    const deliveries = await this.#read({ maxRows })
     if (!deliveries) return
+    const full = deliveries.length === maxRows
+    // more came at once than a page holds: no gap is left between them and what is shown
+    if (full && !deliveries.some(({ id }) => this.#rows.has(id))) this.#clear()
     for (const delivery of deliveries.toReversed()) this.#put(delivery, true)
-    if (this.#rows.size <= PAGE) this.#older.hidden = deliveries.length < PAGE
+    if (this.#rows.size <= maxRows) this.#older.hidden = !full
     const [newest] = deliveries
-    const words = newest ? `Newest: ${this.#label(newest)}, ${STATES[newest.state][0].slice(2)}, ${time(newest.createdAt)}` : 'Nothing was sent yet.'
-    if (this.#newest.textContent !== words) this.#newest.textContent = words
+    const words = newest ? `Newest: ${this.#label(newest)}, ${STATES[newest.state][0].slice(2)}, ${time(newest.createdAt)}`
+      : this.#filter.type.value || this.#filter.state.value ? 'There is nothing of this kind.' : 'Nothing was sent yet.'
+    if (this.#newest.textContent !== words) say(this.#newest, words)
   }
 
   async #restart() {
     this.#shown++
+    this.#clear()
+    await this.refresh()
+  }
+
+  #clear() {
     this.#rows.clear()
     this.#list.replaceChildren()
-    await this.refresh()
   }
 
   async #readOlder() {
@@ -58,8 +69,7 @@ export class Deliveries {
     if (!deliveries) return
     for (const delivery of deliveries) this.#put(delivery, false)
     this.#older.hidden = deliveries.length < PAGE
-    const first = deliveries[0] && this.#rows.get(deliveries[0].id)
-    if (first) find(first, 'summary').focus()
+    find(this.#rows.get(deliveries[0]?.id ?? last), 'summary').focus()
   }
 
   /** Undefined if something else is looked for by now. */

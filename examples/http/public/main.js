@@ -8,9 +8,13 @@ import { element, find } from './dom.js'
 
 const at = (id) => document.getElementById(id)
 
+const RETRY = 5_000
+const TROUBLE = [503, 504] // that passes
+
 /** What was refused, in words, in place of everything. */
 function refuse(error) {
   if (error.status === 401) return askWho(error.hint ?? error.message)
+  if (TROUBLE.includes(error.status)) setTimeout(() => location.reload(), RETRY)
   at('content').hidden = true
   at('live').textContent = 'Not connected'
   at('refused').textContent = error.words ?? error.message
@@ -47,7 +51,7 @@ function offerRecovery(api, deliveries) {
   })
 }
 
-/** One refresh at a time, and one more, after a pause, if something changed meanwhile. */
+/** One refresh at a time, and one more, after a pause, if something changed meanwhile or it failed. */
 function calmly(pause, work) {
   let running = false
   let again = false
@@ -57,8 +61,14 @@ function calmly(pause, work) {
     running = true
     while (again) {
       again = false
-      await work().catch((error) => error instanceof Refusal && [401, 403, 404].includes(error.status) && refuse(error))
-      await new Promise((resolve) => setTimeout(resolve, pause))
+      let wait = pause
+      await work().catch((error) => {
+        if ([401, 403, 404].includes(error.status)) return refuse(error)
+        if (!(error instanceof Refusal)) return console.error(error)
+        again = true
+        wait = RETRY
+      })
+      await new Promise((resolve) => setTimeout(resolve, wait))
     }
     running = false
   }
@@ -86,6 +96,7 @@ async function start() {
   await api.watch(refresh, (on, error) => {
     at('live').textContent = on ? 'Live' : error ? 'Not connected' : 'Connecting again…'
     at('live').classList.toggle('on', on)
+    if (error) refuse(error)
   })
 }
 

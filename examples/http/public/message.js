@@ -66,12 +66,18 @@ function slackText({ type, text }) {
 function cardElement(part) {
   switch (part.type) {
     case 'TextBlock':
-      return paragraph(part.weight === 'Bolder' ? 'headline' : part.isSubtle ? 'small' : '', unescaped(part.text))
+      return paragraph(part.weight === 'Bolder' ? 'headline' : part.isSubtle ? 'small' : '', ...cardText(part.text))
     case 'FactSet':
       return element('dl', {}, ...part.facts.flatMap(({ title, value }) => [element('dt', {}, title), element('dd', {}, unescaped(value))]))
     default:
       return paragraph('small', part.type)
   }
+}
+
+/** [words](address), or words with Markdown's line breaks. */
+function cardText(text) {
+  const [, words, address] = /^\[((?:[^\\\]]|\\.)*)\]\((\S+)\)$/s.exec(text) ?? []
+  return address ? [element('strong', {}, link(address, unescaped(words)))] : [unescaped(text.replaceAll('\n\n', '\n'))]
 }
 
 /** Markdown's backslashes taken away again. */

@@ -17,7 +17,7 @@ type Direct<T> = {
 }
 
 /** A query carries text; numbers may be given as such. */
-type Loose<Input> = { [K in keyof Input]: Input[K] | (string | string[] extends Input[K] ? number : never) }
+type Loose<Input> = { [K in keyof Input]: Input[K] | (string extends Input[K] ? number : never) }
 
 export type Client = Direct<Calls>
 

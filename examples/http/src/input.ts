@@ -9,6 +9,9 @@ import { ApiError } from './errors.ts'
 export const TYPES = ['slack', 'discord', 'webhook', 'teams'] as const
 export const STATES = ['pending', 'delivered', 'failed', 'cancelled'] as const
 
+// Each may hold 64 KiB of payload, and all of them are in memory at once.
+const LARGEST_PAGE = 200
+
 const text = z.string().max(4096).refine((value) => !value.includes('\0'), 'has a NUL character')
 const id = z.string().regex(/^\d{1,18}$/, 'is not a delivery id') // bigint, which JSON's readers would round
 const workspaceSlug = text.min(1)
@@ -29,7 +32,7 @@ export const log = z.strictObject({
   workspaceSlug,
   type: type.optional(),
   state: z.enum(STATES).optional(),
-  maxRows: z.coerce.number().pipe(z.int32()).optional(),
+  maxRows: z.string().regex(/^\d{1,3}$/, 'is not a whole number').refine((rows) => Number(rows) <= LARGEST_PAGE, `is more than ${LARGEST_PAGE}`).optional(),
   before: id.optional(),
 })
 export const delivery = z.strictObject({ workspaceSlug, deliveryId: id })
@@ -43,7 +46,8 @@ export const preview = z.strictObject({ workspaceSlug, type, event: text })
 function unwrapped(value: unknown): unknown {
   if (typeof value !== 'string' || !value.startsWith('{"json":')) return value
   try {
-    return (JSON.parse(value) as { json: unknown }).json ?? undefined
+    const { json } = JSON.parse(value) as { json: unknown }
+    return typeof json === 'number' ? String(json) : (json ?? undefined)
   } catch {
     return value
   }

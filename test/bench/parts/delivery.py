@@ -7,10 +7,11 @@ loop (bare.c) sends the same bodies over as many connections to the same nginx.
 from statistics import median
 
 from app import App
-from lab import CONNECTIONS
+from lab import CONNECTIONS, memory
 from stats import Row, number, ratios
 
 NAME = "delivery"
+FIRST, HOSTS = 100, 250  # workspaces with a host each
 
 
 def dump_bodies(lab, app):
@@ -46,6 +47,26 @@ class Measured:
         return Row(what, self.cpu, "µs", note=f"bare loop {number(median(self.cpu_bare), 'µs')}")
 
 
+def many_hosts(lab):
+    """Memory and processor time of connections to many hosts, one after the other and all kept open."""
+    with App(lab, "hosts") as app:
+        app.workspaces(FIRST, HOSTS)
+        app.sql.lines(f"""SELECT integration_connect('w' || n, 'webhook', 'https://n' || n || '.sink.test/')
+            FROM generate_series({FIRST}, {FIRST + HOSTS - 1}) n""")
+        app.connect(0, lab.url("h1"))
+        app.fill(100)
+        app.drain(100)
+        idle = memory(app.worker())
+        app.fill(HOSTS, (FIRST, FIRST + HOSTS - 1))
+        _, used = app.drain(HOSTS)
+        open_now = memory(app.worker())
+    return [
+        Row(f"worker's memory for connections to {HOSTS} hosts", [(open_now - idle) / 2**20], "MB",
+            note=f"idle {number(idle / 2**20, 'MB')}; the system's CA bundle is trusted"),
+        Row("processor time for the first delivery to a host", [used / HOSTS * 1e3], "ms"),
+    ]
+
+
 def rows(lab, scale):
     # a new connection for each request takes some thirty times as long
     counts = {"h1": scale.deliveries, "h2": scale.deliveries, "closing": scale.deliveries // 20}
@@ -68,4 +89,5 @@ def rows(lab, scale):
         measured["closing"].row("the same, the endpoint closes each connection", 0.7),
         measured["h1"].cpu_row("processor time for a delivery"),
         measured["closing"].cpu_row("the same on a new connection"),
+        *many_hosts(lab),
     ]

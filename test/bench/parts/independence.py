@@ -6,8 +6,9 @@ while it is open deliveries go on, so that dead rows pile up that nothing can re
 """
 
 import os
+import subprocess
 import time
-from contextlib import closing
+from contextlib import closing, contextmanager
 from statistics import median
 
 from app import App
@@ -142,6 +143,19 @@ def silent_endpoint(lab, scale):
                 note=f"{number(median(beside), 'ms')} instead of {number(median(alone), 'ms')}")]
 
 
+@contextmanager
+def changes(lab, app):
+    """While it lasts, one admin rotates a secret, again and again."""
+    script = lab.file("rotate.sql", "SET featul_integrations.operator = on;\nSELECT integration_rotate_secret('w150');\n")
+    process = lab.start([lab.pg("pgbench"), "-n", "-c", 1, "-T", 3600, "-f", script, *lab.to(app.name)[:-2], app.name],
+                        stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    try:
+        yield
+    finally:
+        process.terminate()
+        process.wait()
+
+
 def many_integrations(lab, scale):
     """Drain rate and latency of one tenant among very many active ones."""
     with App(lab, "many") as app:
@@ -163,12 +177,25 @@ def many_integrations(lab, scale):
             traffic(lab, app, "warm", 1)
             sent = traffic(lab, app, "many", scale.latency_seconds)
             wait_until(lambda: not app.pending(), 60, "all is delivered")
+            with changes(lab, app):
+                traffic(lab, app, "warmer", 1)
+                sent_amid = traffic(lab, app, "amid", scale.latency_seconds)
+                wait_until(lambda: not app.pending(), 60, "all is delivered")
+        app.deliver(False)
+        app.connect(0, lab.url("h1"))
+        with changes(lab, app):
+            amid = drain_rates(app, scale, scale.independence_rounds)
         commit, _ = latencies(sent, sink.times)
+        commit_amid, _ = latencies(sent_amid, sink.times)
     n = number(scale.tenants)
     return [
         against(f"drain rate with {n} active integrations", to_one, without),
         Row(f"the same, backlog spread over all {n}", [rate / median(rate for rate, _ in without) for rate in to_all], "×"),
         Row(f"p99 with {n} active integrations, 200 events/s", [percentile(commit, 99)], "ms", at_most=20),
+        Row("more of it while one admin changes settings in a loop", [percentile(commit_amid, 99) - percentile(commit, 99)],
+            "ms", at_most=20, note=f"{number(percentile(commit_amid, 99), 'ms')}"),
+        Row("drain rate meanwhile, of that without", [rate / median(rate for rate, _ in to_one) for rate, _ in amid], "×",
+            note=f"{number(median(rate for rate, _ in amid))} deliveries/s; the admin has a backend of its own, on two cores"),
     ]
 
 

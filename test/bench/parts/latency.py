@@ -54,12 +54,12 @@ def arrivals(lab):
         sink.times = sink.stop()
 
 
-def traffic(lab, app, run, seconds, workspace=0, rate=RATE):
+def traffic(lab, app, run, seconds, workspace=0, rate=RATE, clients=CLIENTS):
     """Inserts posts at a steady rate; {mark: (sent, committed)} in microseconds."""
-    script = lab.file("latency.sql", INSERT.format(
+    script = lab.file(f"{run}.sql", INSERT.format(
         board=f"b{workspace}", author=f"u{workspace}", run=run, content=CONTENT.replace("'", "''")))
     prefix = f"pgbench_{run}"
-    lab.run([lab.pg("pgbench"), "-n", "-c", CLIENTS, "-R", rate, "-T", seconds, "-D", "n=0", "-f", script,
+    lab.run([lab.pg("pgbench"), "-n", "-c", clients, "-R", rate, "-T", seconds, "-D", "n=0", "-f", script,
              "-l", "--log-prefix", prefix, *lab.to(app.name)[:-2], app.name])
     times = {}
     counts = {}

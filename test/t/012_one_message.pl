@@ -6,6 +6,7 @@ use warnings;
 use FindBin;
 use lib "$FindBin::RealBin/../lib";
 use Featul;
+use JSON::PP;
 use PostgreSQL::Test::Utils;
 use Test::More;
 
@@ -119,6 +120,22 @@ is_deeply(
 		'and 27 more'
 	],
 	'as text');
+
+# The longest titles and links still fit; what is left out is a link
+together(
+	sub {
+		$featul->sql("INSERT INTO post (id, board_id, title, content, slug) SELECT gen_random_uuid(), 'ideas', repeat(chr(128512), 500), 'x', g || repeat('s', 1900) FROM generate_series(1, 11) g");
+	});
+$featul->wait_until_settled;
+is_deeply([ map { headlines($_) } @chat ], [ ('11 new posts') x 3 ], 'eleven long ones');
+my %long = map { $_ => ($featul->requests(host => $host{$_}))[0]{json} } @chat;
+my $encoder = JSON::PP->new;
+cmp_ok(length($encoder->encode($long{slack}{blocks})), '<', 13_000, 'Slack: within what all blocks may take');
+cmp_ok(length($long{discord}{embeds}[0]{description}), '<=', 4096, 'Discord: within what a description may');
+cmp_ok(length($encoder->utf8->encode($long{teams})), '<=', 28 * 1024, 'Teams: within what a message may');
+is(scalar(grep { $_->{elements}[0]{type} eq 'link' } @{ $long{slack}{blocks}[1]{elements}[0]{elements} }), 2, 'Slack: with two links');
+is(scalar(() = $long{discord}{embeds}[0]{description} =~ /\]\(/g), 0, 'Discord: without');
+is(scalar(grep { $_->{text} =~ /\]\(/ } @{ $long{teams}{attachments}[0]{content}{body} }), 4, 'Teams: with four');
 
 # One that is sent again is that one
 my $one = $featul->sql("SELECT id FROM featul_integrations.deliveries WHERE type = 'discord' AND payload #>> '{post,title}' = 'Post 30'");
@@ -249,12 +266,15 @@ sub comment_mentioning
 {
 	my ($id, $content, @mentioned) = @_;
 
-	$featul->sql("INSERT INTO comment (id, post_id, content, author_id) VALUES ('$id', 'discussed', '$content', 'adam')");
-	$featul->sql('INSERT INTO comment_mention (id, comment_id, mentioned_user_id, mentioned_by) VALUES '
-		  . join(', ', map { "(gen_random_uuid(), '$id', '$_', 'adam')" } @mentioned));
-	$featul->sql("INSERT INTO comment_reaction (id, comment_id, user_id, type) VALUES (gen_random_uuid(), '$id', 'adam', 'upvote')");
-	$featul->sql("UPDATE comment SET upvotes = 1 WHERE id = '$id'");
-	$featul->sql("UPDATE post SET comment_count = comment_count + 1 WHERE id = 'discussed'");
+	my $mentions = join(', ', map { "(gen_random_uuid(), '$id', '$_', 'adam')" } @mentioned);
+
+	$featul->sql(<<END);
+INSERT INTO comment (id, post_id, content, author_id) VALUES ('$id', 'discussed', '$content', 'adam');
+INSERT INTO comment_mention (id, comment_id, mentioned_user_id, mentioned_by) VALUES $mentions;
+INSERT INTO comment_reaction (id, comment_id, user_id, type) VALUES (gen_random_uuid(), '$id', 'adam', 'upvote');
+UPDATE comment SET upvotes = 1 WHERE id = '$id';
+UPDATE post SET comment_count = comment_count + 1 WHERE id = 'discussed';
+END
 	return;
 }
 
