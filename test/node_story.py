@@ -3,7 +3,7 @@ node beside it.
 
     node_story.py TABLES RECEIVER SERVER_LOG    (as story.py; NODE_DATA: the node's directory)
 
-The node listens on port 5432 of PGHOST, the application's database on 5433.
+PGHOST is the application's database; test/setup has put the node's sockets beside its directory.
 """
 
 import os
@@ -15,14 +15,14 @@ import time
 import story
 from story import PATIENCE, TABLES, await_messages, dim, psql, say, show_all, show_sql, title
 
-NODE, APPLICATION = "5432", "5433"
+NODE, APPLICATION = os.environ["NODE_DATA"] + ".sockets", os.environ["PGHOST"]
 DEPLOY = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "deploy", "node")
-PUBLISHER = f"host={os.environ['PGHOST']} port={APPLICATION} dbname=postgres user=featul_node"
+PUBLISHER = f"host={APPLICATION} dbname=postgres user=featul_node"
 
 
-def on(port, sql, *options):
+def on(host, sql, *options):
     """What psql prints, on one of the two."""
-    os.environ["PGPORT"] = port
+    os.environ["PGHOST"] = host
     return psql(sql, None, *options)
 
 
@@ -36,7 +36,7 @@ def application(*statements):
 def wait_for(sql, what):
     end = time.monotonic() + PATIENCE
     while True:
-        os.environ["PGPORT"] = NODE
+        os.environ["PGHOST"] = NODE
         run = subprocess.run(["psql", "-XqAt", "-c", sql], capture_output=True, text=True)
         if run.stdout.strip() == "t":
             return
@@ -79,7 +79,7 @@ def set_up():
 
     title("The delivery node: a small PostgreSQL that subscribes")
     show_sql(f"FEATUL_PUBLISHER='{PUBLISHER}' deploy/node/set-up")
-    os.environ["PGPORT"] = NODE
+    os.environ["PGHOST"] = NODE
     run = subprocess.run([os.path.join(DEPLOY, "set-up")], capture_output=True, text=True,
                          env={**os.environ, "FEATUL_PUBLISHER": PUBLISHER})
     if run.returncode != 0:

@@ -35,6 +35,17 @@ test('settings that cannot be understood stop the start, and are not shown', asy
   }
 })
 
+test('its role may call the functions for applications, and nothing else', async () => {
+  const functions = await sql<{ proname: string }>(`SELECT proname FROM pg_proc AS p JOIN pg_depend AS d ON d.classid = 'pg_proc'::regclass AND d.objid = p.oid
+    JOIN pg_extension AS e ON d.refclassid = 'pg_extension'::regclass AND d.refobjid = e.oid
+    WHERE extname = 'featul_integrations' AND has_function_privilege('integrations_http', p.oid, 'EXECUTE') ORDER BY 1`)
+  assert.deepEqual(functions.map(({ proname }) => proname.replace('integration_', '')), ['connect', 'deliveries', 'disconnect', 'events',
+    'list', 'message', 'preview', 'recover', 'redeliver', 'rotate_secret', 'secret', 'test'])
+  assert.deepEqual(await sql(`SELECT oid::regclass FROM pg_class WHERE relnamespace IN ('public'::regnamespace, 'featul_integrations'::regnamespace)
+    AND relkind IN ('r', 'p', 'v', 'm', 'f') AND has_any_column_privilege('integrations_http', oid, 'SELECT, INSERT, UPDATE, REFERENCES')`), [])
+  assert.deepEqual(await sql(`SELECT FROM pg_auth_members WHERE member = 'integrations_http'::regrole`), [])
+})
+
 test('keys from a JWKS', async () => {
   const { publicKey, privateKey } = await generateKeyPair('ES256')
   const keys = { keys: [{ ...(await exportJWK(publicKey)), kid: 'k1', alg: 'ES256' }] }

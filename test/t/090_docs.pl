@@ -264,6 +264,9 @@ $featul->sql($file{import});
 is($featul->sql("SELECT count(*) FROM post WHERE title LIKE 'Imported%'"), 5000, 'the import');
 is($featul->sql('SELECT count(*) FROM featul_integrations.event'), $events, '... is not told');
 
+$featul->sql($file{traced});
+is($featul->sql("SELECT traceparent IS NOT NULL FROM featul_integrations.event WHERE post_id = 'traced'"), 't', 'a trace context');
+
 $featul->sql("CREATE ROLE authenticated; $file{grants}");
 my @calls = $file{postgrest} =~ m{rpc/(\w+)".*?-d '(.*?)'}gs;
 is(scalar(@calls), 6, 'the calls through PostgREST');
