@@ -1,5 +1,5 @@
 --
--- The contract, section 1, at its edges: odd names and types, bad bindings, migrations.
+-- Attaching at its edges: odd names and types, bad bindings, migrations.
 --
 \getenv abs_srcdir PG_ABS_SRCDIR
 \set tables :abs_srcdir '/test/featul.sql'
