@@ -93,7 +93,9 @@ SELECT c.relname AS without_key FROM pg_class c
 WHERE c.relnamespace = 'featul_integrations'::regnamespace AND c.relkind IN ('r', 'p') AND NOT c.relispartition
 	AND NOT EXISTS (SELECT FROM pg_index i WHERE i.indrelid = c.oid AND i.indisprimary)
 ORDER BY 1;
+SET client_min_messages = error;	-- wal_level
 CREATE PUBLICATION bindings_all FOR ALL TABLES;
+SET client_min_messages = warning;
 UPDATE featul_integrations.rotation SET partition = partition;
 DROP PUBLICATION bindings_all;
 

@@ -1147,6 +1147,26 @@ BEGIN
 END
 $$;
 
+-- The extension's owner may do all of it, and open the API to others, also when no superuser any more; but
+-- not have functions of their own run by what writes these tables (TRIGGER).
+DO $$
+DECLARE
+	function regprocedure;
+BEGIN
+	GRANT USAGE ON SCHEMA featul_integrations TO CURRENT_USER;
+	GRANT SELECT, INSERT, UPDATE, DELETE, TRUNCATE ON ALL TABLES IN SCHEMA featul_integrations TO CURRENT_USER;
+	GRANT ALL ON ALL SEQUENCES IN SCHEMA featul_integrations TO CURRENT_USER;
+	FOR function IN
+		SELECT p.oid FROM pg_proc p
+		JOIN pg_depend d ON d.classid = 'pg_proc'::regclass AND d.objid = p.oid AND d.deptype = 'e'
+		JOIN pg_extension e ON d.refclassid = 'pg_extension'::regclass AND d.refobjid = e.oid
+		WHERE e.extname = 'featul_integrations' AND p.proowner = 'featul_integrations'::regrole
+	LOOP
+		EXECUTE format('GRANT EXECUTE ON FUNCTION %s TO CURRENT_USER WITH GRANT OPTION', function);
+	END LOOP;
+END
+$$;
+
 -- The library is loaded by now; this setting exists only where it was preloaded.
 DO $$
 BEGIN

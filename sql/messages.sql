@@ -84,9 +84,11 @@ SELECT type, right(text, 5) AS ends FROM (VALUES
 	('teams', integration_preview('acme', 'teams', 'post.created')::jsonb #>> '{attachments,0,content,body,2,text}')) AS m (type, text);
 
 -- what opens a line stays closed, whatever invisible stands before it, and on every line
+\pset format unaligned
 SELECT pg_temp.described(text) AS description FROM unnest(ARRAY[
 	U&'\202E# heading', U&'\200B\FEFF# heading', U&'\2066- item', E'text\n  # heading\n- item\n12. item\n1) item',
 	U&'a\2028# heading\2029- item\0085+ item']) AS text;
+\pset format aligned
 
 -- line breaks are kept, others' too, two at most; other white space is folded
 UPDATE post SET content = E'Steps:\r\n- open\r\n-   look \t here\n\n\n\n\nThanks\u2028bye\n';

@@ -56,15 +56,18 @@ FROM pg_namespace n
 JOIN member m ON m.classid = 'pg_namespace'::regclass AND m.objid = n.oid
 WHERE EXISTS (SELECT FROM aclexplode(nspacl) WHERE grantee = 0);
 
--- anything granted to another role than pg_monitor, and to that anything but reading
+-- anything granted to other roles than the extension's owner and pg_monitor: to that anything but
+-- reading, to the owner what would run code of his with the rights of who writes our tables
+SELECT extowner AS owner FROM pg_extension WHERE extname = 'featul_integrations' \gset
 SELECT c.oid::regclass AS relation, grantee::regrole, privilege_type
 FROM member_relation c, aclexplode(c.relacl)
 WHERE grantee NOT IN (c.relowner, 0) AND (grantee <> 'pg_monitor'::regrole OR privilege_type <> 'SELECT')
+	AND (grantee <> :owner OR privilege_type IN ('TRIGGER', 'REFERENCES'))
 ORDER BY 1;
 
 SELECT p.oid::regprocedure AS function, grantee::regrole, privilege_type
 FROM member_function p, aclexplode(p.proacl)
-WHERE grantee NOT IN (p.proowner, 0) AND grantee <> 'pg_monitor'::regrole
+WHERE grantee NOT IN (p.proowner, 0) AND grantee NOT IN ('pg_monitor'::regrole, :owner)
 ORDER BY 1;
 
 -- security definers (and SQL bodies that are not resolved when created) whose

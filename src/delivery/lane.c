@@ -45,7 +45,13 @@ static const int tier_eighths[TIERS] = { 8, 7, 6, 5, 3, 2 };
  */
 #define SURPRISED_PART 16
 
-/* Lanes with at most so many deliveries pending are light. */
+/*
+ * Nobody is doubted anew more often than this (ms): where all is slow, on account of this
+ * machine for instance, surprises do not end.
+ */
+#define DOUBT_PERIOD_MS 20000
+
+/* Lanes where at most so many deliveries wait, besides those in flight, are light. */
 #define LIGHT_LANE 4
 
 /* Of what a tier can hold so much can start at once: see tier_pace(). */
@@ -409,6 +415,7 @@ begin_doubt(Dispatch *dispatch)
 {
 	int middle = dispatch->n_new_surprises / 2;
 
+	dispatch->doubted_at = dispatch->now;
 	while (!dlist_is_empty(&dispatch->new_surprises))
 	{
 		Flight *flight =
@@ -478,7 +485,9 @@ capacity_age_requests(Dispatch *dispatch)
 			flight_ages(flight, age);
 		}
 	}
-	if (dispatch->n_new_surprises > setting_max_in_flight / SURPRISED_PART)
+	if (dispatch->n_new_surprises > setting_max_in_flight / SURPRISED_PART &&
+		(dispatch->doubted_at == 0 ||
+		 dispatch->now >= clock_after_ms(dispatch->doubted_at, DOUBT_PERIOD_MS)))
 		begin_doubt(dispatch);
 	else if (dispatch->doubt_since != 0 && dispatch->n_surprises == 0)
 		end_doubt(dispatch);
@@ -512,7 +521,9 @@ lane_update_ready(Lane *lane, bool blocked)
 {
 	bool ready = lane->state == LANE_ACTIVE && !dlist_is_empty(&lane->runnable) &&
 				 !blocked && lane->in_flight < lane_limit(lane);
-	Load load = lane->complete && lane->loaded <= LIGHT_LANE ? LOAD_LIGHT : LOAD_BACKLOG;
+	Load load = lane->complete && lane->loaded - lane->in_flight <= LIGHT_LANE
+					? LOAD_LIGHT
+					: LOAD_BACKLOG;
 
 	if (ready && lane->listed && lane->ready_tier == lane->tier &&
 		lane->ready_load == load)

@@ -274,6 +274,7 @@ struct Dispatch
 	int			n_surprises;	 /* requests that take longer than was to be expected */
 	int			n_new_surprises; /* of them, those of lanes that were not doubted */
 	dlist_head	new_surprises;
+	Moment		doubted_at;	 /* when lanes began to be doubted the last time; 0: never */
 	Moment		doubt_since; /* who has not answered since is doubted; 0: nobody is */
 	int			in_flight;
 	int			tier_in_flight[TIERS];

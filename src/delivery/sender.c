@@ -440,9 +440,10 @@ sender_send(Worker *worker)
 	Sending	   *batch;
 	bool		failed;
 
-	batch = palloc0(sizeof(Sending));
+	batch = palloc(sizeof(Sending)); /* large, and little of it is used */
 	batch->worker = worker;
 	batch->now = now;
+	batch->count = 0;
 	batch->rendering = -1;
 	while (batch->count < START_BATCH &&
 		   dispatch_next(worker->dispatch, &batch->outgoing[batch->count]))

@@ -58,7 +58,7 @@ make_observed(World *world)
 
 		site->nature = GOOD;
 		site->response = observed_ms[i] * MS;
-		site->interval = Max(3 * site->response / 2, 100 * MS);
+		site->interval = Max(site->response / 2, 100 * MS);
 		site->is_observed = true;
 		site->next_event = world->now + world_random(world, SECOND);
 	}

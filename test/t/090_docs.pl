@@ -161,10 +161,19 @@ SKIP:
 	is(verify_with_library($rotated, $secret), 'post.created', '... and with the old one');
 
 	# TypeScript: type-checked, then run as the application would
+	# Prisma's client is made here without the engine that makes migrations, which is no package
+	local $ENV{PRISMA_SCHEMA_ENGINE_BINARY} = '/bin/true';
+	local $ENV{CHECKPOINT_DISABLE} = 1;
+	my $said;
+	ok( IPC::Run::run(
+			[ "$dir/node_modules/.bin/prisma", 'generate', '--schema', "$dir/schema.prisma" ],
+			'<', \undef, '>', \$said, '2>&1', init => sub { chdir $dir }),
+		"Prisma's client is made")
+	  or diag($said);
 	my $compiled = IPC::Run::run(
 		[
 			"$dir/node_modules/.bin/tsc", '--strict', '--skipLibCheck', '--target', 'es2022',
-			'--module', 'nodenext', '--outDir', $dir, map { "$dir/$_.ts" } qw(errors with-pg with-drizzle with-neon with-postgres with-kysely)
+			'--module', 'nodenext', '--outDir', $dir, map { "$dir/$_.ts" } qw(errors with-pg with-drizzle with-neon with-postgres with-kysely with-prisma)
 		],
 		'>', \my $errors);
 	is($errors, '', 'the TypeScript compiles');
@@ -205,12 +214,13 @@ END
 	my $endpoint = IPC::Run::start([ 'node', "$packages/neon.mjs" ], '<', \undef, '>', \my $port, '2>', \my $problem);
 	Featul::wait_for(sub { $endpoint->pump_nb; $port =~ /\d+\n/ }, 'the stand-in for Neon');
 	chomp($port);
-	is(run_node(<<"END"), <<'END' =~ s/\n\z//r, 'neon-http, postgres.js and Kysely');
+	is(run_node(<<"END"), <<'END' =~ s/\n\z//r, 'neon-http, postgres.js, Prisma and Kysely');
 import { neonConfig } from '\@neondatabase/serverless'
 neonConfig.fetchEndpoint = () => 'http://127.0.0.1:$port/sql'
 process.env.DATABASE_URL = 'postgresql://app:secret\@db.example.com/featul'
 const neon = await import('./with-neon.js')
 const postgres = await import('./with-postgres.js')
+const prisma = await import('./with-prisma.js')
 const { disconnect } = await import('./with-kysely.js')
 const { pool } = await import('./with-pg.js')
 const { httpStatus, userMessage } = await import('./errors.js')
@@ -223,10 +233,13 @@ console.log(await neon.connect('olivia', 'acme', 'slack', 'https://hook.example.
 await neon.importPosts('ideas', ['Quiet one', 'Quiet two'])
 console.log(await postgres.test('olivia', 'acme', 'webhook'))
 console.log(await postgres.test('olivia', 'nowhere', 'webhook').catch(caught))
+console.log((await prisma.list('olivia', 'acme')).map((one) => [one.type, one.status].join(' ')).at(-1))
+console.log(await prisma.list('mina', 'acme').catch((error) => [error.constructor.name, caught(error)].join(' ')))
 console.log(await disconnect('olivia', 'acme', 'webhook'))
 console.log(await disconnect('olivia', 'acme', 'webhook').catch(caught))
 await pool.end()
 await postgres.close()
+await prisma.prisma.\$disconnect()
 END
 Webhook integration updated
 webhook post.created string
@@ -234,6 +247,8 @@ webhook post.created string
 400 Not a Slack webhook URL
 Test notification sent successfully
 404 Workspace not found
+webhook active
+PrismaClientKnownRequestError 403 You don't have permission to view integrations
 Webhook integration disconnected
 404 Integration not found
 END
