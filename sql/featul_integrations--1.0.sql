@@ -20,6 +20,8 @@ BEGIN
 		INTO existing FROM pg_roles r WHERE r.rolname = 'featul_integrations';
 	IF NOT FOUND THEN
 		CREATE ROLE featul_integrations NOLOGIN;
+		COMMENT ON ROLE featul_integrations IS
+		'Of the extension featul_integrations, in every database that has it: whose rights it acts with. Nobody''s to log in with or be a member of.';
 	ELSIF existing.may OR existing.belongs THEN
 		RAISE EXCEPTION 'role "featul_integrations" is more than the extension''s own'
 			USING ERRCODE = 'duplicate_object',
@@ -66,6 +68,11 @@ COMMENT ON COLUMN featul_integrations.integration.events IS 'Event names to deli
 COMMENT ON COLUMN featul_integrations.integration.boards IS 'Ids (as text) of the boards to deliver for; NULL means all.';
 COMMENT ON COLUMN featul_integrations.integration.rule IS 'jsonpath predicate over the payload, as the user wrote it; NULL means all.';
 COMMENT ON COLUMN featul_integrations.integration.is_active IS 'false: made inactive by inactive_reason; nothing is captured for it.';
+COMMENT ON COLUMN featul_integrations.integration.id IS 'What the log and the statistics name it by.';
+COMMENT ON COLUMN featul_integrations.integration.previous_secret_until IS 'NULL: there is none.';
+COMMENT ON COLUMN featul_integrations.integration.inactive_reason IS 'Why is_active is false, in words; integration_list() shows it as status_reason.';
+COMMENT ON COLUMN featul_integrations.integration.created_at IS 'When it was connected first.';
+COMMENT ON COLUMN featul_integrations.integration.updated_at IS 'When it was changed last.';
 
 CREATE TABLE featul_integrations.binding (
 	source text PRIMARY KEY,
@@ -80,6 +87,9 @@ COMMENT ON TABLE featul_integrations.binding IS
 COMMENT ON COLUMN featul_integrations.binding.app_schema IS 'The schema that was attached.';
 COMMENT ON COLUMN featul_integrations.binding.table_by_hand IS 'The table was named in bindings: integration_attach() keeps it until it is told otherwise.';
 COMMENT ON COLUMN featul_integrations.binding.columns_by_hand IS 'The canonical columns given in bindings, which it keeps likewise.';
+COMMENT ON COLUMN featul_integrations.binding.source IS 'workspace, member, user, board, post, comment, vote, mention or reaction.';
+COMMENT ON COLUMN featul_integrations.binding.relation IS 'The application''s table.';
+COMMENT ON COLUMN featul_integrations.binding.columns IS 'The SQL expression over its row for each canonical column.';
 
 CREATE TABLE featul_integrations.mark (
 	source text NOT NULL,
@@ -91,6 +101,9 @@ CREATE TABLE featul_integrations.mark (
 COMMENT ON TABLE featul_integrations.mark IS
 'What may happen only once: a post or comment that was visible and then hidden, and the highest milestone announced for a post.';
 COMMENT ON COLUMN featul_integrations.mark.id IS 'The id, or sha256: and its digest where it is longer than 128 bytes.';
+COMMENT ON COLUMN featul_integrations.mark.source IS 'post or comment.';
+COMMENT ON COLUMN featul_integrations.mark.was_visible IS 'It has been visible: that it becomes so again is no news.';
+COMMENT ON COLUMN featul_integrations.mark.milestone IS 'The highest that was announced; 0: none.';
 
 CREATE TABLE featul_integrations.imported (
 	workspace_id text NOT NULL,
@@ -1075,19 +1088,22 @@ BEGIN
 				LEFT JOIN featul_integrations.health h ON h.integration_id = i.id
 				WHERE i.is_active AND h.database IS DISTINCT FROM here),
 			'If this database is to send: SELECT featul_integrations.activate_restored().'),
-		('the workspace is there', workspace_slug IS NULL OR the_id IS NOT NULL,
+		-- of a workspace only what can be known: nothing more where the bindings do not hold, or where there is none
+		('the workspace is there',
+			CASE WHEN workspace_slug IS NOT NULL AND broken IS NULL THEN the_id IS NOT NULL END,
 			'Give the slug of a workspace that exists.'),
-		('its plan has integrations', coalesce(is_paid, false),
+		('its plan has integrations', CASE WHEN the_id IS NOT NULL THEN coalesce(is_paid, false) END,
 			'It needs the plan starter or professional.'),
 		('an integration is connected',
-			EXISTS (SELECT FROM featul_integrations.integration i
-				WHERE workspace_slug IS NULL OR i.workspace_id = the_id),
+			CASE WHEN workspace_slug IS NULL OR the_id IS NOT NULL THEN
+				EXISTS (SELECT FROM featul_integrations.integration i WHERE i.workspace_id = the_id OR the_id IS NULL) END,
 			'Connect one with integration_connect().')
 	) AS v (name, ok, todo)
-	WHERE workspace_slug IS NOT NULL OR v.name NOT IN ('the workspace is there', 'its plan has integrations');
+	WHERE v.ok IS NOT NULL;
 
-	RETURN QUERY SELECT i.type || ' of ' || coalesce(workspace_slug, i.workspace_id) || v.name, v.ok,
-		CASE WHEN NOT v.ok THEN v.todo END
+	RETURN QUERY SELECT i.type || ' of ' || coalesce(workspace_slug, CASE WHEN broken IS NULL THEN
+			(SELECT w.slug FROM featul_integrations.workspaces(ARRAY[i.workspace_id]) w) END, i.workspace_id) || v.name,
+		v.ok, CASE WHEN NOT v.ok THEN v.todo END
 	FROM featul_integrations.integration i
 	LEFT JOIN featul_integrations.health h ON h.integration_id = i.id
 	CROSS JOIN LATERAL (VALUES
