@@ -1,5 +1,5 @@
 --
--- The contract, sections 1 and 2, with ordinary roles: who owns the tables, who writes
+-- Ordinary roles: who owns the tables, who writes
 -- them, row level security, and what an application must be granted.
 --
 \getenv abs_srcdir PG_ABS_SRCDIR

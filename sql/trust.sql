@@ -70,8 +70,7 @@ CREATE FUNCTION trust_evil.lower(text) RETURNS text LANGUAGE sql AS $$ SELECT 'e
 SET search_path = trust_evil, pg_catalog, trust_test, public;
 SET DateStyle = 'German';
 SET TimeZone = 'Asia/Tokyo';
-SET standard_conforming_strings = off;
-SET escape_string_warning = off;
+SELECT set_config(name, 'off', false) FROM pg_settings WHERE name ~ '^(standard_conforming_strings|escape_string_warning)$' AND current_setting('server_version_num')::integer < 190000 \g /dev/null
 INSERT INTO trust_test.post (id, board_id, title, content, slug) VALUES ('p1', 'b', 'one', 'c', 's');
 INSERT INTO trust_test.comment (id, post_id, content, author_id) VALUES ('c1', 'p1', 'c', 'olivia');
 SELECT type FROM integration_list('trust');
@@ -100,8 +99,7 @@ SELECT message FROM integration_connect('trust', 'webhook', 'https://example.com
 \c
 SET search_path = trust_test, public;
 SET client_min_messages = warning;
-SET standard_conforming_strings = off;
-SET escape_string_warning = off;
+SELECT set_config(name, 'off', false) FROM pg_settings WHERE name ~ '^(standard_conforming_strings|escape_string_warning)$' AND current_setting('server_version_num')::integer < 190000 \g /dev/null
 SET TimeZone = 'Asia/Tokyo';
 SET DateStyle = 'SQL, DMY';
 INSERT INTO post (id, board_id, title, content, slug, day, at) VALUES

@@ -3,7 +3,7 @@
 //
 //   node generate.mjs [FOLDER OF node_modules]      writes them; with --check compares
 //
-// test/t/092_schema.pl compares, and holds real bodies against the schema.
+// test/t/999_published.pl compares, and holds real bodies against the schema.
 
 import { readFileSync, writeFileSync } from 'node:fs'
 import { createRequire } from 'node:module'

@@ -12,13 +12,14 @@
 #include "catalog/pg_namespace.h"
 #include "miscadmin.h"
 #include "utils/guc.h"
+#include "utils/inval.h"
 #include "utils/syscache.h"
 
 #include "base/own_role.h"
 
-/* See own_role.h. */
-Oid
-own_role(void)
+/* Looks up the owner of the extension's schema. */
+static Oid
+find_role(void)
 {
 	HeapTuple tuple =
 		SearchSysCache1(NAMESPACENAME, CStringGetDatum("featul_integrations"));
@@ -28,6 +29,35 @@ own_role(void)
 	{
 		role = ((Form_pg_namespace) GETSTRUCT(tuple))->nspowner;
 		ReleaseSysCache(tuple);
+	}
+	return role;
+}
+
+/* Is the role in own_role() the owner still? */
+static bool is_known = false;
+
+/* Some schema has changed. */
+static void
+forget_role(Datum argument, int cache, uint32 hash)
+{
+	is_known = false;
+}
+
+/* See own_role.h.  Asked for with every row that is captured, and kept therefore. */
+Oid
+own_role(void)
+{
+	static bool registered = false;
+	static Oid	role = InvalidOid;
+
+	if (!registered)
+		CacheRegisterSyscacheCallback(NAMESPACENAME, forget_role, (Datum) 0);
+	registered = true;
+	if (!is_known || !OidIsValid(role))
+	{
+		is_known = true; /* until a change arrives, be it while the role is looked up */
+		role = InvalidOid;
+		role = find_role();
 	}
 	return role;
 }

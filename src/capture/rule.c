@@ -185,11 +185,12 @@ judge_subscripts(Judgement *judgement, JsonPathItem *item, const Items *items)
 	return multiplied(items, count);
 }
 
-/* .key: of the payload's texts, only contents and titles can be long. */
+/* .key: of the payload's texts, only contents, titles and an encoded slug can be long. */
 static Items
 judge_key(JsonPathItem *item, const Items *items)
 {
-	static const char *const long_ones[] = { "post", "comment", "content", "title" };
+	static const char *const long_ones[] = { "post", "comment", "content", "title",
+											 "url" };
 	Items					 result = *items;
 	int32					 length;
 	const char				*key = jspGetString(item, &length);
@@ -280,13 +281,83 @@ judge_predicate(Judgement *judgement, JsonPathItem *item, const Items *current,
 	return small_items(times, 5);
 }
 
-/* One step of a path: what it makes of the items so far. */
+/* A method: .type(), .double(), ...; one that is not known here is not accepted. */
+static Items
+judge_method(Judgement *judgement, JsonPathItem *item, const Items *items)
+{
+	Items result = *items;
+
+	switch (item->type)
+	{
+		case jpiType:
+		case jpiSize:
+		case jpiAbs:
+		case jpiFloor:
+		case jpiCeiling:
+			judgement->cost += items->count * items->digits;
+			result.text = result.below = items->count * LITERAL_DIGITS;
+			break;
+		case jpiDouble:
+		case jpiDatetime:
+			return judge_conversion(judgement, item, items);
+		default:
+			if (compat_jsonpath_converts(item->type))
+				return judge_conversion(judgement, item, items);
+			judgement->objection =
+				psprintf("It uses %s().", jspOperationName(item->type));
+			break;
+	}
+	return result;
+}
+
+/* An accessor: .key, .*, .**, [...], a filter; or else a method. */
+static Items
+judge_accessor(Judgement *judgement, JsonPathItem *item, const Items *items)
+{
+	Items result = *items;
+
+	switch (item->type)
+	{
+		case jpiKey:
+			return judge_key(item, items);
+		case jpiAnyArray:
+			break;
+		case jpiAnyKey:
+			result = multiplied(items, PAYLOAD_KEYS);
+			result.text = result.below = items->below;
+			break;
+		case jpiAny:
+			result = multiplied(items, PAYLOAD_NODES);
+			result.text = items->below;
+			result.below = items->below * PAYLOAD_LEVELS;
+			break;
+		case jpiIndexArray:
+			return judge_subscripts(judgement, item, items);
+		case jpiFilter:
+			return judge_filter(judgement, item, items);
+		default:
+			return judge_method(judgement, item, items);
+	}
+	return result;
+}
+
+/* A number in the rule. */
+static Items
+judge_number(Judgement *judgement, JsonPathItem *item, double times)
+{
+	char *digits = DatumGetCString(
+		DirectFunctionCall1(numeric_out, NumericGetDatum(jspGetNumeric(item))));
+
+	if (strlen(digits) > LITERAL_DIGITS)
+		judgement->objection = "It has a number of more than 40 digits.";
+	return small_items(times, 0);
+}
+
+/* One step of a path: what it makes of the items so far, or begins with. */
 static Items
 judge_step(Judgement *judgement, JsonPathItem *item, const Items *items,
 		   const Items *current, double times)
 {
-	Items result = *items;
-
 	switch (item->type)
 	{
 		case jpiNull:
@@ -295,10 +366,7 @@ judge_step(Judgement *judgement, JsonPathItem *item, const Items *items,
 		case jpiLast:
 			return small_items(times, 0);
 		case jpiNumeric:
-			if (strlen(DatumGetCString(DirectFunctionCall1(
-					numeric_out, NumericGetDatum(jspGetNumeric(item))))) > LITERAL_DIGITS)
-				judgement->objection = "It has a number of more than 40 digits.";
-			return small_items(times, 0);
+			return judge_number(judgement, item, times);
 		case jpiString:
 			return small_items(times, item->content.value.datalen);
 		case jpiRoot:
@@ -308,31 +376,6 @@ judge_step(Judgement *judgement, JsonPathItem *item, const Items *items,
 							.digits = PAYLOAD_DIGITS };
 		case jpiCurrent:
 			return *current;
-		case jpiKey:
-			return judge_key(item, items);
-		case jpiAnyArray:
-			return result;
-		case jpiAnyKey:
-			result = multiplied(items, PAYLOAD_KEYS);
-			result.text = result.below = items->below;
-			return result;
-		case jpiAny:
-			result = multiplied(items, PAYLOAD_NODES);
-			result.text = items->below;
-			result.below = items->below * PAYLOAD_LEVELS;
-			return result;
-		case jpiIndexArray:
-			return judge_subscripts(judgement, item, items);
-		case jpiFilter:
-			return judge_filter(judgement, item, items);
-		case jpiType:
-		case jpiSize:
-		case jpiAbs:
-		case jpiFloor:
-		case jpiCeiling:
-			judgement->cost += items->count * items->digits;
-			result.text = result.below = items->count * LITERAL_DIGITS;
-			return result;
 		case jpiPlus:
 		case jpiMinus:
 			return judge_operand(judgement, item, current, times);
@@ -356,15 +399,8 @@ judge_step(Judgement *judgement, JsonPathItem *item, const Items *items,
 		case jpiLikeRegex:
 		case jpiExists:
 			return judge_predicate(judgement, item, current, times);
-		case jpiDouble:
-		case jpiDatetime:
-			return judge_conversion(judgement, item, items);
 		default:
-			if (compat_jsonpath_converts(item->type))
-				return judge_conversion(judgement, item, items);
-			judgement->objection =
-				psprintf("It uses %s().", jspOperationName(item->type));
-			return result;
+			return judge_accessor(judgement, item, items);
 	}
 }
 

@@ -95,7 +95,8 @@ told_ok(\@told, 'failing', $reason, 'the breaker opens');
 
 # Not again after a restart, of the worker or the server
 $psql->finish;
-$node->restart('immediate');
+$node->stop('immediate');
+$node->start;
 start_listener();
 my $failures = $featul->sql('SELECT failures FROM featul_integrations.health');
 $featul->wait_for_sql("SELECT failures > $failures + 1 FROM featul_integrations.health");
