@@ -115,6 +115,16 @@ INSERT INTO comment (id, post_id, content, author_id, author_name, status)
 SELECT gen_random_uuid(), 'n-' || p, c, 'olivia', 'Olivia', 'published' FROM (VALUES ('pin', 'like'), ('plain', 'hide')) v (p, c);
 SELECT * FROM pg_temp.news();
 
+-- a trigger that only the partition has
+ALTER TABLE post RENAME TO post_part;
+CREATE TABLE post (LIKE post_part INCLUDING DEFAULTS) PARTITION BY RANGE (id);
+ALTER TABLE post ATTACH PARTITION post_part DEFAULT;
+SELECT count(*) FROM integration_attach('nested_test');
+SELECT * FROM pg_temp.news();
+INSERT INTO post (id, board_id, title, content, slug, author_id, status)
+SELECT 'n-part-' || t, 'b', t, 'c', 'part-' || t, 'olivia', 'published' FROM unnest('{hide,pin}'::text[]) t;
+SELECT * FROM pg_temp.news();
+
 SELECT integration_detach();
 DROP SCHEMA nested_test CASCADE;
 DELETE FROM featul_integrations.integration WHERE workspace_id = 'ne1';
