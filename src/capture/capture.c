@@ -27,8 +27,7 @@
 
 /*
  * Whether a trigger of the application's may have changed the statement's rows since it wrote
- * them.  Internal ones are foreign keys, those that fire in replicas alone are our own.  A
- * partition may have some that its root knows nothing of.
+ * them.  Internal ones are foreign keys, those that fire in replicas alone are our own.
  */
 static bool
 has_other_triggers(const TriggerData *trigger)
@@ -37,8 +36,6 @@ has_other_triggers(const TriggerData *trigger)
 	int16 type = TRIGGER_FIRED_BY_INSERT(trigger->tg_event) ? TRIGGER_TYPE_INSERT
 															: TRIGGER_TYPE_UPDATE;
 
-	if (trigger->tg_relation->rd_rel->relhassubclass)
-		return true;
 	for (int i = 0; triggers && i < triggers->numtriggers; i++)
 	{
 		const Trigger *other = &triggers->triggers[i];
