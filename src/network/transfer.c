@@ -124,13 +124,9 @@ set_safe_options(CURL *easy)
 	curl_easy_setopt(easy, CURLOPT_SSL_VERIFYPEER, 1L);
 	curl_easy_setopt(easy, CURLOPT_SSL_VERIFYHOST, 2L);
 	curl_easy_setopt(easy, CURLOPT_SSL_CIPHER_LIST, tls_ciphers);
-	/*
-	 * Certificates come with on_ssl_context(): libcurl is to load and keep none.  Where
-	 * neither is given, newer ones take their built-in bundle, for each connection, and
-	 * fail if there is none; of a directory nothing is read beforehand.
-	 */
+	/* certificates come with on_ssl_context(): libcurl is to load and keep none */
 	curl_easy_setopt(easy, CURLOPT_CAINFO, NULL);
-	curl_easy_setopt(easy, CURLOPT_CAPATH, "/");
+	curl_easy_setopt(easy, CURLOPT_CAPATH, NULL);
 	curl_easy_setopt(easy, CURLOPT_CA_CACHE_TIMEOUT, 0L);
 }
 
@@ -145,7 +141,7 @@ set_routes(Transfer *transfer)
 	curl_easy_setopt(easy, CURLOPT_PROXY, transfer->through_proxy ? setting_proxy : "");
 	curl_easy_setopt(easy, CURLOPT_NOPROXY, "");
 	curl_easy_setopt(easy, CURLOPT_PROXY_CAINFO, NULL);
-	curl_easy_setopt(easy, CURLOPT_PROXY_CAPATH, "/");
+	curl_easy_setopt(easy, CURLOPT_PROXY_CAPATH, NULL);
 	transfer->connect_to = connect_to_list();
 	curl_easy_setopt(easy, CURLOPT_CONNECT_TO, transfer->connect_to);
 }
