@@ -20,6 +20,8 @@ BEGIN
 		INTO existing FROM pg_roles r WHERE r.rolname = 'featul_integrations';
 	IF NOT FOUND THEN
 		CREATE ROLE featul_integrations NOLOGIN;
+		COMMENT ON ROLE featul_integrations IS
+		'Of the extension featul_integrations, in every database that has it: whose rights it acts with. Nobody''s to log in with or be a member of.';
 	ELSIF existing.may OR existing.belongs THEN
 		RAISE EXCEPTION 'role "featul_integrations" is more than the extension''s own'
 			USING ERRCODE = 'duplicate_object',
@@ -66,6 +68,11 @@ COMMENT ON COLUMN featul_integrations.integration.events IS 'Event names to deli
 COMMENT ON COLUMN featul_integrations.integration.boards IS 'Ids (as text) of the boards to deliver for; NULL means all.';
 COMMENT ON COLUMN featul_integrations.integration.rule IS 'jsonpath predicate over the payload, as the user wrote it; NULL means all.';
 COMMENT ON COLUMN featul_integrations.integration.is_active IS 'false: made inactive by inactive_reason; nothing is captured for it.';
+COMMENT ON COLUMN featul_integrations.integration.id IS 'What the log and the statistics name it by.';
+COMMENT ON COLUMN featul_integrations.integration.previous_secret_until IS 'NULL: there is none.';
+COMMENT ON COLUMN featul_integrations.integration.inactive_reason IS 'Why is_active is false, in words; integration_list() shows it as status_reason.';
+COMMENT ON COLUMN featul_integrations.integration.created_at IS 'When it was connected first.';
+COMMENT ON COLUMN featul_integrations.integration.updated_at IS 'When it was changed last.';
 
 CREATE TABLE featul_integrations.binding (
 	source text PRIMARY KEY,
@@ -80,6 +87,9 @@ COMMENT ON TABLE featul_integrations.binding IS
 COMMENT ON COLUMN featul_integrations.binding.app_schema IS 'The schema that was attached.';
 COMMENT ON COLUMN featul_integrations.binding.table_by_hand IS 'The table was named in bindings: integration_attach() keeps it until it is told otherwise.';
 COMMENT ON COLUMN featul_integrations.binding.columns_by_hand IS 'The canonical columns given in bindings, which it keeps likewise.';
+COMMENT ON COLUMN featul_integrations.binding.source IS 'workspace, member, user, board, post, comment, vote, mention or reaction.';
+COMMENT ON COLUMN featul_integrations.binding.relation IS 'The application''s table.';
+COMMENT ON COLUMN featul_integrations.binding.columns IS 'The SQL expression over its row for each canonical column.';
 
 CREATE TABLE featul_integrations.mark (
 	source text NOT NULL,
@@ -91,6 +101,9 @@ CREATE TABLE featul_integrations.mark (
 COMMENT ON TABLE featul_integrations.mark IS
 'What may happen only once: a post or comment that was visible and then hidden, and the highest milestone announced for a post.';
 COMMENT ON COLUMN featul_integrations.mark.id IS 'The id, or sha256: and its digest where it is longer than 128 bytes.';
+COMMENT ON COLUMN featul_integrations.mark.source IS 'post or comment.';
+COMMENT ON COLUMN featul_integrations.mark.was_visible IS 'It has been visible: that it becomes so again is no news.';
+COMMENT ON COLUMN featul_integrations.mark.milestone IS 'The highest that was announced; 0: none.';
 
 CREATE TABLE featul_integrations.imported (
 	workspace_id text NOT NULL,
@@ -99,6 +112,8 @@ CREATE TABLE featul_integrations.imported (
 );
 COMMENT ON TABLE featul_integrations.imported IS
 'What integration_import() has taken over: one that was disconnected since does not come back with the next import.';
+COMMENT ON COLUMN featul_integrations.imported.workspace_id IS 'The application''s id of the workspace.';
+COMMENT ON COLUMN featul_integrations.imported.type IS 'slack or discord.';
 
 SELECT pg_catalog.pg_extension_config_dump('featul_integrations.integration', '');
 SELECT pg_catalog.pg_extension_config_dump('featul_integrations.binding', '');
@@ -145,6 +160,13 @@ COMMENT ON COLUMN featul_integrations.health.response_ms IS 'How long an answer 
 COMMENT ON COLUMN featul_integrations.health.told_failing IS 'What NOTIFY featul_integrations said last: that it is failing (only probes go out), or not. Written together with the notification.';
 COMMENT ON COLUMN featul_integrations.health.retried IS 'Attempts after which another was due.';
 COMMENT ON COLUMN featul_integrations.health.latency IS 'Attempts by duration: counts for the bounds of latency_bounds(), and the rest.';
+COMMENT ON COLUMN featul_integrations.health.last_triggered_at IS 'When something was last delivered.';
+COMMENT ON COLUMN featul_integrations.health.failing_since IS 'When the first of the failures in a row was; NULL: it does not fail.';
+COMMENT ON COLUMN featul_integrations.health.last_http_status IS 'Of the last answer.';
+COMMENT ON COLUMN featul_integrations.health.last_error IS 'What went wrong with the last attempt; NULL after a success.';
+COMMENT ON COLUMN featul_integrations.health.delivered IS 'Deliveries that succeeded.';
+COMMENT ON COLUMN featul_integrations.health.failed IS 'Deliveries that failed for good.';
+COMMENT ON COLUMN featul_integrations.health.latency_sum_ms IS 'What all attempts took together.';
 
 CREATE TABLE featul_integrations.total (
 	database oid NOT NULL,
@@ -158,6 +180,9 @@ CREATE TABLE featul_integrations.total (
 );
 COMMENT ON TABLE featul_integrations.total IS
 'What integrations counted that are gone, by type, so that the counters of stat_latency never go down.';
+COMMENT ON COLUMN featul_integrations.total.database IS 'As health.database.';
+COMMENT ON COLUMN featul_integrations.total.type IS 'slack, discord, teams or webhook.';
+COMMENT ON COLUMN featul_integrations.total.delivered IS 'The sum of health.delivered, and so on.';
 
 CREATE SEQUENCE featul_integrations.delivery_id_seq;
 COMMENT ON SEQUENCE featul_integrations.delivery_id_seq IS
@@ -195,6 +220,13 @@ COMMENT ON TABLE featul_integrations.event IS
 COMMENT ON COLUMN featul_integrations.event.webhook_id IS 'Sent as webhook-id, prefixed with msg_.';
 COMMENT ON COLUMN featul_integrations.event.labels IS 'What chat messages show beyond the payload: {"statusName", "fromName", "toName"}.';
 COMMENT ON COLUMN featul_integrations.event.traceparent IS 'The setting traceparent of the transaction that it happened in, sent as the header of that name; NULL: none.';
+COMMENT ON COLUMN featul_integrations.event.partition IS 'Which of the partitions it is in: rotation.partition when it was written.';
+COMMENT ON COLUMN featul_integrations.event.id IS 'The id of its first delivery.';
+COMMENT ON COLUMN featul_integrations.event.name IS 'post.created and so on.';
+COMMENT ON COLUMN featul_integrations.event.workspace_id IS 'The application''s workspace id, as text.';
+COMMENT ON COLUMN featul_integrations.event.post_id IS 'The post that it is about, as text: what is told of one post keeps its order.';
+COMMENT ON COLUMN featul_integrations.event.payload IS 'What happened, as a webhook gets it.';
+COMMENT ON COLUMN featul_integrations.event.created_at IS 'The start of the transaction that it happened in.';
 
 CREATE TABLE featul_integrations.queue (
 	id bigint NOT NULL DEFAULT nextval('featul_integrations.delivery_id_seq'),
@@ -215,6 +247,11 @@ COMMENT ON COLUMN featul_integrations.queue.id IS 'The delivery id, kept for goo
 COMMENT ON COLUMN featul_integrations.queue.xid IS 'The transaction that queued it: the worker reads what committed between two snapshots.';
 COMMENT ON COLUMN featul_integrations.queue.next_attempt_at IS 'NULL: at once.';
 COMMENT ON COLUMN featul_integrations.queue.event_name IS 'For chat services, where many of one event may become one message; NULL: it is sent by itself.';
+COMMENT ON COLUMN featul_integrations.queue.integration_id IS 'Whom it is for.';
+COMMENT ON COLUMN featul_integrations.queue.event_partition IS 'With event_id: what it tells.';
+COMMENT ON COLUMN featul_integrations.queue.event_id IS 'See event_partition.';
+COMMENT ON COLUMN featul_integrations.queue.post_id IS 'Copy of event.post_id.';
+COMMENT ON COLUMN featul_integrations.queue.attempts IS 'Attempts that counted so far.';
 
 CREATE TABLE featul_integrations.attempt (
 	partition smallint NOT NULL,
@@ -240,6 +277,18 @@ COMMENT ON TABLE featul_integrations.attempt IS
 COMMENT ON COLUMN featul_integrations.attempt.state IS 'What the attempt made of the delivery: pending (to be tried again), delivered, failed or cancelled.';
 COMMENT ON COLUMN featul_integrations.attempt.attempts IS 'Attempts counted so far, this one included where it counts (429 and 503 with Retry-After do not).';
 COMMENT ON COLUMN featul_integrations.attempt.response IS 'First 1,000 characters of the response body.';
+COMMENT ON COLUMN featul_integrations.attempt.partition IS 'Which of the partitions it is in.';
+COMMENT ON COLUMN featul_integrations.attempt.workspace_id IS 'Copy of health.workspace_id.';
+COMMENT ON COLUMN featul_integrations.attempt.delivery_id IS 'queue.id.';
+COMMENT ON COLUMN featul_integrations.attempt.integration_id IS 'Whom it was for.';
+COMMENT ON COLUMN featul_integrations.attempt.type IS 'Copy of integration.type.';
+COMMENT ON COLUMN featul_integrations.attempt.event_partition IS 'With event_id: what it told.';
+COMMENT ON COLUMN featul_integrations.attempt.event_id IS 'See event_partition.';
+COMMENT ON COLUMN featul_integrations.attempt.http_status IS 'NULL: there was no answer.';
+COMMENT ON COLUMN featul_integrations.attempt.error IS 'What went wrong, in words; NULL: nothing.';
+COMMENT ON COLUMN featul_integrations.attempt.duration_ms IS 'How long it took.';
+COMMENT ON COLUMN featul_integrations.attempt.at IS 'When it ended.';
+COMMENT ON COLUMN featul_integrations.attempt.next_attempt_at IS 'If it is to be tried again: not before this time.';
 
 DO $$
 DECLARE
@@ -1075,19 +1124,22 @@ BEGIN
 				LEFT JOIN featul_integrations.health h ON h.integration_id = i.id
 				WHERE i.is_active AND h.database IS DISTINCT FROM here),
 			'If this database is to send: SELECT featul_integrations.activate_restored().'),
-		('the workspace is there', workspace_slug IS NULL OR the_id IS NOT NULL,
+		-- of a workspace only what can be known: nothing more where the bindings do not hold, or where there is none
+		('the workspace is there',
+			CASE WHEN workspace_slug IS NOT NULL AND broken IS NULL THEN the_id IS NOT NULL END,
 			'Give the slug of a workspace that exists.'),
-		('its plan has integrations', coalesce(is_paid, false),
+		('its plan has integrations', CASE WHEN the_id IS NOT NULL THEN coalesce(is_paid, false) END,
 			'It needs the plan starter or professional.'),
 		('an integration is connected',
-			EXISTS (SELECT FROM featul_integrations.integration i
-				WHERE workspace_slug IS NULL OR i.workspace_id = the_id),
+			CASE WHEN workspace_slug IS NULL OR the_id IS NOT NULL THEN
+				EXISTS (SELECT FROM featul_integrations.integration i WHERE i.workspace_id = the_id OR the_id IS NULL) END,
 			'Connect one with integration_connect().')
 	) AS v (name, ok, todo)
-	WHERE workspace_slug IS NOT NULL OR v.name NOT IN ('the workspace is there', 'its plan has integrations');
+	WHERE v.ok IS NOT NULL;
 
-	RETURN QUERY SELECT i.type || ' of ' || coalesce(workspace_slug, i.workspace_id) || v.name, v.ok,
-		CASE WHEN NOT v.ok THEN v.todo END
+	RETURN QUERY SELECT i.type || ' of ' || coalesce(workspace_slug, CASE WHEN broken IS NULL THEN
+			(SELECT w.slug FROM featul_integrations.workspaces(ARRAY[i.workspace_id]) w) END, i.workspace_id) || v.name,
+		v.ok, CASE WHEN NOT v.ok THEN v.todo END
 	FROM featul_integrations.integration i
 	LEFT JOIN featul_integrations.health h ON h.integration_id = i.id
 	CROSS JOIN LATERAL (VALUES

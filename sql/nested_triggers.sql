@@ -115,6 +115,30 @@ INSERT INTO comment (id, post_id, content, author_id, author_name, status)
 SELECT gen_random_uuid(), 'n-' || p, c, 'olivia', 'Olivia', 'published' FROM (VALUES ('pin', 'like'), ('plain', 'hide')) v (p, c);
 SELECT * FROM pg_temp.news();
 
+-- a trigger that only the partition has
+ALTER TABLE post RENAME TO post_part;
+CREATE TABLE post (LIKE post_part INCLUDING DEFAULTS) PARTITION BY RANGE (id);
+ALTER TABLE post ATTACH PARTITION post_part DEFAULT;
+SELECT count(*) FROM integration_attach('nested_test');
+SELECT * FROM pg_temp.news();
+INSERT INTO post (id, board_id, title, content, slug, author_id, status)
+SELECT 'n-part-' || t, 'b', t, 'c', 'part-' || t, 'olivia', 'published' FROM unnest('{hide,pin}'::text[]) t;
+SELECT * FROM pg_temp.news();
+-- and one of another table's, in the same statement
+CREATE FUNCTION hide_voted() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+	UPDATE post SET status = 'spam' WHERE id = NEW.post_id AND title = 'cte';
+	RETURN NULL;
+END $$;
+CREATE TRIGGER hide_voted AFTER INSERT ON vote FOR EACH ROW EXECUTE FUNCTION hide_voted();
+WITH p AS (
+	INSERT INTO post (id, board_id, title, content, slug, author_id, status)
+	SELECT 'n-' || t, 'b', t, 'c', t, 'olivia', 'published' FROM unnest('{cte,other}'::text[]) t RETURNING id
+) INSERT INTO vote (id, post_id, user_id, type) SELECT gen_random_uuid(), id, 'maya', 'upvote' FROM p;
+SELECT * FROM pg_temp.news();
+UPDATE post SET status = 'published' WHERE id = 'n-cte';
+SELECT * FROM pg_temp.news();
+
 SELECT integration_detach();
 DROP SCHEMA nested_test CASCADE;
 DELETE FROM featul_integrations.integration WHERE workspace_id = 'ne1';

@@ -48,7 +48,8 @@ SELECT "check", regexp_replace(what_to_do, '\d{4}-.*', '...') AS what_to_do
 FROM featul_integrations.diagnose('acme') WHERE NOT ok AND "check" !~ '(worker|capture met)';
 SELECT "check", what_to_do FROM featul_integrations.diagnose('a-slug-that-is-much-too-long')
 WHERE NOT ok AND "check" !~ '(worker|capture met)';
-SELECT "check" FROM featul_integrations.diagnose('nobody') WHERE NOT ok AND "check" LIKE '%workspace%';
+-- of a workspace that is not there nothing else is said
+SELECT "check" FROM featul_integrations.diagnose('nobody') WHERE NOT ok AND "check" !~ '(worker|capture met|delivery)';
 
 -- a disabled trigger, a copy, a binding that no longer holds
 UPDATE featul_integrations.health SET database = 0 WHERE type = 'slack';
@@ -56,6 +57,8 @@ ALTER TABLE shop.post DISABLE TRIGGER ALL;
 ALTER TABLE shop.workspace RENAME slug TO handle;
 SELECT "check", left(what_to_do, 60) AS what_to_do
 FROM featul_integrations.diagnose() WHERE NOT ok AND "check" ~ 'trigger|bindings|copy';
+-- nor of one that cannot be looked up
+SELECT "check" FROM featul_integrations.diagnose('acme') WHERE "check" ~ 'workspace|plan|connected| of ';
 SELECT workspace, type, status FROM featul_integrations.report() WHERE type IS NOT NULL;
 
 -- never wider than a terminal, whatever there is

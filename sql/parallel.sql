@@ -17,6 +17,11 @@ SET featul_integrations.user_id = 'olivia';
 SELECT message FROM integration_connect('parallel', 'webhook', 'https://example.com/');
 CREATE TABLE many AS SELECT n FROM generate_series(1, 1000) n;
 ANALYZE many;
+-- a session that has not read anything yet
+\c -
+SET client_min_messages = warning;
+SET search_path = parallel_test, public;
+SET featul_integrations.user_id = 'olivia';
 SET parallel_setup_cost = 0;
 SET parallel_tuple_cost = 0;
 SET min_parallel_table_scan_size = 0;

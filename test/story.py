@@ -372,7 +372,7 @@ def a_comment():
 def a_milestone():
     title("Nine more people vote: that makes ten")
     show_sql("INSERT INTO vote (id, post_id, user_id, type)\n"
-             "    VALUES ('v2', 'p1', 'voter1', 'upvote');            -- and so on up to voter9\n"
+             "    VALUES ('v2', 'p1', 'voter1', 'upvote');            -- up to voter9\n"
              "UPDATE post SET upvotes = upvotes + 1 WHERE id = 'p1';  -- after each")
     for number in range(1, 10):
         psql(f"SET ROLE app; INSERT INTO vote (id, post_id, user_id, type) "
@@ -431,7 +431,7 @@ def print_table(query, user=None, *options):
 def the_log():
     title("The delivery log, as the application's settings page gets it")
     query = ("SELECT id, event, type, state, attempts AS tries, http_status AS http, error\n"
-             "FROM integration_deliveries('acme')\n"
+             "FROM integration_deliveries('acme', max_rows => 100)\n"
              "WHERE event <> 'post.upvoted' ORDER BY id")
     show_sql(query + ";")
     end = time.monotonic() + PATIENCE

@@ -24,7 +24,10 @@ SELECT NOT EXISTS (SELECT FROM pg_subscription WHERE subname = :'subscription') 
 		WITH (synchronous_commit = on, two_phase = off, streaming = on);
 \endif
 
-SELECT source, relation, events FROM integration_attach(:'schema');
-
--- what is looked up needs an index
+-- what is looked up needs an index; so that is not warned of, but done
+SET client_min_messages = error;
+SELECT count(*) AS attached FROM integration_attach(:'schema') \gset
 SELECT remedy FROM featul_integrations.replication_problems() WHERE remedy LIKE 'CREATE INDEX %' \gexec
+RESET client_min_messages;
+
+SELECT source, relation, events FROM integration_attach(:'schema');

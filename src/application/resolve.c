@@ -31,15 +31,48 @@
  * The bindings argument
  * ------------------------------------------------------------------------ */
 
-/* Raises 22023, with an example of what bindings look like. */
+/* Raises 22023, with what is known (a sentence without its full stop, or NULL) and an example of what bindings look like. */
 static void
-bad_bindings(const char *message)
+bad_name(const char *message, const char *known)
 {
 	ereport(ERROR,
 			(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-			 errmsg("invalid bindings: %s", message),
+			 errmsg("invalid bindings: %s", message), known ? errdetail("%s.", known) : 0,
 			 errhint("Example: {\"post\": {\"table\": \"feedback.ideas\", \"columns\": "
 					 "{\"title\": \"headline\", \"visible\": \"state <> 'draft'\"}}}")));
+}
+
+/* Raises 22023: something of bindings is not as the example has it. */
+static void
+bad_bindings(const char *message)
+{
+	bad_name(message, NULL);
+}
+
+/* "Sources are workspace, ..." */
+static const char *
+known_sources(void)
+{
+	StringInfoData list;
+
+	initStringInfo(&list);
+	for (Source source = 0; source < SOURCE_COUNT; source++)
+		appendStringInfo(&list, "%s%s", source > 0 ? ", " : "Sources are ",
+						 source_definitions[source].name);
+	return list.data;
+}
+
+/* "Columns of post are id, ..." */
+static const char *
+known_columns(const SourceDefinition *definition)
+{
+	StringInfoData list;
+
+	initStringInfo(&list);
+	appendStringInfo(&list, "Columns of %s are ", definition->name);
+	for (const ColumnDefinition *column = definition->columns; column->name; column++)
+		appendStringInfo(&list, "%s%s", column > definition->columns ? ", " : "", column->name);
+	return list.data;
 }
 
 /* The text of a JSON string; else 22023. */
@@ -101,7 +134,8 @@ read_given_columns(Source source, JsonbContainer *columns, Given *given)
 			psprintf("\"%s\".\"%.*s\"", name, key.val.string.len, key.val.string.val);
 
 		if (column < 0)
-			bad_bindings(psprintf("there is no column %s", what));
+			bad_name(psprintf("there is no column %s", what),
+					 known_columns(&source_definitions[source]));
 		given->column[column] = json_string(&value, what);
 	}
 }
@@ -145,7 +179,7 @@ resolve_read_bindings(Attachment *attachment, Jsonb *bindings)
 		char  *name = psprintf("\"%.*s\"", key.val.string.len, key.val.string.val);
 
 		if (source == SOURCE_COUNT)
-			bad_bindings(psprintf("there is no source %s", name));
+			bad_name(psprintf("there is no source %s", name), known_sources());
 		attachment->given[source].present = true;
 		if (value.type == jbvNull)
 			continue; /* back to the default */
@@ -472,7 +506,8 @@ checked_expression(Relation relation, Source source, int column, const char *exp
 				 ? errhint("The table's owner needs USAGE on the schemas that a binding "
 						   "names, and the role featul_integrations EXECUTE on its "
 						   "functions.")
-				 : 0));
+				 : errhint("A binding is one SQL expression over a row of the table, such as "
+						   "headline or state <> 'draft'.")));
 }
 
 /* Finds one column, or adds it to those that are missing. */
@@ -533,12 +568,14 @@ report_missing(const Attachment *attachment)
 				(errcode(ERRCODE_UNDEFINED_TABLE), errmsg("tables not found: %s", tables),
 				 *columns ? errdetail("Columns not found: %s.", columns) : 0,
 				 errhint("Name the application's schema, and in bindings the tables that "
-						 "are called otherwise.")));
+						 "are called otherwise: integration_attach('feedback', "
+						 "'{\"post\": {\"table\": \"feedback.ideas\"}}').")));
 	if (*columns)
 		ereport(ERROR,
 				(errcode(ERRCODE_UNDEFINED_COLUMN),
 				 errmsg("columns not found: %s", columns),
-				 errhint("Say in bindings which column or expression stands for each.")));
+				 errhint("Say in bindings which column or expression stands for each: "
+						 "{\"post\": {\"columns\": {\"title\": \"headline\"}}}.")));
 }
 
 /* See resolve.h. */

@@ -301,12 +301,12 @@ batch_process_rows(Transition *transition, Oid function, bool announces, bool to
 						  .source = transition->source,
 						  .function = function,
 						  .announces = announces,
-						  .touched = touched,
 						  .nesting = nesting_now(),
 						  .context = transition->context,
 						  .at_row = true };
 	UserContext caller;
 
+	batch.touched = touched || nesting_hides_inside(batch.nesting);
 	user_context_as_extension(&caller);
 	open_batch(&batch, transition_count(transition));
 	while (!transition->done)

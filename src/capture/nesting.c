@@ -66,15 +66,18 @@ typedef struct Notes
 #define SH_DEFINE
 #include "lib/simplehash.h"
 
-static notes_hash *notes = NULL; /* in the transaction's memory; NULL: none */
+static notes_hash *notes = NULL;	 /* in the transaction's memory; NULL: none */
+static Nesting	   last_hidden = { 0 }; /* who made the last note of a hidden row */
 
 /* Transaction callback */
 static void
 forget_notes(XactEvent event, void *unused)
 {
-	if (event == XACT_EVENT_COMMIT || event == XACT_EVENT_ABORT ||
-		event == XACT_EVENT_PREPARE)
-		notes = NULL;
+	if (event != XACT_EVENT_COMMIT && event != XACT_EVENT_ABORT &&
+		event != XACT_EVENT_PREPARE)
+		return;
+	notes = NULL;
+	last_hidden = (Nesting){ 0 };
 }
 
 /* See nesting.h. */
@@ -185,8 +188,10 @@ nesting_event_id(Nesting nesting, Oid sequence, Text post_id)
 void
 nesting_note_hidden(Nesting nesting, Source source, Text id)
 {
-	if (nesting.depth > 1)
-		(void) add_note(nesting, (NoteKey){ .source = source, .id = id });
+	if (nesting.depth <= 1)
+		return;
+	(void) add_note(nesting, (NoteKey){ .source = source, .id = id });
+	last_hidden = nesting;
 }
 
 /* See nesting.h. */
@@ -194,4 +199,11 @@ bool
 nesting_hidden_inside(Nesting nesting, Source source, Text id)
 {
 	return note_from_inside(nesting, (NoteKey){ .source = source, .id = id }) != NULL;
+}
+
+/* See nesting.h. */
+bool
+nesting_hides_inside(Nesting nesting)
+{
+	return last_hidden.depth > nesting.depth && last_hidden.command > nesting.command;
 }

@@ -38,4 +38,7 @@ extern void nesting_note_hidden(Nesting nesting, Source source, Text id);
 /* Whether a statement inside of this one has noted that. */
 extern bool nesting_hidden_inside(Nesting nesting, Source source, Text id);
 
+/* Whether it may have noted that of any row, be it from a trigger of another table's. */
+extern bool nesting_hides_inside(Nesting nesting);
+
 #endif /* FEATUL_NESTING_H */

@@ -113,6 +113,9 @@ scan_element(PatternScan *scan, const char *c)
 	else if (*c == '[' && following == ':')
 	{
 		scan->classes++;
+		/* [[:<:]] and [[:>:]]: where a word begins and ends */
+		if (scan->next + 1 < scan->end && strchr("<>", scan->next[1]) != NULL)
+			scan->group[scan->depth].constrained = scan->last.constrained = true;
 		while (scan->next < scan->end && *scan->next++ != ']')
 			;
 	}
@@ -210,7 +213,7 @@ scan_quantifier(PatternScan *scan, char c)
 		scan->next++;
 }
 
-/* Goes through the pattern; PostgreSQL's own parser has found it to be one. */
+/* Goes through the pattern, if it is one: nothing has parsed it yet. */
 static void
 scan_pattern(PatternScan *scan)
 {
@@ -234,6 +237,22 @@ scan_pattern(PatternScan *scan)
 		if (scan->group[scan->depth].atoms > PATTERN_MAX_ATOMS)
 			scan->objection = "Its regular expression repeats too often: use * or +.";
 	}
+}
+
+/* See pattern.h. */
+const char *
+pattern_objection(const char *pattern, int length, bool ignores_case, int *atoms)
+{
+	PatternScan scan = { .next = pattern,
+						 .end = pattern + length,
+						 .ignores_case = ignores_case };
+
+	if (length > PATTERN_MAX_BYTES)
+		return "Its regular expression is longer than 256 bytes.";
+	scan_pattern(&scan);
+	for (int i = 0; i <= scan.depth; i++)
+		*atoms += scan.group[i].atoms;
+	return scan.objection;
 }
 
 /* ------------------------------------------------------------------------

@@ -14,6 +14,13 @@ typedef struct PatternCost
 } PatternCost;
 
 /*
+ * What can be said against a pattern before it is compiled, which may take long; NULL if
+ * nothing.  Adds how many characters it has with its repetitions written out.
+ */
+extern const char *pattern_objection(const char *pattern, int length, bool ignores_case,
+									 int *atoms);
+
+/*
  * Judges a pattern with these flags (of jsonpath's like_regex).  NULL, or why it is
  * not to be used.  Raises what the regular expression's compiler raises.
  */

@@ -436,27 +436,103 @@ judge_path(Judgement *judgement, JsonPathItem *item, const Items *current, doubl
  * seconds has to be seen before.
  * ------------------------------------------------------------------------ */
 
-/* All repetitions multiplied may not be more: pattern.c counts them in detail. */
-#define MAX_REPETITIONS 4096
+/* Characters of all regular expressions, with repetitions written out (see pattern.c). */
+#define MAX_ATOMS 512
+
+typedef struct RuleText
+{
+	const char *next;
+	char		string[RULE_MAX_BYTES + 1]; /* the last */
+	int			length;
+	int			atoms;
+	const char *objection;
+} RuleText;
+
+/* Goes behind white space. */
+static void
+skip_space(RuleText *text)
+{
+	text->next += strspn(text->next, " \t\n\r\f");
+}
+
+/* Reads a string, behind its quotation mark; an escape is the letter that it is written with. */
+static void
+read_string(RuleText *text)
+{
+	text->length = 0;
+	while (*text->next && *text->next != '"')
+	{
+		if (text->next[0] == '\\' && text->next[1])
+			text->next++;
+		text->string[text->length++] = *text->next++;
+	}
+	text->string[text->length] = '\0';
+	if (*text->next)
+		text->next++;
+}
+
+/* Judges the regular expression that was read, by its flags, which come next. */
+static void
+judge_pattern(RuleText *text)
+{
+	RuleText flags = *text;
+	bool	 quoted = false;
+	bool	 ignores_case = true; /* unless it is seen that it does not */
+
+	skip_space(&flags);
+	if (pg_strncasecmp(flags.next, "flag", strlen("flag")) == 0)
+	{
+		flags.next += strlen("flag");
+		skip_space(&flags);
+		if (*flags.next++ == '"')
+		{
+			read_string(&flags);
+			quoted = strchr(flags.string, 'q') != NULL;
+			ignores_case = strchr(flags.string, 'i') != NULL;
+		}
+	}
+	else if (*flags.next != '/')
+		ignores_case = false;
+	if (!quoted)
+		text->objection = pattern_objection(text->string, text->length, ignores_case,
+											&text->atoms);
+	if (text->objection == NULL && text->atoms > MAX_ATOMS)
+		text->objection = "Its regular expressions are too long, with all repetitions.";
+}
 
 /* Why a rule is not even to be read, or NULL. */
 static const char *
-objection_to_text(const char *text)
+objection_to_text(const char *rule)
 {
-	double repetitions = 1;
+	static const char keyword[] = "like_regex";
+	RuleText		  text = { .next = rule };
+	bool			  is_pattern = false; /* the next string */
 
-	if (strlen(text) > RULE_MAX_BYTES)
+	if (strlen(rule) > RULE_MAX_BYTES)
 		return "It is longer than 1024 bytes.";
-	for (const char *c = text; *c; c++)
-	{
-		if (*c == '\\' && (c[1] == 'u' || c[1] == 'x'))
+	for (const char *c = rule; *c; c++)
+		if (*c == '\\' && c[1] && strchr("ux", *++c) != NULL)
 			return "It names a character by its code: write the character.";
-		if (*c == '\\' && c[1])
-			c++;
-		else if (*c == '{' || *c == ',')
-			repetitions *= Max(strtol(c + 1, NULL, 10), 1);
+	while (*text.next && text.objection == NULL)
+	{
+		const char *c = text.next++;
+		const char *end = c[0] == '/' && c[1] == '*' ? strstr(c + 2, "*/") : NULL;
+
+		if (end)
+			text.next = end + 2;
+		else if (*c == '\\')
+			text.objection = "It has a backslash outside of a string.";
+		else if (*c == '"')
+		{
+			read_string(&text);
+			if (is_pattern)
+				judge_pattern(&text);
+			is_pattern = false;
+		}
+		else if (pg_strncasecmp(c, keyword, strlen(keyword)) == 0)
+			is_pattern = true;
 	}
-	return repetitions > MAX_REPETITIONS ? "It has too many repetitions." : NULL;
+	return text.objection;
 }
 
 /* See rule.h. */

@@ -45,6 +45,9 @@ static const int tier_eighths[TIERS] = { 8, 7, 6, 5, 3, 2 };
  */
 #define SURPRISED_PART 16
 
+/* The least age that surprises (1 s): no hiccup, but something that may hang. */
+#define SURPRISING_AGE 3
+
 /*
  * Nobody is doubted anew more often than this (ms): where all is slow, on account of this
  * machine for instance, surprises do not end.
@@ -453,7 +456,8 @@ flight_ages(Flight *flight, int age)
 	flight->age = age;
 	lane->aged[age - 1]--;
 	lane->aged[age]++;
-	if (!flight->surprises && age > expected_age(lane))
+	if (!flight->surprises && age >= SURPRISING_AGE &&
+		age >= Min(expected_age(lane) + 2, AGES - 1) && age > expected_age(lane))
 	{
 		flight->surprises = true;
 		dispatch->n_surprises++;

@@ -66,7 +66,7 @@ channel_hold_share(int channel, Moment until, int64 max_ms)
 	pg_atomic_uint64 *shared = &holds->until[channel];
 	uint64			  known = pg_atomic_read_u64(shared);
 
-	Assert(0 <= channel && channel < CHANNEL_HOLDS_MAX);
+	Assert(channel < CHANNEL_HOLDS_MAX);
 	while (known < (uint64) until &&
 		   !pg_atomic_compare_exchange_u64(shared, &known, (uint64) until))
 		;

@@ -367,6 +367,8 @@ response_time(World *world, Site *site)
 	{
 		case HANGING:
 			return TIMEOUT;
+		case NOISY:
+			return site->response * (1 + world_random(world, 5));
 		case MOODY:
 			return Min(TIMEOUT, (int64) 1000 << world_random(world, 15));
 		default:
@@ -439,6 +441,7 @@ attempt_at(World *world, const Answer *answer)
 	switch (answer->site->nature)
 	{
 		case GOOD:
+		case NOISY:
 			attempt.verdict.kind = VERDICT_DELIVERED;
 			break;
 		case MOODY:

@@ -36,6 +36,7 @@ typedef struct Row
 typedef enum Nature
 {
 	GOOD,	 /* takes it after its time */
+	NOISY,	 /* likewise, or up to five times as late */
 	HANGING, /* never answers: timed out */
 	FAILING, /* fails after its time */
 	MOODY	 /* takes any time and answers anything */
