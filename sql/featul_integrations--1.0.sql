@@ -1076,7 +1076,8 @@ SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
 	here CONSTANT oid := (SELECT d.oid FROM pg_database d WHERE d.datname = current_database());
-	broken text;
+	broken text;	-- why workspaces cannot be looked up
+	unfit text;		-- a column that no longer is what was bound
 	the_id text;
 	is_paid boolean;
 BEGIN
@@ -1085,6 +1086,8 @@ BEGIN
 	EXCEPTION WHEN object_not_in_prerequisite_state OR undefined_table OR undefined_column THEN
 		broken := SQLERRM;
 	END;
+	unfit := (SELECT b.source || '.' || b.canonical || ': ' || b.state FROM featul_integrations.bindings() b
+		WHERE b.state <> 'ok' LIMIT 1);
 
 	RETURN QUERY SELECT v.name, v.ok, CASE WHEN NOT v.ok THEN v.todo END
 	FROM (VALUES
@@ -1105,7 +1108,7 @@ BEGIN
 				WHERE s.database = here ORDER BY s.last_error_at DESC NULLS LAST LIMIT 1)),
 		('tables are attached', EXISTS (SELECT FROM featul_integrations.binding),
 			'Run integration_attach().'),
-		('the bindings hold', broken IS NULL, 'Run integration_attach() again: ' || broken),
+		('the bindings hold', coalesce(unfit, broken) IS NULL, 'Run integration_attach() again: ' || coalesce(unfit, broken)),
 		('the triggers are there and enabled',
 			NOT EXISTS (SELECT FROM featul_integrations.binding b
 				WHERE b.source IN ('post', 'comment', 'vote', 'mention', 'reaction') AND NOT EXISTS (
