@@ -112,6 +112,8 @@ CREATE TABLE featul_integrations.imported (
 );
 COMMENT ON TABLE featul_integrations.imported IS
 'What integration_import() has taken over: one that was disconnected since does not come back with the next import.';
+COMMENT ON COLUMN featul_integrations.imported.workspace_id IS 'The application''s id of the workspace.';
+COMMENT ON COLUMN featul_integrations.imported.type IS 'slack or discord.';
 
 SELECT pg_catalog.pg_extension_config_dump('featul_integrations.integration', '');
 SELECT pg_catalog.pg_extension_config_dump('featul_integrations.binding', '');
@@ -158,6 +160,13 @@ COMMENT ON COLUMN featul_integrations.health.response_ms IS 'How long an answer 
 COMMENT ON COLUMN featul_integrations.health.told_failing IS 'What NOTIFY featul_integrations said last: that it is failing (only probes go out), or not. Written together with the notification.';
 COMMENT ON COLUMN featul_integrations.health.retried IS 'Attempts after which another was due.';
 COMMENT ON COLUMN featul_integrations.health.latency IS 'Attempts by duration: counts for the bounds of latency_bounds(), and the rest.';
+COMMENT ON COLUMN featul_integrations.health.last_triggered_at IS 'When something was last delivered.';
+COMMENT ON COLUMN featul_integrations.health.failing_since IS 'When the first of the failures in a row was; NULL: it does not fail.';
+COMMENT ON COLUMN featul_integrations.health.last_http_status IS 'Of the last answer.';
+COMMENT ON COLUMN featul_integrations.health.last_error IS 'What went wrong with the last attempt; NULL after a success.';
+COMMENT ON COLUMN featul_integrations.health.delivered IS 'Deliveries that succeeded.';
+COMMENT ON COLUMN featul_integrations.health.failed IS 'Deliveries that failed for good.';
+COMMENT ON COLUMN featul_integrations.health.latency_sum_ms IS 'What all attempts took together.';
 
 CREATE TABLE featul_integrations.total (
 	database oid NOT NULL,
@@ -171,6 +180,9 @@ CREATE TABLE featul_integrations.total (
 );
 COMMENT ON TABLE featul_integrations.total IS
 'What integrations counted that are gone, by type, so that the counters of stat_latency never go down.';
+COMMENT ON COLUMN featul_integrations.total.database IS 'As health.database.';
+COMMENT ON COLUMN featul_integrations.total.type IS 'slack, discord, teams or webhook.';
+COMMENT ON COLUMN featul_integrations.total.delivered IS 'The sum of health.delivered, and so on.';
 
 CREATE SEQUENCE featul_integrations.delivery_id_seq;
 COMMENT ON SEQUENCE featul_integrations.delivery_id_seq IS
@@ -208,6 +220,13 @@ COMMENT ON TABLE featul_integrations.event IS
 COMMENT ON COLUMN featul_integrations.event.webhook_id IS 'Sent as webhook-id, prefixed with msg_.';
 COMMENT ON COLUMN featul_integrations.event.labels IS 'What chat messages show beyond the payload: {"statusName", "fromName", "toName"}.';
 COMMENT ON COLUMN featul_integrations.event.traceparent IS 'The setting traceparent of the transaction that it happened in, sent as the header of that name; NULL: none.';
+COMMENT ON COLUMN featul_integrations.event.partition IS 'Which of the partitions it is in: rotation.partition when it was written.';
+COMMENT ON COLUMN featul_integrations.event.id IS 'The id of its first delivery.';
+COMMENT ON COLUMN featul_integrations.event.name IS 'post.created and so on.';
+COMMENT ON COLUMN featul_integrations.event.workspace_id IS 'The application''s workspace id, as text.';
+COMMENT ON COLUMN featul_integrations.event.post_id IS 'The post that it is about, as text: what is told of one post keeps its order.';
+COMMENT ON COLUMN featul_integrations.event.payload IS 'What happened, as a webhook gets it.';
+COMMENT ON COLUMN featul_integrations.event.created_at IS 'The start of the transaction that it happened in.';
 
 CREATE TABLE featul_integrations.queue (
 	id bigint NOT NULL DEFAULT nextval('featul_integrations.delivery_id_seq'),
@@ -228,6 +247,11 @@ COMMENT ON COLUMN featul_integrations.queue.id IS 'The delivery id, kept for goo
 COMMENT ON COLUMN featul_integrations.queue.xid IS 'The transaction that queued it: the worker reads what committed between two snapshots.';
 COMMENT ON COLUMN featul_integrations.queue.next_attempt_at IS 'NULL: at once.';
 COMMENT ON COLUMN featul_integrations.queue.event_name IS 'For chat services, where many of one event may become one message; NULL: it is sent by itself.';
+COMMENT ON COLUMN featul_integrations.queue.integration_id IS 'Whom it is for.';
+COMMENT ON COLUMN featul_integrations.queue.event_partition IS 'With event_id: what it tells.';
+COMMENT ON COLUMN featul_integrations.queue.event_id IS 'See event_partition.';
+COMMENT ON COLUMN featul_integrations.queue.post_id IS 'Copy of event.post_id.';
+COMMENT ON COLUMN featul_integrations.queue.attempts IS 'Attempts that counted so far.';
 
 CREATE TABLE featul_integrations.attempt (
 	partition smallint NOT NULL,
@@ -253,6 +277,18 @@ COMMENT ON TABLE featul_integrations.attempt IS
 COMMENT ON COLUMN featul_integrations.attempt.state IS 'What the attempt made of the delivery: pending (to be tried again), delivered, failed or cancelled.';
 COMMENT ON COLUMN featul_integrations.attempt.attempts IS 'Attempts counted so far, this one included where it counts (429 and 503 with Retry-After do not).';
 COMMENT ON COLUMN featul_integrations.attempt.response IS 'First 1,000 characters of the response body.';
+COMMENT ON COLUMN featul_integrations.attempt.partition IS 'Which of the partitions it is in.';
+COMMENT ON COLUMN featul_integrations.attempt.workspace_id IS 'Copy of health.workspace_id.';
+COMMENT ON COLUMN featul_integrations.attempt.delivery_id IS 'queue.id.';
+COMMENT ON COLUMN featul_integrations.attempt.integration_id IS 'Whom it was for.';
+COMMENT ON COLUMN featul_integrations.attempt.type IS 'Copy of integration.type.';
+COMMENT ON COLUMN featul_integrations.attempt.event_partition IS 'With event_id: what it told.';
+COMMENT ON COLUMN featul_integrations.attempt.event_id IS 'See event_partition.';
+COMMENT ON COLUMN featul_integrations.attempt.http_status IS 'NULL: there was no answer.';
+COMMENT ON COLUMN featul_integrations.attempt.error IS 'What went wrong, in words; NULL: nothing.';
+COMMENT ON COLUMN featul_integrations.attempt.duration_ms IS 'How long it took.';
+COMMENT ON COLUMN featul_integrations.attempt.at IS 'When it ended.';
+COMMENT ON COLUMN featul_integrations.attempt.next_attempt_at IS 'If it is to be tried again: not before this time.';
 
 DO $$
 DECLARE

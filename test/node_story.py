@@ -13,7 +13,7 @@ import sys
 import time
 
 import story
-from story import PATIENCE, TABLES, await_messages, dim, psql, say, show_all, show_sql, title
+from story import PATIENCE, TABLES, await_messages, dim, print_sql, psql, say, show_all, show_sql, title
 
 NODE, APPLICATION = os.environ["NODE_DATA"] + ".sockets", os.environ["PGHOST"]
 DEPLOY = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "deploy", "node")
@@ -46,7 +46,7 @@ def wait_for(sql, what):
 
 
 def show_subscription():
-    query = "SELECT subscription, state, lag_seconds, errors FROM featul_integrations.stat_subscription"
+    query = "SELECT subscription, state, lag_seconds, errors\nFROM featul_integrations.stat_subscription"
     show_sql(query + ";")
     print(on(NODE, query, "-P", "format=aligned", "-P", "tuples_only=off", "-P", "footer=off"))
     print()
@@ -73,9 +73,9 @@ def set_up():
 
     title("Its own settings page: workspace_integration")
     application("INSERT INTO workspace_integration (id, workspace_id, type, webhook_url)\n"
-                f"    VALUES ('wi1', 'w1', 'slack', '{story.URLS['slack']}')",
+                f"    VALUES ('wi1', 'w1', 'slack',\n  '{story.URLS['slack']}')",
                 "INSERT INTO workspace_integration (id, workspace_id, type, webhook_url)\n"
-                f"    VALUES ('wi2', 'w1', 'discord', '{story.URLS['discord']}')")
+                f"    VALUES ('wi2', 'w1', 'discord',\n  '{story.URLS['discord']}')")
 
     title("The delivery node: a small PostgreSQL that subscribes")
     show_sql(f"FEATUL_PUBLISHER='{PUBLISHER}' deploy/node/set-up")
@@ -87,13 +87,14 @@ def set_up():
     wait_for("SELECT bool_and(state = 'streaming') FROM featul_integrations.stat_subscription", "the first copy")
     show_subscription()
     follows = on(NODE, "SELECT bool_or('follow' = ANY (proargnames)) FROM pg_proc WHERE proname = 'integration_import'") == "t"
-    call = ("SELECT workspace_id, type, imported FROM integration_import('public', events => NULL, follow => true)" if follows
-            else "SELECT workspace_id, type, imported FROM integration_import('public')")
+    call = ("SELECT workspace_id, type, imported\nFROM integration_import('public', events => NULL, follow => true)" if follows
+            else "SELECT workspace_id, type, imported\nFROM integration_import('public')")
     show_sql(call + ";")
     print(on(NODE, call, "-P", "format=aligned", "-P", "tuples_only=off", "-P", "footer=off") + "\n")
     say("And an endpoint of Olivia's own, by the function, on the node:")
-    call = f"SELECT message FROM integration_connect('acme', 'webhook', '{story.URLS['webhook']}')"
-    print(dim("    " + call + ";"))
+    call = ("SELECT message FROM integration_connect('acme', 'webhook',\n"
+            f"    '{story.URLS['webhook']}')")
+    print_sql(call + ";")
     as_olivia = "SET featul_integrations.user_id = 'olivia'; "
     print("    " + on(NODE, as_olivia + call) + "\n")
     story.SECRET = on(NODE, as_olivia + "SELECT integration_secret('acme')")
@@ -161,6 +162,9 @@ def the_end():
     say(f"{len(ids)} events, each under one webhook-id; nothing of what rolled back, nothing of what was there before.")
     if len(ids) != 11:
         sys.exit(f"11 events were expected, not {len(ids)}.")
+    title("What next")
+    say("docs/node.md has the way for each managed service, and what to watch. test/demo shows the extension "
+        "in the application's database, test/demo http the page for workspace admins.")
 
 
 set_up()

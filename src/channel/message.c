@@ -10,6 +10,7 @@
 #include "fmgr.h"
 #include "utils/fmgrprotos.h"
 #include "utils/jsonb.h"
+#include "utils/memutils.h"
 
 #include "base/event_kind.h"
 #include "base/text.h"
@@ -51,12 +52,17 @@ get(Jsonb *json, const char *key1, const char *key2, const char *key3)
 
 /* A person's name for use within a sentence. */
 static char *
+name_line(const char *name)
+{
+	return plain_line(name ? name : "Someone", NAME_CHARACTERS);
+}
+
+/* Likewise, of the payload. */
+static char *
 get_name(Jsonb *payload, const char *key, const char *subkey)
 {
-	char *name =
-		subkey ? get(payload, key, subkey, "name") : get(payload, key, "name", NULL);
-
-	return plain_line(name ? name : "Someone", NAME_CHARACTERS);
+	return name_line(subkey ? get(payload, key, subkey, "name")
+							: get(payload, key, "name", NULL));
 }
 
 /* Status names: from the board's list where the event has them, else as stored. */
@@ -324,16 +330,35 @@ compose_lines(const Event *event, EventKind kind, Jsonb *payload, Jsonb *labels,
 		message->more = psprintf("and %d more", event->posts - message->n_lines);
 }
 
+/*
+ * A text of a payload at a path of two keys.  Nothing else of it is kept: there may be
+ * many, and each has all that the comment says.
+ */
+static char *
+get_alone(const Event *event, const char *key1, const char *key2)
+{
+	MemoryContext context = AllocSetContextCreate(
+		CurrentMemoryContext, "featul_integrations payload", ALLOCSET_DEFAULT_SIZES);
+	MemoryContext old_context = MemoryContextSwitchTo(context);
+	char		 *text = get(parsed(event->payload), key1, key2, NULL);
+
+	MemoryContextSwitchTo(old_context);
+	if (text)
+		text = pstrdup(text);
+	MemoryContextDelete(context);
+	return text;
+}
+
 /* See message.h. */
 int
 message_mentions(const Event *comment, const Event *mentions, int count)
 {
-	char *id = get(parsed(comment->payload), "comment", "id", NULL);
+	char *id = get_alone(comment, "comment", "id");
 	int	  n = 0;
 
 	while (n < count && id)
 	{
-		char *of = get(parsed(mentions[n].payload), "comment", "id", NULL);
+		char *of = get_alone(&mentions[n], "comment", "id");
 
 		if (of == NULL || strcmp(of, id) != 0)
 			break;
@@ -354,7 +379,7 @@ mentions_headline(Jsonb *payload, const Event *mentions, int count)
 	initStringInfo(&names);
 	for (int i = 0; i < count; i++)
 	{
-		char *name = get_name(parsed(mentions[i].payload), "mention", NULL);
+		char *name = name_line(get_alone(&mentions[i], "mention", "name"));
 		int	  j = 0;
 
 		/* a board that hides who they are has several of one name */

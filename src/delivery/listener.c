@@ -13,8 +13,8 @@
  * of somebody who listens and never reads, must not keep results from being recorded.
  *
  * A change of status is rare, and told once: with the very transaction that records it
- * (docs/operators.md has the contract).  Where the queue is nearly full the log's line
- * has to do.
+ * (docs/operators.md has the contract).  Where the queue is nearly full, or did not take
+ * the latest (settler.c), the log's line has to do.
  */
 #include "postgres.h"
 

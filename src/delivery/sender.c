@@ -203,14 +203,20 @@ typedef struct Sending
 	int64	 ids[EVENT_BATCH];	 /* of the deliveries */
 } Sending;
 
-/* Renders and sends one, which tells an event, and maybe others besides. */
+/*
+ * Renders and sends one, which tells an event, and maybe others besides.  What that takes
+ * is freed at once: a batch may have many of the largest.
+ */
 static void
 start_delivery(Sending *batch, int index, const Event *event, const Event *others,
 			   int n_others)
 {
-	Outgoing   *outgoing = &batch->outgoing[index];
-	Event		whole = *event;
-	HttpRequest request;
+	Outgoing	 *outgoing = &batch->outgoing[index];
+	MemoryContext context = AllocSetContextCreate(
+		CurrentMemoryContext, "featul_integrations request", ALLOCSET_DEFAULT_SIZES);
+	MemoryContext old_context = MemoryContextSwitchTo(context);
+	Event		  whole = *event;
+	HttpRequest	  request;
 
 	Assert(outgoing->delivery != NULL);
 	batch->rendering = index;
@@ -223,6 +229,8 @@ start_delivery(Sending *batch, int index, const Event *event, const Event *other
 	http_start(batch->worker->http, &request);
 	outgoing->delivery = NULL;
 	batch->rendering = -1;
+	MemoryContextSwitchTo(old_context);
+	MemoryContextDelete(context);
 }
 
 /* Events that are told together, in a context of theirs. */

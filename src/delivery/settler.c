@@ -33,6 +33,9 @@
 /* Failures in a row after which results are recorded one by one. */
 #define PATIENCE 2
 
+/* After a failure to record a status nobody is notified of one for so long (ms). */
+#define QUIET_MS 10000
+
 #define CANCEL_BATCH 1000
 #define HEALTH_BATCH 500
 
@@ -41,10 +44,11 @@
 
 typedef struct Settler
 {
-	MemoryContext context;	 /* of what is unsettled and what it points to */
-	List		 *unsettled; /* of Settlement *, to be recorded, oldest first */
-	Moment		  since;	 /* when the oldest came in */
-	int			  failures;	 /* of recording, in a row */
+	MemoryContext context;	   /* of what is unsettled and what it points to */
+	List		 *unsettled;   /* of Settlement *, to be recorded, oldest first */
+	Moment		  since;	   /* when the oldest came in */
+	int			  failures;	   /* of recording, in a row */
+	Moment		  quiet_until; /* see record_telling() */
 } Settler;
 
 /* See settler.h. */
@@ -335,6 +339,27 @@ settler_record(Worker *worker)
  * Health and the end of integrations
  * ------------------------------------------------------------------------ */
 
+/*
+ * A step that records changes of status, and notifies of them.  A session whose NOTIFY
+ * does not end (it waits for a standby) holds up everybody's, but not our results: after
+ * a failure such steps do without for a while, and the log's line has to do.
+ */
+static bool
+record_telling(Worker *worker, void (*step)(void *))
+{
+	if (recovery_run(&worker->recovery, step, worker))
+		return true;
+	worker->settler->quiet_until = clock_after_ms(clock_now(), QUIET_MS);
+	return false;
+}
+
+/* Whether such a step notifies. */
+static bool
+may_notify(const Worker *worker)
+{
+	return clock_now() >= worker->settler->quiet_until;
+}
+
 /* That an integration's breaker has opened or closed. */
 static StatusChange
 breaker_change(const HealthChange *change)
@@ -379,7 +404,8 @@ save_health(void *argument)
 		return;
 	table_begin("recording health");
 	health_save(changes, count);
-	tell_turned(changes, count, listener_tell_status);
+	if (may_notify(worker))
+		tell_turned(changes, count, listener_tell_status);
 	table_commit();
 	tell_turned(changes, count, listener_log_status);
 	lane_health_saved(worker->dispatch, changes, count);
@@ -396,7 +422,7 @@ settler_health_due(const Worker *worker)
 bool
 settler_save_health(Worker *worker)
 {
-	return recovery_run(&worker->recovery, save_health, worker);
+	return record_telling(worker, save_health);
 }
 
 /* Step: makes integrations inactive whose endpoint is gone. */
@@ -417,7 +443,7 @@ deactivate_gone(void *argument)
 
 		table_begin("making an integration inactive");
 		result = health_deactivate(&gone.integration_id, gone.updated_at, gone.reason);
-		if (result == DEACTIVATION_DONE)
+		if (result == DEACTIVATION_DONE && may_notify(worker))
 			listener_tell_status(&change);
 		table_commit();
 		if (result == DEACTIVATION_DONE)
@@ -439,7 +465,7 @@ settler_gone_due(const Worker *worker)
 bool
 settler_deactivate(Worker *worker)
 {
-	return recovery_run(&worker->recovery, deactivate_gone, worker);
+	return record_telling(worker, deactivate_gone);
 }
 
 /* Step: cancels a batch of the lane's deliveries. */
