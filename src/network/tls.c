@@ -66,7 +66,8 @@ static BIO *
 one_certificate(X509_STORE *store)
 {
 	STACK_OF(X509) *certificates = X509_STORE_get1_all_certs(store);
-	BIO *pem = certificates && sk_X509_num(certificates) > 0 ? BIO_new(BIO_s_mem()) : NULL;
+	BIO *pem =
+		certificates && sk_X509_num(certificates) > 0 ? BIO_new(BIO_s_mem()) : NULL;
 
 	if (pem && PEM_write_bio_X509(pem, sk_X509_value(certificates, 0)) != 1)
 	{

@@ -275,8 +275,9 @@ fail(Transfer *transfer, HttpOutcome outcome, const char *error, const char *hin
 static void
 refuse_address(Transfer *transfer)
 {
-	fail(transfer, HTTP_REFUSED_ADDRESS, "the address is not public",
-		 "The host name leads to a private network: featul_integrations.allowed_networks, if that is meant.");
+	fail(
+		transfer, HTTP_REFUSED_ADDRESS, "the address is not public",
+		"The host name leads to a private network: featul_integrations.allowed_networks, if that is meant.");
 }
 
 /* Gives the request to libcurl; false if that cannot be done. */
