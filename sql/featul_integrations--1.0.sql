@@ -950,7 +950,8 @@ COMMENT ON FUNCTION featul_integrations.worker_status() IS
 'Whether this database''s worker is up, since when, and what keeps it from sending; for report().';
 
 -- The terminal dashboard.  Characters beyond ASCII come from chr(), so that the
--- script installs in every database encoding.  What needs a look at every attempt is
+-- script installs in every database encoding; not of a constant, which would be
+-- evaluated beforehand, and fail in others than UTF8.  What needs a look at every attempt is
 -- done once for all integrations; the row of zeros stands for all of them together.
 CREATE FUNCTION featul_integrations.report(workspace_slug text DEFAULT NULL, max_rows integer DEFAULT 50)
 RETURNS TABLE (workspace text, type text, status text, last_24_hours text, attempts bigint,
@@ -960,7 +961,7 @@ SET search_path = pg_catalog, pg_temp SET jit = off SET work_mem = '32MB'
 AS $$
 DECLARE
 	utf8 CONSTANT boolean := getdatabaseencoding() = 'UTF8';
-	more CONSTANT text := CASE WHEN utf8 THEN chr(8230) ELSE '~' END;
+	more CONSTANT text := chr(CASE WHEN utf8 THEN 8230 ELSE ascii('~') END);
 	every CONSTANT uuid := '00000000-0000-0000-0000-000000000000';
 	slugs jsonb;
 	only_id text;
@@ -1001,8 +1002,8 @@ BEGIN
 	), day AS (
 		SELECT p.id, sum(c.delivered)::bigint AS delivered, sum(c.failed)::bigint AS failed,
 			string_agg(CASE
-				WHEN c.id IS NULL THEN CASE WHEN utf8 THEN chr(183) ELSE '.' END
-				WHEN c.failed > c.delivered THEN CASE WHEN utf8 THEN chr(215) ELSE 'x' END
+				WHEN c.id IS NULL THEN chr(CASE WHEN utf8 THEN 183 ELSE ascii('.') END)
+				WHEN c.failed > c.delivered THEN chr(CASE WHEN utf8 THEN 215 ELSE ascii('x') END)
 				WHEN utf8 THEN chr(9600 + ceil(8.0 * (c.delivered + c.failed) / p.n)::integer)
 				ELSE substr('_-=+oO0#', ceil(8.0 * (c.delivered + c.failed) / p.n)::integer, 1)
 			END, '' ORDER BY bucket.n) AS bar
@@ -1052,7 +1053,7 @@ BEGIN
 		LEFT JOIN error e ON e.id = c.integration_id
 	)
 	SELECT CASE WHEN length(l.workspace) > 14 THEN left(l.workspace, 13) || more ELSE l.workspace END, l.type, l.status,
-		coalesce(d.bar, repeat(CASE WHEN utf8 THEN chr(183) ELSE '.' END, 12)), coalesce(d.delivered + d.failed, 0),
+		coalesce(d.bar, repeat(chr(CASE WHEN utf8 THEN 183 ELSE ascii('.') END), 12)), coalesce(d.delivered + d.failed, 0),
 		coalesce(round(100.0 * d.delivered / nullif(d.delivered + d.failed, 0), 1) || ' %', ''), coalesce(s.p95, ''),
 		coalesce(l.pending, 0) || coalesce(', ' || featul_integrations.age_text(now() - l.since), ''),
 		CASE WHEN l.next > now() THEN featul_integrations.age_text(l.next - now()) ELSE '' END,
@@ -1076,7 +1077,8 @@ SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
 	here CONSTANT oid := (SELECT d.oid FROM pg_database d WHERE d.datname = current_database());
-	broken text;
+	broken text;	-- why workspaces cannot be looked up
+	unfit text;		-- a column that no longer is what was bound
 	the_id text;
 	is_paid boolean;
 BEGIN
@@ -1085,6 +1087,8 @@ BEGIN
 	EXCEPTION WHEN object_not_in_prerequisite_state OR undefined_table OR undefined_column THEN
 		broken := SQLERRM;
 	END;
+	unfit := (SELECT b.source || '.' || b.canonical || ': ' || b.state FROM featul_integrations.bindings() b
+		WHERE b.state <> 'ok' LIMIT 1);
 
 	RETURN QUERY SELECT v.name, v.ok, CASE WHEN NOT v.ok THEN v.todo END
 	FROM (VALUES
@@ -1105,7 +1109,7 @@ BEGIN
 				WHERE s.database = here ORDER BY s.last_error_at DESC NULLS LAST LIMIT 1)),
 		('tables are attached', EXISTS (SELECT FROM featul_integrations.binding),
 			'Run integration_attach().'),
-		('the bindings hold', broken IS NULL, 'Run integration_attach() again: ' || broken),
+		('the bindings hold', coalesce(unfit, broken) IS NULL, 'Run integration_attach() again: ' || coalesce(unfit, broken)),
 		('the triggers are there and enabled',
 			NOT EXISTS (SELECT FROM featul_integrations.binding b
 				WHERE b.source IN ('post', 'comment', 'vote', 'mention', 'reaction') AND NOT EXISTS (

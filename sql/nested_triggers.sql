@@ -138,6 +138,16 @@ WITH p AS (
 SELECT * FROM pg_temp.news();
 UPDATE post SET status = 'published' WHERE id = 'n-cte';
 SELECT * FROM pg_temp.news();
+-- many in one transaction: what is noted of those that are over takes no memory
+BEGIN;
+DO $$
+BEGIN
+	FOR i IN 1..1000 LOOP
+		INSERT INTO vote (id, post_id, fingerprint, type) VALUES (gen_random_uuid(), 'n-other', i, 'upvote');
+	END LOOP;
+END $$;
+SELECT count(*), sum(total_bytes) <= 32768 AS little FROM pg_backend_memory_contexts WHERE name = 'featul_integrations nesting';
+ROLLBACK;
 
 SELECT integration_detach();
 DROP SCHEMA nested_test CASCADE;

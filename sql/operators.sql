@@ -51,6 +51,10 @@ WHERE NOT ok AND "check" !~ '(worker|capture met)';
 -- of a workspace that is not there nothing else is said
 SELECT "check" FROM featul_integrations.diagnose('nobody') WHERE NOT ok AND "check" !~ '(worker|capture met|delivery)';
 
+-- a column of another table than the workspaces'
+ALTER TABLE shop.post RENAME title TO headline;
+SELECT "check", what_to_do FROM featul_integrations.diagnose('acme') WHERE NOT ok AND "check" ~ 'bindings|workspace|plan';
+ALTER TABLE shop.post RENAME headline TO title;
 -- a disabled trigger, a copy, a binding that no longer holds
 UPDATE featul_integrations.health SET database = 0 WHERE type = 'slack';
 ALTER TABLE shop.post DISABLE TRIGGER ALL;

@@ -24,7 +24,7 @@
  */
 #define IDS_LEFT 20
 
-/* More notes, and all are forgotten: they take memory until the transaction ends. */
+/* More notes, and all are forgotten: they would take memory until the transaction ends. */
 #define MAX_NOTES 100000
 
 /* What a statement at some depth has noted. */
@@ -66,8 +66,10 @@ typedef struct Notes
 #define SH_DEFINE
 #include "lib/simplehash.h"
 
-static notes_hash *notes = NULL;	 /* in the transaction's memory; NULL: none */
-static Nesting	   last_hidden = { 0 }; /* who made the last note of a hidden row */
+static MemoryContext memory;			  /* of the transaction's, for all of them */
+static notes_hash	*notes = NULL;		  /* NULL: none */
+static int			 n_notes = 0;		  /* for all keys */
+static Nesting		 last_hidden = { 0 }; /* who made the last note of a hidden row */
 
 /* Transaction callback */
 static void
@@ -91,7 +93,23 @@ nesting_now(void)
 					  .command = GetActiveSnapshot()->curcid };
 }
 
-/* Where notes about this are kept. */
+/* Gets ready for another note: begins anew if there are too many. */
+static void
+make_room(void)
+{
+	if (notes && Max(n_notes, notes->members) < MAX_NOTES)
+		return;
+	if (notes)
+		MemoryContextReset(memory);
+	else
+		memory = AllocSetContextCreate(
+			TopTransactionContext, "featul_integrations nesting", ALLOCSET_DEFAULT_SIZES);
+	notes = NULL;
+	n_notes = 0;
+	notes = notes_create(memory, 64, NULL);
+}
+
+/* Where notes about this are kept; earlier ones may be gone. */
 static Notes *
 notes_about(NoteKey key)
 {
@@ -102,18 +120,13 @@ notes_about(NoteKey key)
 	if (!registered)
 		RegisterXactCallback(forget_notes, NULL);
 	registered = true;
-	if (notes && notes->members >= MAX_NOTES)
-		notes = NULL;
-	if (notes == NULL)
-		notes = notes_create(TopTransactionContext, 64, NULL);
-	about = notes_insert(notes, key, &found);
-	if (!found)
+	make_room();
+	about = notes_lookup(notes, key);
+	if (about == NULL)
 	{
-		char *copy = MemoryContextAlloc(TopTransactionContext, key.id.length + 1);
-
-		memcpy(copy, key.id.data, key.id.length);
-		copy[key.id.length] = '\0';
-		about->key.id.data = copy;
+		key.id.data = memcpy(MemoryContextAlloc(memory, Max(key.id.length, 1)),
+							 key.id.data, key.id.length);
+		about = notes_insert(notes, key, &found);
 		about->first = about->last = NULL;
 	}
 	return about;
@@ -124,8 +137,9 @@ static Note *
 add_note(Nesting nesting, NoteKey key)
 {
 	Notes *about = notes_about(key);
-	Note  *note = MemoryContextAllocZero(TopTransactionContext, sizeof(Note));
+	Note  *note = MemoryContextAllocZero(memory, sizeof(Note));
 
+	n_notes++;
 	note->command = nesting.command;
 	note->depth = nesting.depth;
 	if (about->last)
@@ -133,18 +147,6 @@ add_note(Nesting nesting, NoteKey key)
 	else
 		about->first = note;
 	about->last = note;
-	return note;
-}
-
-/* The first note that a statement inside of this one has made; NULL if there is none. */
-static Note *
-note_from_inside(Nesting nesting, NoteKey key)
-{
-	Notes *about = notes ? notes_lookup(notes, key) : NULL;
-	Note  *note = about ? about->first : NULL;
-
-	while (note && (note->depth <= nesting.depth || note->command <= nesting.command))
-		note = note->next;
 	return note;
 }
 
@@ -168,16 +170,38 @@ leave_ids(Nesting nesting, Oid sequence, Text post_id)
 	}
 }
 
+/*
+ * The first note with ids for this statement, or NULL.  What was left before its command
+ * began, or is used up, is no later one's either and goes.
+ */
+static Note *
+ids_for(Nesting nesting, Text post_id)
+{
+	NoteKey key = { .depth = nesting.depth, .id = post_id };
+	Notes  *about = notes ? notes_lookup(notes, key) : NULL;
+
+	while (about && about->first &&
+		   (about->first->command <= nesting.command || about->first->left == 0))
+	{
+		Note *gone = about->first;
+
+		about->first = gone->next;
+		if (about->first == NULL)
+			about->last = NULL;
+		pfree(gone);
+		n_notes--;
+	}
+	return about ? about->first : NULL;
+}
+
 /* See nesting.h. */
 int64
 nesting_event_id(Nesting nesting, Oid sequence, Text post_id)
 {
-	NoteKey key = { .depth = nesting.depth, .id = post_id };
-	Note   *note = note_from_inside(nesting, key);
+	Note *note;
 
 	leave_ids(nesting, sequence, post_id);
-	while (note && note->left == 0)
-		note = note->next;
+	note = ids_for(nesting, post_id);
 	if (note == NULL)
 		return nextval_internal(sequence, false);
 	note->left--;
@@ -198,7 +222,13 @@ nesting_note_hidden(Nesting nesting, Source source, Text id)
 bool
 nesting_hidden_inside(Nesting nesting, Source source, Text id)
 {
-	return note_from_inside(nesting, (NoteKey){ .source = source, .id = id }) != NULL;
+	NoteKey key = { .source = source, .id = id };
+	Notes  *about = notes ? notes_lookup(notes, key) : NULL;
+	Note   *note = about ? about->first : NULL;
+
+	while (note && (note->depth <= nesting.depth || note->command <= nesting.command))
+		note = note->next;
+	return note != NULL;
 }
 
 /* See nesting.h. */

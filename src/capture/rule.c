@@ -494,8 +494,8 @@ judge_pattern(RuleText *text)
 	else if (*flags.next != '/')
 		ignores_case = false;
 	if (!quoted)
-		text->objection = pattern_objection(text->string, text->length, ignores_case,
-											&text->atoms);
+		text->objection =
+			pattern_objection(text->string, text->length, ignores_case, &text->atoms);
 	if (text->objection == NULL && text->atoms > MAX_ATOMS)
 		text->objection = "Its regular expressions are too long, with all repetitions.";
 }

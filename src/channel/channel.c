@@ -292,7 +292,10 @@ judge_status(const HttpResult *result, Verdict *verdict)
 		verdict->hint = "Connect the URL that it redirects to.";
 	}
 	else
+	{
 		verdict->error = psprintf("HTTP %d", result->status);
+		verdict->hint = "That is the endpoint's own answer: look there for the reason.";
+	}
 }
 
 /* See channel.h. */

@@ -264,6 +264,14 @@ fail(Transfer *transfer, HttpOutcome outcome, const char *error, const char *hin
 	strlcpy(result->error, error, sizeof(result->error));
 }
 
+/* Likewise, because of where its host name leads. */
+static void
+refuse_address(Transfer *transfer)
+{
+	fail(transfer, HTTP_REFUSED_ADDRESS, "the address is not public",
+		 "The host name leads to a private network: featul_integrations.allowed_networks, if that is meant.");
+}
+
 /* Gives the request to libcurl; false if that cannot be done. */
 static bool
 send_request(Transfer *transfer, int timeout_ms)
@@ -311,7 +319,7 @@ transfer_start(Transfer *transfer, const HttpRequest *request)
 	transfer->started_at = clock_now();
 	set_url(transfer, request->url, request->http2);
 	if (transfer->host == NULL)
-		fail(transfer, HTTP_REFUSED_ADDRESS, "the address is not public", NULL);
+		refuse_address(transfer);
 	else if (copy_request(transfer, request) &&
 			 send_request(transfer, request->timeout_ms))
 		return true;
@@ -410,7 +418,7 @@ fail_with(Transfer *transfer, CURLcode code)
 	if (code == CURLE_COULDNT_CONNECT && transfer->n_refused > 0 &&
 		transfer->n_opened == 0)
 	{
-		fail(transfer, HTTP_REFUSED_ADDRESS, "the address is not public", NULL);
+		refuse_address(transfer);
 		return;
 	}
 	curl_easy_getinfo(transfer->easy, CURLINFO_SSL_VERIFYRESULT, &failure.verify_result);

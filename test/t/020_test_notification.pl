@@ -124,6 +124,7 @@ $featul->script({});
 $featul->set('allowed_networks', '');
 $featul->wait_for_sql("SELECT current_setting('featul_integrations.allowed_networks') = ''");
 is(failure('webhook'), "$failed / the address is not public", 'refused address');
+like($hint, qr/^The host name leads to a private network/, '... and what to do');
 $featul->set('allowed_networks', '127.0.0.0/8');
 my %todo = (
 	expired => qr/has to be renewed/,
