@@ -40,6 +40,25 @@ SELECT featul_integrations.activate_restored();
 -- what would run the owner's code as who writes
 CREATE FUNCTION spy() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NEW; END';
 CREATE TRIGGER spy BEFORE INSERT ON featul_integrations.queue FOR EACH ROW EXECUTE FUNCTION spy();
+-- a binding's code is not run with the rights of whoever owns the table, not even by functions of PostgreSQL's own
+RESET SESSION AUTHORIZATION;
+ALTER TABLE post OWNER TO CURRENT_USER;
+ALTER TABLE post DROP CONSTRAINT post_pkey;
+SET SESSION AUTHORIZATION regress_featul_dba;
+CREATE TABLE vote (id text PRIMARY KEY, post_id text, user_id text);
+CREATE FUNCTION who() RETURNS text LANGUAGE plpgsql AS 'BEGIN RETURN current_user; END';
+CREATE VIEW who_am_i AS SELECT owner_test.who();
+GRANT USAGE ON SCHEMA owner_test TO featul_integrations;
+GRANT SELECT ON who_am_i TO featul_integrations;
+SELECT count(*) FROM integration_attach(bindings => '{"post": {"columns": {
+	"title": "pg_catalog.query_to_xml(''SELECT owner_test.who()'', false, false, '''')::text",
+	"content": "pg_catalog.table_to_xml(''owner_test.who_am_i''::regclass, false, false, '''')::text"}}}');
+INSERT INTO vote VALUES ('v', 'p', 'maya');
+SELECT xpath('//who/text()', (payload::jsonb #>> '{post,title}')::xml), xpath('//who/text()', (payload::jsonb #>> '{post,content}')::xml)
+FROM featul_integrations.event WHERE name = 'post.upvoted';
+RESET SESSION AUTHORIZATION;
+ALTER TABLE post OWNER TO regress_featul_dba;
+SET SESSION AUTHORIZATION regress_featul_dba;
 SELECT integration_detach();
 RESET SESSION AUTHORIZATION;
 -- who is neither owner nor superuser may not

@@ -8,6 +8,7 @@
 
 #include "access/transam.h"
 #include "access/xact.h"
+#include "catalog/pg_proc.h"
 #include "catalog/pg_type.h"
 #include "executor/executor.h"
 #include "nodes/makefuncs.h"
@@ -247,11 +248,17 @@ expression_deparse(Node *node, Source source, Relation relation)
 		false, false);
 }
 
-/* check_function_callback: is it anything else than one of PostgreSQL's own? */
+/*
+ * check_function_callback: may it run code of others?  Somebody's own; and of PostgreSQL's what
+ * looks at more than its arguments: query_to_xml() runs any query, table_to_xml() any view,
+ * domain_in() any CHECK.  Output functions, which casts to text call, do not.
+ */
 static bool
 is_foreign_function(Oid function, void *unused)
 {
-	return function >= FirstNormalObjectId;
+	return function >= FirstNormalObjectId ||
+		   (func_volatile(function) != PROVOLATILE_IMMUTABLE &&
+			get_func_rettype(function) != CSTRINGOID);
 }
 
 /* Tree walker: see expression_calls_foreign(). */

@@ -29,7 +29,7 @@ extern Node *expression_parse(Relation relation, const char *alias, Source sourc
  */
 extern char *expression_deparse(Node *expression, Source source, Relation relation);
 
-/* Does it call more than PostgreSQL's own functions? */
+/* Does it call what may run code of others: more than immutable functions of PostgreSQL's own? */
 extern bool expression_calls_foreign(Node *expression);
 
 /* Does it, as SQL, name functions, types or operators that are not PostgreSQL's own? */

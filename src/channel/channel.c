@@ -254,6 +254,13 @@ holds(const HttpResult *result)
 		   (result->status == 503 && http_header(result, "Retry-After") != NULL);
 }
 
+/* Whether a status speaks about the message (docs/receivers.md). */
+static bool
+is_about_message(int status)
+{
+	return status == 400 || status == 413 || status == 415 || status == 422;
+}
+
 /* The words for a hold, with how long where that was said. */
 static char *
 hold_error(int status, int64 hold_ms)
@@ -305,6 +312,7 @@ channel_judge(const Channel *channel, const HttpResult *result)
 		verdict.hint = result->hint;
 		return verdict;
 	}
+	verdict.about_message = is_about_message(result->status);
 	if (holds(result))
 		verdict.hold_ms = retry_after_ms(http_header(result, "Retry-After"));
 	decided = channel->judge && channel->judge(result, &verdict);

@@ -51,6 +51,7 @@ typedef struct Verdict
 	VerdictKind kind;
 	int64		hold_ms; /* VERDICT_HOLD: how long, at most 1 h; -1: as after a failure */
 	bool		holds_channel; /* VERDICT_HOLD: all integrations of this type wait */
+	bool		about_message; /* the status speaks about the message, not the endpoint */
 	int64		pace_ms;	   /* any kind: no next request before this, 0: none */
 	char	   *error;		   /* palloc'd, one line; NULL when delivered */
 	char	   *reason;		   /* VERDICT_GONE: what a workspace admin reads, palloc'd */

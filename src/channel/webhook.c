@@ -36,12 +36,10 @@ render(const Event *event, StringInfo body)
 static bool
 judge(const HttpResult *result, Verdict *verdict)
 {
-	int status = result->status;
-
-	if (status != 400 && status != 413 && status != 415 && status != 422)
+	if (!verdict->about_message)
 		return false;
 	verdict->kind = VERDICT_UNWELCOME;
-	verdict->error = psprintf("HTTP %d", status);
+	verdict->error = psprintf("HTTP %d", result->status);
 	return true;
 }
 

@@ -110,6 +110,9 @@ rule_verdict(Lane *lane, Flight *flight, const Verdict *verdict)
 			lane_leave(lane, verdict->reason ? verdict->reason : "the endpoint is gone");
 			return (Ruling){ .kind = RULING_REFUSED };
 		case VERDICT_RETRY:
+			/* one of many may be at fault: the next attempt is each one's own */
+			if (verdict->about_message && flight->n_merged > 0)
+				flight_part(flight);
 			break;
 	}
 	return rule_failure(lane, flight);

@@ -27,6 +27,9 @@
 #define SETTLE_BATCH 256
 #define SETTLE_MS 20
 
+/* Results of one transaction: many messages for 500 deliveries each may end at once. */
+#define RECORD_BATCH 1024
+
 /* Results not recorded yet beyond which nothing new is started. */
 #define MAX_UNSETTLED 2048
 
@@ -273,6 +276,23 @@ drop_results(Settler *settler, int count)
 		MemoryContextReset(settler->context);
 }
 
+/* Records results batch by batch, until one fails. */
+static void
+record_batches(Worker *worker)
+{
+	Settler *settler = worker->settler;
+
+	while (settler->unsettled != NIL)
+	{
+		List *batch = list_truncate(list_copy(settler->unsettled), RECORD_BATCH);
+
+		if (!record_and_tell(worker, batch))
+			break;
+		drop_results(settler, list_length(batch));
+		list_free(batch);
+	}
+}
+
 /* Records one result, if need be without its response. */
 static bool
 record_one(Worker *worker, Settlement *settlement)
@@ -329,8 +349,8 @@ settler_record(Worker *worker)
 
 	if (settler->failures >= PATIENCE)
 		record_one_by_one(worker);
-	else if (record_and_tell(worker, settler->unsettled))
-		drop_results(settler, list_length(settler->unsettled));
+	else
+		record_batches(worker);
 	settler->failures = settler->unsettled == NIL ? 0 : settler->failures + 1;
 	return settler->unsettled == NIL;
 }

@@ -228,6 +228,9 @@ is($bodies[0], $bodies[1], 'with the same bytes, whatever came meanwhile');
 is(burst([ { status => 400, body => '{"code": 50035}', times => 1 }, { status => 400, body => '{"code": 50035}', times => 1 }, {} ]),
 	'1 post.created failed 1 400, 11 post.created delivered 1 204',
 	'malformed: each is sent by itself, and one is at fault');
+is(burst([ { status => 413, times => 1 }, { status => 413, times => 1 }, {} ]),
+	'1 post.created delivered 3 204, 11 post.created delivered 2 204',
+	'refused for what it says, without a code: likewise, and the attempt counts');
 is(burst([ { status => 500, times => 3 }, {} ]), '12 post.created failed 3 500', 'three failures: all have failed');
 is( burst(
 		[ { until => 'never', times => 1 }, {} ],
