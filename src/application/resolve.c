@@ -71,7 +71,8 @@ known_columns(const SourceDefinition *definition)
 	initStringInfo(&list);
 	appendStringInfo(&list, "Columns of %s are ", definition->name);
 	for (const ColumnDefinition *column = definition->columns; column->name; column++)
-		appendStringInfo(&list, "%s%s", column > definition->columns ? ", " : "", column->name);
+		appendStringInfo(&list, "%s%s", column > definition->columns ? ", " : "",
+						 column->name);
 	return list.data;
 }
 
@@ -496,18 +497,19 @@ checked_expression(Relation relation, Source source, int column, const char *exp
 		return check.sql;
 	if (error->sqlerrcode == ERRCODE_UNDEFINED_COLUMN)
 		return NULL;
-	ereport(ERROR,
-			(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-			 errmsg("invalid binding of %s.%s: %s", source_definitions[source].name,
-					source_definitions[source].columns[column].name, expression),
-			 errdetail("%s", error->message),
-			 error->hint ? errhint("%s", error->hint)
-			 : error->sqlerrcode == ERRCODE_INSUFFICIENT_PRIVILEGE
-				 ? errhint("The table's owner needs USAGE on the schemas that a binding "
-						   "names, and the role featul_integrations EXECUTE on its "
-						   "functions.")
-				 : errhint("A binding is one SQL expression over a row of the table, such as "
-						   "headline or state <> 'draft'.")));
+	ereport(
+		ERROR,
+		(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+		 errmsg("invalid binding of %s.%s: %s", source_definitions[source].name,
+				source_definitions[source].columns[column].name, expression),
+		 errdetail("%s", error->message),
+		 error->hint ? errhint("%s", error->hint)
+		 : error->sqlerrcode == ERRCODE_INSUFFICIENT_PRIVILEGE
+			 ? errhint("The table's owner needs USAGE on the schemas that a binding "
+					   "names, and the role featul_integrations EXECUTE on its "
+					   "functions.")
+			 : errhint("A binding is one SQL expression over a row of the table, such as "
+					   "headline or state <> 'draft'.")));
 }
 
 /* Finds one column, or adds it to those that are missing. */
