@@ -1077,6 +1077,7 @@ SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
 	here CONSTANT oid := (SELECT d.oid FROM pg_database d WHERE d.datname = current_database());
+	preloaded CONSTANT boolean := EXISTS (SELECT FROM pg_settings s WHERE s.name = 'featul_integrations.workers');
 	broken text;	-- why workspaces cannot be looked up
 	unfit text;		-- a column that no longer is what was bound
 	the_id text;
@@ -1090,17 +1091,18 @@ BEGIN
 	unfit := (SELECT b.source || '.' || b.canonical || ': ' || b.state FROM featul_integrations.bindings() b
 		WHERE b.state <> 'ok' LIMIT 1);
 
+	-- NULL: it cannot be known, or follows from what is said already, and is left out
 	RETURN QUERY SELECT v.name, v.ok, CASE WHEN NOT v.ok THEN v.todo END
 	FROM (VALUES
-		('the library is preloaded',
-			EXISTS (SELECT FROM pg_settings s WHERE s.name = 'featul_integrations.workers'),
+		('the library is preloaded', preloaded,
 			'Add featul_integrations to shared_preload_libraries and restart the server.'),
 		('this server is no standby', NOT pg_is_in_recovery(),
 			'A standby sends nothing: look at the primary, or promote this one.'),
 		('delivery is on', current_setting('featul_integrations.delivery', true)::boolean,
 			'Set featul_integrations.delivery = on and reload, unless this is a copy for testing.'),
 		('a worker runs for this database',
-			EXISTS (SELECT FROM featul_integrations.worker_slots() s WHERE s.database = here AND s.pid IS NOT NULL),
+			CASE WHEN preloaded AND NOT pg_is_in_recovery() THEN EXISTS (
+				SELECT FROM featul_integrations.worker_slots() s WHERE s.database = here AND s.pid IS NOT NULL) END,
 			'See the server log; max_worker_processes must leave room for it.'),
 		('the worker met no error in the last hour',
 			NOT EXISTS (SELECT FROM featul_integrations.worker_slots() s
@@ -1128,7 +1130,6 @@ BEGIN
 				LEFT JOIN featul_integrations.health h ON h.integration_id = i.id
 				WHERE i.is_active AND h.database IS DISTINCT FROM here),
 			'If this database is to send: SELECT featul_integrations.activate_restored().'),
-		-- of a workspace only what can be known: nothing more where the bindings do not hold, or where there is none
 		('the workspace is there',
 			CASE WHEN workspace_slug IS NOT NULL AND broken IS NULL THEN the_id IS NOT NULL END,
 			'Give the slug of a workspace that exists.'),

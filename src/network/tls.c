@@ -13,6 +13,7 @@
 #include <curl/curl.h>
 #include <openssl/core_names.h>
 #include <openssl/err.h>
+#include <openssl/pem.h>
 #include <openssl/ssl.h>
 #include <openssl/x509v3.h>
 #include <unistd.h>
@@ -42,6 +43,7 @@ struct TlsTrust
 {
 	X509_STORE *store;
 	FileStamp	stamp; /* of the file it was read from */
+	BIO		   *one;   /* of its certificates, in PEM; or NULL */
 };
 
 /* ------------------------------------------------------------------------
@@ -57,6 +59,23 @@ load_into(X509_STORE *store, const char *file, const char *directory)
 	if (directory)
 		return X509_STORE_load_path(store, directory) == 1;
 	return X509_STORE_set_default_paths(store) == 1;
+}
+
+/* One of the certificates, as PEM in memory; NULL if none is known beforehand. */
+static BIO *
+one_certificate(X509_STORE *store)
+{
+	STACK_OF(X509) *certificates = X509_STORE_get1_all_certs(store);
+	BIO *pem =
+		certificates && sk_X509_num(certificates) > 0 ? BIO_new(BIO_s_mem()) : NULL;
+
+	if (pem && PEM_write_bio_X509(pem, sk_X509_value(certificates, 0)) != 1)
+	{
+		BIO_free(pem);
+		pem = NULL;
+	}
+	sk_X509_pop_free(certificates, X509_free);
+	return pem;
 }
 
 /* See tls.h. */
@@ -88,7 +107,10 @@ tls_load_trust(TlsTrust *old, const char *path, char *problem, size_t problem_si
 		return NULL;
 	}
 	if (load_into(trust->store, file, curl->capath))
+	{
+		trust->one = one_certificate(trust->store);
 		return trust;
+	}
 
 	/* errno is OpenSSL's last: where the file can be opened, its content is at fault */
 	if (file && access(file, R_OK) != 0)
@@ -109,7 +131,23 @@ tls_free_trust(TlsTrust *trust)
 	if (trust == NULL)
 		return;
 	X509_STORE_free(trust->store);
+	BIO_free(trust->one);
 	free(trust);
+}
+
+/* See tls.h. */
+struct curl_blob
+tls_one_certificate(const TlsTrust *trust)
+{
+	struct curl_blob blob = { .flags = CURL_BLOB_COPY };
+	char			*data = NULL;
+
+	if (trust && trust->one)
+	{
+		blob.len = BIO_get_mem_data(trust->one, &data);
+		blob.data = data;
+	}
+	return blob;
 }
 
 /* ------------------------------------------------------------------------

@@ -112,8 +112,10 @@ connect_to_list(void)
 
 /* What keeps us from being talked into something. */
 static void
-set_safe_options(CURL *easy)
+set_safe_options(CURL *easy, const TlsTrust *trust)
 {
+	struct curl_blob one_certificate = tls_one_certificate(trust);
+
 	curl_easy_setopt(easy, CURLOPT_NOSIGNAL, 1L);
 	curl_easy_setopt(easy, CURLOPT_PROTOCOLS_STR, "https");
 	curl_easy_setopt(easy, CURLOPT_FOLLOWLOCATION, 0L);
@@ -124,10 +126,15 @@ set_safe_options(CURL *easy)
 	curl_easy_setopt(easy, CURLOPT_SSL_VERIFYPEER, 1L);
 	curl_easy_setopt(easy, CURLOPT_SSL_VERIFYHOST, 2L);
 	curl_easy_setopt(easy, CURLOPT_SSL_CIPHER_LIST, tls_ciphers);
-	/* certificates come with on_ssl_context(): libcurl is to load and keep none */
+	/* certificates come with on_ssl_context(): libcurl is to load as good as none, and keep none */
 	curl_easy_setopt(easy, CURLOPT_CAINFO, NULL);
 	curl_easy_setopt(easy, CURLOPT_CAPATH, NULL);
 	curl_easy_setopt(easy, CURLOPT_CA_CACHE_TIMEOUT, 0L);
+	if (one_certificate.len > 0)
+	{
+		curl_easy_setopt(easy, CURLOPT_CAINFO_BLOB, &one_certificate);
+		curl_easy_setopt(easy, CURLOPT_PROXY_CAINFO_BLOB, &one_certificate);
+	}
 }
 
 /* What the settings say. */
@@ -177,7 +184,7 @@ transfer_create(TransferContext *context)
 	}
 	transfer->context = context;
 	transfer->configuration = context->configuration;
-	set_safe_options(transfer->easy);
+	set_safe_options(transfer->easy, context->trust);
 	set_routes(transfer);
 	set_callbacks(transfer);
 	response_set_options(&transfer->response, transfer->easy);
@@ -268,8 +275,9 @@ fail(Transfer *transfer, HttpOutcome outcome, const char *error, const char *hin
 static void
 refuse_address(Transfer *transfer)
 {
-	fail(transfer, HTTP_REFUSED_ADDRESS, "the address is not public",
-		 "The host name leads to a private network: featul_integrations.allowed_networks, if that is meant.");
+	fail(
+		transfer, HTTP_REFUSED_ADDRESS, "the address is not public",
+		"The host name leads to a private network: featul_integrations.allowed_networks, if that is meant.");
 }
 
 /* Gives the request to libcurl; false if that cannot be done. */

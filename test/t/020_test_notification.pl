@@ -177,6 +177,8 @@ my $as_olivia = "SET featul_integrations.user_id = 'olivia';";
 is($standby->safe_psql('postgres', "$as_olivia SELECT count(*) FROM integration_list('acme')"), 3, 'standby: list');
 is($standby->safe_psql('postgres', "$as_olivia SELECT count(*) FROM integration_deliveries('acme')"), 0, 'standby: deliveries');
 is($standby->safe_psql('postgres', "$as_olivia SELECT integration_secret('acme')"), $new_secret, 'standby: secret');
+is($standby->safe_psql('postgres', 'SELECT "check" FROM featul_integrations.diagnose() WHERE NOT ok AND "check" ~ \'standby|worker\''),
+	'this server is no standby', 'standby: diagnose() says that, and not that a worker is missing');
 like($standby->safe_psql('postgres', "$as_olivia SELECT integration_preview('acme', 'slack', 'post.created')"), qr/^\{"text":/, 'standby: preview');
 my $before = scalar $featul->requests;
 my (undef, undef, $error) = $standby->psql('postgres', "$as_olivia SELECT * FROM integration_test('acme', 'slack')");
