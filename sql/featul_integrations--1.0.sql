@@ -1212,6 +1212,8 @@ DECLARE
 BEGIN
 	GRANT USAGE ON SCHEMA featul_integrations TO CURRENT_USER;
 	GRANT SELECT, INSERT, UPDATE, DELETE, TRUNCATE ON ALL TABLES IN SCHEMA featul_integrations TO CURRENT_USER;
+	-- which tables are read, with the rights of their owners, integration_attach() alone says
+	REVOKE INSERT, UPDATE, DELETE, TRUNCATE ON featul_integrations.binding FROM CURRENT_USER;
 	GRANT ALL ON ALL SEQUENCES IN SCHEMA featul_integrations TO CURRENT_USER;
 	FOR function IN
 		SELECT p.oid FROM pg_proc p

@@ -44,6 +44,8 @@ CREATE TRIGGER spy BEFORE INSERT ON featul_integrations.queue FOR EACH ROW EXECU
 RESET SESSION AUTHORIZATION;
 ALTER TABLE post OWNER TO CURRENT_USER;
 ALTER TABLE post DROP CONSTRAINT post_pkey;
+GRANT SELECT ON post TO regress_featul_dba;
+CREATE TABLE secret (id text PRIMARY KEY, name text, email text);
 SET SESSION AUTHORIZATION regress_featul_dba;
 CREATE TABLE vote (id text PRIMARY KEY, post_id text, user_id text);
 CREATE FUNCTION who() RETURNS text LANGUAGE plpgsql AS 'BEGIN RETURN current_user; END';
@@ -53,6 +55,9 @@ GRANT SELECT ON who_am_i TO featul_integrations;
 SELECT count(*) FROM integration_attach(bindings => '{"post": {"columns": {
 	"title": "pg_catalog.query_to_xml(''SELECT owner_test.who()'', false, false, '''')::text",
 	"content": "pg_catalog.table_to_xml(''owner_test.who_am_i''::regclass, false, false, '''')::text"}}}');
+-- nor what he may not read bound
+SELECT integration_attach(bindings => '{"user": {"table": "owner_test.secret"}}');
+UPDATE featul_integrations.binding SET relation = 'pg_catalog.pg_authid' WHERE source = 'post';
 INSERT INTO vote VALUES ('v', 'p', 'maya');
 SELECT xpath('//who/text()', (payload::jsonb #>> '{post,title}')::xml), xpath('//who/text()', (payload::jsonb #>> '{post,content}')::xml)
 FROM featul_integrations.event WHERE name = 'post.upvoted';

@@ -80,6 +80,7 @@ read_old_integrations(Oid table)
 		" o.is_active IS NOT FALSE FROM %s o ORDER BY 1, 2, o.is_active IS NOT FALSE DESC",
 		quote_qualified_identifier(get_namespace_name(get_rel_namespace(table)),
 								   get_rel_name(table)));
+	attach_require_select(table);
 	user_context_as_table_owner(&state, table);
 	count = query_read(&parameters, sql.data);
 	user_context_restore(&state);

@@ -31,6 +31,7 @@
 #include "application/resolve.h"
 #include "base/compat.h"
 #include "base/event_kind.h"
+#include "application/user_context.h"
 #include "base/own_query.h"
 #include "base/safe_settings.h"
 
@@ -83,6 +84,16 @@ attach_require_owner(void)
 		aclcheck_error(ACLCHECK_NOT_OWNER, OBJECT_EXTENSION, "featul_integrations");
 }
 
+/* See attach.h. */
+void
+attach_require_select(Oid relid)
+{
+	AclResult result = pg_class_aclcheck(relid, GetUserId(), ACL_SELECT);
+
+	if (result != ACLCHECK_OK)
+		aclcheck_error(result, OBJECT_TABLE, get_rel_name(relid));
+}
+
 /* ------------------------------------------------------------------------
  * Writing bindings and triggers
  * ------------------------------------------------------------------------ */
@@ -124,10 +135,19 @@ columns_given(const Given *given, Source source)
 	return sql.data;
 }
 
-/* Replaces the rows of featul_integrations.binding. */
+/*
+ * Replaces the rows of featul_integrations.binding.  Nobody else writes them: each table that
+ * they name is read with the rights of its owner.
+ */
 static void
 write_bindings(const Attachment *attachment)
 {
+	UserContext caller;
+
+	for (Source source = 0; source < SOURCE_COUNT; source++)
+		if (OidIsValid(attachment->resolved[source].relid))
+			attach_require_select(attachment->resolved[source].relid);
+	user_context_as_extension(&caller);
 	own_query_execute("DELETE FROM featul_integrations.binding", SPI_OK_DELETE);
 	for (Source source = 0; source < SOURCE_COUNT; source++)
 	{
@@ -147,6 +167,7 @@ write_bindings(const Attachment *attachment)
 					columns_given(given, source)),
 				SPI_OK_INSERT);
 	}
+	user_context_restore(&caller);
 }
 
 /* The relation's qualified name, quoted. */
@@ -355,12 +376,15 @@ set_triggers(List *wanted)
 static void
 lock_bindings(void)
 {
-	OwnQuery query;
+	OwnQuery	query;
+	UserContext caller;
 
 	own_query_begin(&query);
+	user_context_as_extension(&caller);
 	own_query_execute(
 		"LOCK TABLE featul_integrations.binding IN SHARE ROW EXCLUSIVE MODE",
 		SPI_OK_UTILITY);
+	user_context_restore(&caller);
 	own_query_end(&query);
 }
 

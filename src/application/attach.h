@@ -14,6 +14,9 @@
  */
 extern void attach_require_owner(void);
 
+/* 42501 unless the caller may read this table: what is bound can be read from payloads. */
+extern void attach_require_select(Oid relid);
+
 /*
  * What keeps changes of this table, bound as this source, from being captured: a
  * trigger on it or on a partition of it that is not there.  NULL: nothing.

@@ -52,6 +52,7 @@ typedef struct Settler
 	Moment		  since;	   /* when the oldest came in */
 	int			  failures;	   /* of recording, in a row */
 	Moment		  quiet_until; /* see record_telling() */
+	bool		  notifies;
 } Settler;
 
 /* See settler.h. */
@@ -362,22 +363,30 @@ settler_record(Worker *worker)
 /*
  * A step that records changes of status, and notifies of them.  A session whose NOTIFY
  * does not end (it waits for a standby) holds up everybody's, but not our results: after
- * a failure such steps do without for a while, and the log's line has to do.
+ * a failure from notifying on such steps do without for a while, and the log's line has
+ * to do.
  */
 static bool
 record_telling(Worker *worker, void (*step)(void *))
 {
+	Settler *settler = worker->settler;
+
+	settler->notifies = false;
 	if (recovery_run(&worker->recovery, step, worker))
 		return true;
-	worker->settler->quiet_until = clock_after_ms(clock_now(), QUIET_MS);
+	if (settler->notifies)
+		settler->quiet_until = clock_after_ms(clock_now(), QUIET_MS);
 	return false;
 }
 
-/* Whether such a step notifies. */
+/* Whether such a step, which has recorded what it has, notifies now. */
 static bool
-may_notify(const Worker *worker)
+begin_notifying(const Worker *worker)
 {
-	return clock_now() >= worker->settler->quiet_until;
+	Settler *settler = worker->settler;
+
+	settler->notifies = clock_now() >= settler->quiet_until;
+	return settler->notifies;
 }
 
 /* That an integration's breaker has opened or closed. */
@@ -424,7 +433,7 @@ save_health(void *argument)
 		return;
 	table_begin("recording health");
 	health_save(changes, count);
-	if (may_notify(worker))
+	if (begin_notifying(worker))
 		tell_turned(changes, count, listener_tell_status);
 	table_commit();
 	tell_turned(changes, count, listener_log_status);
@@ -463,7 +472,7 @@ deactivate_gone(void *argument)
 
 		table_begin("making an integration inactive");
 		result = health_deactivate(&gone.integration_id, gone.updated_at, gone.reason);
-		if (result == DEACTIVATION_DONE && may_notify(worker))
+		if (result == DEACTIVATION_DONE && begin_notifying(worker))
 			listener_tell_status(&change);
 		table_commit();
 		if (result == DEACTIVATION_DONE)

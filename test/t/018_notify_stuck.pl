@@ -27,7 +27,7 @@ $featul->sql("INSERT INTO post (id, board_id, title, content, slug) SELECT gen_r
 $featul->wait_for_sql("SELECT told_failing FROM featul_integrations.health h JOIN featul_integrations.integration i ON i.id = h.integration_id WHERE i.workspace_id = 'broken'");
 $featul->wait_for_sql("SELECT NOT is_active FROM featul_integrations.integration WHERE workspace_id = 'gone'");
 pass('an integration whose breaker opens, and one that is gone, are recorded');
-like(slurp_file($node->logfile), qr/integration of workspace "broken" \(\S+\) is failing/, 'the log says so');
+Featul::wait_for(sub { slurp_file($node->logfile) =~ /integration of workspace "broken" \(\S+\) is failing/ }, 'the line in the log');
 $featul->sql("INSERT INTO post (id, board_id, title, content, slug) VALUES (gen_random_uuid(), 'fine-ideas', 'T', 'C', 'fine')");
 $featul->wait_for_sql("SELECT state = 'delivered' FROM featul_integrations.deliveries WHERE workspace_id = 'fine'");
 pass('and so are the results of others');
