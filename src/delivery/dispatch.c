@@ -83,6 +83,12 @@ dispatch_configure(Dispatch *dispatch)
 	HASH_SEQ_STATUS sequence;
 	Lane		   *lane;
 
+	/* the pace is of what could be in flight before */
+	for (int tier = 0; tier < TIERS; tier++)
+	{
+		dispatch->paced_until[tier] = 0;
+		timer_disarm(dispatch, &dispatch->tier_timers[tier]);
+	}
 	hash_seq_init(&sequence, dispatch->lanes);
 	while ((lane = hash_seq_search(&sequence)) != NULL)
 		lane_update(lane);

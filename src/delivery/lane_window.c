@@ -293,7 +293,8 @@ window_load(Lane *lane, const QueueRow *row)
 	delivery->kind = row->kind;
 	delivery->attempts = row->attempts;
 	delivery->next_attempt_at =
-		dispatch_moment(lane->dispatch, row->next_attempt_at, 0, LANE_MAX_RETRY_MS);
+		dispatch_moment(lane->dispatch, row->next_attempt_at, 0,
+						row->attempts == 0 ? CHANNEL_MAX_HOLD_MS : LANE_MAX_RETRY_MS);
 
 	post = hash_search(lane->dispatch->posts, &post_key, HASH_ENTER, &found);
 	if (!found)
