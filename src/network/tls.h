@@ -36,9 +36,9 @@ extern TlsTrust *tls_load_trust(TlsTrust *old, const char *path, char *problem,
 extern void		 tls_free_trust(TlsTrust *trust); /* NULL is fine */
 
 /*
- * For CURLOPT_CAINFO_BLOB: one certificate of those trusted (of length 0 if none is
- * known), so that libcurl has something of its own to load: newer ones (8.22; 8.14 does not)
- * otherwise load their built-in bundle for each connection, and fail where there is none.
+ * For CURLOPT_CAINFO_BLOB: one certificate of those trusted, so that libcurl has
+ * something of its own to load: newer ones otherwise load their built-in bundle for each
+ * connection, and fail where there is none.  Of length 0 where it is not needed.
  */
 extern struct curl_blob tls_one_certificate(const TlsTrust *trust);
 
