@@ -24,8 +24,8 @@
 #include "process/channel_hold.h"
 
 /* Results are recorded when there are so many, or when the oldest is so old (ms). */
-#define SETTLE_BATCH 256
-#define SETTLE_MS 20
+#define SETTLE_BATCH 512
+#define SETTLE_MS 40
 
 /* Results of one transaction: many messages for 500 deliveries each may end at once. */
 #define RECORD_BATCH 1024

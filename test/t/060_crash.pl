@@ -14,7 +14,7 @@ use Test::More;
 my $rounds = $ENV{FEATUL_CRASH_ROUNDS} || 20;
 
 # Requests that may be repeated after one crash: those in flight (at most 8 at once to one
-# integration), and those answered within the last 20 ms, which may not be recorded yet.
+# integration), and those answered within the last 40 ms, which may not be recorded yet.
 my $unrecorded = 32;
 
 my $featul = Featul->new(connect => ['webhook'], conf => <<'END');
