@@ -64,10 +64,11 @@ somebody_listens(void)
 }
 
 /* See listener.h. */
-void
+bool
 listener_tell(List *settlements)
 {
 	MemoryContext old_context = CurrentMemoryContext;
+	volatile bool told = true;
 
 	PG_TRY();
 	{
@@ -93,9 +94,11 @@ listener_tell(List *settlements)
 		/* the server itself warns of a queue that fills up */
 		FlushErrorState();
 		AbortCurrentTransaction();
+		told = false;
 	}
 	PG_END_TRY();
 	MemoryContextSwitchTo(old_context);
+	return told;
 }
 
 /* Appends a member with a text, null where there is none. */

@@ -11,10 +11,10 @@
 
 /*
  * Tells of a list of settlements that have been recorded: a notification for each
- * workspace among them, if anybody listens.  A transaction of its own; an error in
- * it is nobody's, and the current context stays.
+ * workspace among them, if anybody listens.  A transaction of its own; false if that
+ * failed, and the current context stays.
  */
-extern void listener_tell(List *settlements);
+extern bool listener_tell(List *settlements);
 
 /* A change of an integration's status that nobody has asked for. */
 typedef struct StatusChange

@@ -254,13 +254,21 @@ record_results(void *settlements)
 	table_commit();
 }
 
+/* Notifying has failed: does without for a while. */
+static void
+be_quiet(Settler *settler)
+{
+	settler->quiet_until = clock_after_ms(clock_now(), QUIET_MS);
+}
+
 /* Records a list of results, and tells those who listen. */
 static bool
 record_and_tell(Worker *worker, List *settlements)
 {
 	if (!recovery_run(&worker->recovery, record_results, settlements))
 		return false;
-	listener_tell(settlements);
+	if (clock_now() >= worker->settler->quiet_until && !listener_tell(settlements))
+		be_quiet(worker->settler);
 	return true;
 }
 
@@ -375,7 +383,7 @@ record_telling(Worker *worker, void (*step)(void *))
 	if (recovery_run(&worker->recovery, step, worker))
 		return true;
 	if (settler->notifies)
-		settler->quiet_until = clock_after_ms(clock_now(), QUIET_MS);
+		be_quiet(settler);
 	return false;
 }
 
