@@ -981,7 +981,7 @@ BEGIN
 
 	RETURN QUERY
 	WITH chosen AS MATERIALIZED (
-		SELECT s.*, h.hold_until, i.inactive_reason
+		SELECT s.*, h.failures, h.hold_until, i.inactive_reason
 		FROM featul_integrations.stat_integrations s
 		JOIN featul_integrations.integration i ON i.id = s.integration_id
 		LEFT JOIN featul_integrations.health h ON h.integration_id = s.integration_id
@@ -1032,12 +1032,13 @@ BEGIN
 				CASE WHEN r.http_status IS NULL THEN r.error END AS error, count(*) AS n
 			FROM recent r WHERE NOT r.good GROUP BY 1, 2, 3) AS g
 		ORDER BY g.id, g.n DESC, what
-	), due AS (
-		SELECT q.integration_id AS id, min(q.next_attempt_at) AS at
+	), due AS (		-- where only probes go out, the latest one has noted when the next does
+		SELECT q.integration_id AS id, CASE WHEN c.failures >= 10 THEN max(q.next_attempt_at)
+			ELSE min(coalesce(q.next_attempt_at, '-infinity')) END AS at
 		FROM featul_integrations.queue q
 		JOIN chosen c ON c.integration_id = q.integration_id
 		WHERE c.status <> 'inactive'
-		GROUP BY q.integration_id
+		GROUP BY q.integration_id, c.failures
 	), line AS (
 		SELECT every AS id, 0 AS rank, '(worker)' AS workspace, NULL::text AS type, w.status, sum(c.pending)::bigint AS pending,
 			min(c.oldest_pending_at) AS since, NULL::timestamptz AS next, w.what
