@@ -1122,9 +1122,10 @@ BEGIN
 			'Run integration_attach() again, or ALTER TABLE ... ENABLE TRIGGER.'),
 		('capture is on in this session', current_setting('featul_integrations.capture', true)::boolean,
 			'Look at ALTER DATABASE and ALTER ROLE ... SET featul_integrations.capture.'),
-		('capture met nothing it could not handle',
-			NOT EXISTS (SELECT FROM featul_integrations.capture_counters() c WHERE c.failed > 0),
-			(SELECT 'Since the server started ' || c.failed || ' times; last: ' || c.last_error
+		('capture met nothing it could not handle in the last hour',
+			NOT EXISTS (SELECT FROM featul_integrations.capture_counters() c
+				WHERE c.last_error_at > now() - interval '1 hour'),
+			(SELECT 'Mend what its warnings in the server log say; the last: ' || c.last_error
 				FROM featul_integrations.capture_counters() c)),
 		('no integration came with a copy of another database',
 			NOT EXISTS (SELECT FROM featul_integrations.integration i
