@@ -1080,6 +1080,7 @@ DECLARE
 	here CONSTANT oid := (SELECT d.oid FROM pg_database d WHERE d.datname = current_database());
 	preloaded CONSTANT boolean := EXISTS (SELECT FROM pg_settings s WHERE s.name = 'featul_integrations.workers');
 	broken text;	-- why workspaces cannot be looked up
+	stalled text;
 	unfit text;		-- a column that no longer is what was bound
 	the_id text;
 	is_paid boolean;
@@ -1089,6 +1090,11 @@ BEGIN
 	EXCEPTION WHEN object_not_in_prerequisite_state OR undefined_table OR undefined_column THEN
 		broken := SQLERRM;
 	END;
+	-- who may not see since when other processes run finds one that fails again and again by its errors
+	stalled := (SELECT s.subscription || ' is ' || CASE s.state WHEN 'streaming' THEN 'stopped' ELSE s.state END ||
+			coalesce(': ' || s.last_error, '')
+		FROM featul_integrations.stat_subscription s
+		WHERE s.state <> 'streaming' OR s.last_error_at > now() - interval '10 seconds' LIMIT 1);
 	unfit := (SELECT b.source || '.' || b.canonical || ': ' || b.state FROM featul_integrations.bindings() b
 		WHERE b.state <> 'ok' LIMIT 1);
 
@@ -1110,6 +1116,9 @@ BEGIN
 				WHERE s.database = here AND s.last_error_at > now() - interval '1 hour'),
 			(SELECT 'It says: ' || s.last_error FROM featul_integrations.worker_slots() s
 				WHERE s.database = here ORDER BY s.last_error_at DESC NULLS LAST LIMIT 1)),
+		('the subscription streams', CASE WHEN EXISTS (SELECT FROM featul_integrations.stat_subscription)
+				THEN stalled IS NULL END,
+			'Nothing comes from the publisher (docs/node.md says what to do): ' || stalled),
 		('tables are attached', EXISTS (SELECT FROM featul_integrations.binding),
 			'Run integration_attach().'),
 		('the bindings hold', coalesce(unfit, broken) IS NULL, 'Run integration_attach() again: ' || coalesce(unfit, broken)),
