@@ -90,16 +90,31 @@ log_attempts(List *settlements)
 	appender_close(appender);
 }
 
-/* Deletes the rows that are settled; only that version of them that was sent. */
+/*
+ * The rows of queue, as o, of s (integration_id, id, xid, ...): only that version of them
+ * that was sent.
+ */
+#define SETTLED_ROWS(s)                                                                  \
+	" FROM " s " CROSS JOIN LATERAL (SELECT q.ctid FROM featul_integrations.queue q"     \
+	" WHERE q.integration_id = s.integration_id AND q.id = s.id"                         \
+	" AND q.xid IS NOT DISTINCT FROM s.xid OFFSET 0) o"
+
+static void
+set_row(Columns *columns, int row, const Settlement *settlement)
+{
+	columns->values[0][row] = UUIDPGetDatum(&settlement->integration_id);
+	columns->values[1][row] = Int64GetDatum(settlement->id);
+	columns->values[2][row] = UInt64GetDatum(settlement->xid);
+}
+
+/* Deletes the rows that are settled. */
 static void
 delete_settled(List *settlements)
 {
 	static const Oid types[] = { UUIDOID, INT8OID, XID8OID };
 	static Statement delete = {
-		"DELETE FROM featul_integrations.queue WHERE ctid = ANY (ARRAY(SELECT r.ctid"
-		" FROM unnest($1, $2, $3) s (integration_id, id, xid) CROSS JOIN LATERAL"
-		" (SELECT q.ctid FROM featul_integrations.queue q WHERE q.integration_id = s.integration_id"
-		" AND q.id = s.id AND q.xid IS NOT DISTINCT FROM s.xid OFFSET 0) r))",
+		"DELETE FROM featul_integrations.queue WHERE ctid = ANY (ARRAY(SELECT o.ctid" SETTLED_ROWS(
+			"unnest($1, $2, $3) s (integration_id, id, xid)") "))",
 		3,
 		{ UUIDARRAYOID, INT8ARRAYOID, XID8ARRAYOID }
 	};
@@ -107,18 +122,14 @@ delete_settled(List *settlements)
 	ListCell *cell;
 	int		  n = 0;
 
-	columns_init(&columns, 3, list_length(settlements));
+	columns_init(&columns, lengthof(types), list_length(settlements));
 	foreach (cell, settlements)
 	{
 		const Settlement *settlement = lfirst(cell);
 
 		Assert(!settlement->ends || settlement->next_attempt_at == 0);
-		if (!settlement->ends)
-			continue;
-		columns.values[0][n] = UUIDPGetDatum(&settlement->integration_id);
-		columns.values[1][n] = Int64GetDatum(settlement->id);
-		columns.values[2][n] = UInt64GetDatum(settlement->xid);
-		n++;
+		if (settlement->ends)
+			set_row(&columns, n++, settlement);
 	}
 	columns.count = n;
 	if (n > 0)
@@ -129,28 +140,34 @@ delete_settled(List *settlements)
 static void
 update_waiting(List *settlements)
 {
+	static const Oid types[] = { UUIDOID, INT8OID, XID8OID, INT4OID, TIMESTAMPTZOID };
 	static Statement update = {
-		"UPDATE featul_integrations.queue SET attempts = $4, next_attempt_at = $5"
-		" WHERE integration_id = $1 AND id = $2 AND xid IS NOT DISTINCT FROM $3",
+		"UPDATE featul_integrations.queue q SET attempts = r.attempts,"
+		" next_attempt_at = r.next_attempt_at"
+		" FROM (SELECT o.ctid, s.attempts, s.next_attempt_at" SETTLED_ROWS(
+			"unnest($1, $2, $3, $4, $5) s (integration_id, id, xid, attempts, next_attempt_at)") ") r WHERE q.ctid = r.ctid",
 		5,
-		{ UUIDOID, INT8OID, XID8OID, INT4OID, TIMESTAMPTZOID }
+		{ UUIDARRAYOID, INT8ARRAYOID, XID8ARRAYOID, INT4ARRAYOID, TIMESTAMPTZARRAYOID }
 	};
+	Columns	  columns;
 	ListCell *cell;
+	int		  n = 0;
 
+	columns_init(&columns, lengthof(types), list_length(settlements));
 	foreach (cell, settlements)
 	{
 		const Settlement *settlement = lfirst(cell);
-		Datum			  values[5] = { UUIDPGetDatum(&settlement->integration_id),
-										Int64GetDatum(settlement->id),
-										UInt64GetDatum(settlement->xid),
-										Int32GetDatum(settlement->attempts),
-										TimestampTzGetDatum(settlement->next_attempt_at) };
 
-		if (!settlement->ends)
-			statement_run(&update, values,
-						  settlement->next_attempt_at == 0 ? "    n" : NULL,
-						  SPI_OK_UPDATE, 0);
+		if (settlement->ends)
+			continue;
+		set_row(&columns, n, settlement);
+		columns.values[3][n] = Int32GetDatum(settlement->attempts);
+		columns_set_time(&columns, 4, n, settlement->next_attempt_at);
+		n++;
 	}
+	columns.count = n;
+	if (n > 0)
+		statement_run_columns(&update, &columns, types, SPI_OK_UPDATE);
 }
 
 /* See table_attempt.h. */
