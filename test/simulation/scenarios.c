@@ -406,7 +406,7 @@ what_is_put_back_is_no_answer(void)
 	Delivery *delivery = world_take(world);
 	Lane	 *lane = delivery->key.lane;
 
-	world_pass(world, SECOND);
+	world_pass(world, MS);
 	dispatch_put_back(delivery);
 	CHECK(lane->answered_at < world->now,
 		  "a delivery that was put back counts as an answer");
