@@ -452,14 +452,22 @@ save_health(void *argument)
 Moment
 settler_health_due(const Worker *worker)
 {
-	return lane_health_is_due(worker->dispatch) ? MOMENT_PAST : 0;
+	Moment results = settler_results_due(worker);
+
+	if (!lane_health_is_due(worker->dispatch))
+		return 0;
+	/* with the results that it comes of, if there are any: many at a time */
+	return results != 0 ? results : MOMENT_PAST;
 }
 
 /* See settler.h. */
 bool
 settler_save_health(Worker *worker)
 {
-	return record_telling(worker, save_health);
+	while (lane_health_is_due(worker->dispatch))
+		if (!record_telling(worker, save_health))
+			return false;
+	return true;
 }
 
 /* Step: makes integrations inactive whose endpoint is gone. */
