@@ -13,6 +13,7 @@
 #include "executor/executor.h"
 #include "nodes/makefuncs.h"
 #include "nodes/nodeFuncs.h"
+#include "optimizer/optimizer.h"
 #include "parser/parse_coerce.h"
 #include "parser/parse_collate.h"
 #include "parser/parse_expr.h"
@@ -305,6 +306,58 @@ bool
 expression_calls_foreign(Node *expression)
 {
 	return calls_foreign(expression, NULL);
+}
+
+/*
+ * True for types whose text is the same under any settings.  Their output functions do not
+ * tell: those of bytea and the floats count as immutable, and go by bytea_output and
+ * extra_float_digits.
+ */
+static bool
+has_fixed_text(Oid type)
+{
+	switch (type)
+	{
+		case BOOLOID:
+		case INT2OID:
+		case INT4OID:
+		case INT8OID:
+		case NUMERICOID:
+		case OIDOID:
+		case TEXTOID:
+		case VARCHAROID:
+		case BPCHAROID:
+		case NAMEOID:
+		case CHAROID:
+		case UUIDOID:
+		case JSONOID:
+		case JSONBOID:
+		case INETOID:
+		case CIDROID:
+			return true;
+		default:
+			return get_typtype(type) == TYPTYPE_ENUM;
+	}
+}
+
+/* Tree walker: whether it converts anything else to or from text. */
+static bool
+converts_loosely(Node *node, void *unused)
+{
+	if (node == NULL)
+		return false;
+	if (IsA(node, CoerceViaIO) &&
+		!(has_fixed_text(getBaseType(exprType((Node *) ((CoerceViaIO *) node)->arg))) &&
+		  has_fixed_text(getBaseType(((CoerceViaIO *) node)->resulttype))))
+		return true;
+	return expression_tree_walker(node, converts_loosely, NULL);
+}
+
+/* See expression.h. */
+bool
+expression_depends_on_session(Node *expression)
+{
+	return contain_mutable_functions(expression) || converts_loosely(expression, NULL);
 }
 
 /* Tree walker: see expression_names_foreign(). */

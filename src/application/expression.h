@@ -32,6 +32,9 @@ extern char *expression_deparse(Node *expression, Source source, Relation relati
 /* Does it call what may run code of others: more than immutable functions of PostgreSQL's own? */
 extern bool expression_calls_foreign(Node *expression);
 
+/* May its value for the same row depend on the session: its settings, the time, what there is? */
+extern bool expression_depends_on_session(Node *expression);
+
 /* Does it, as SQL, name functions, types or operators that are not PostgreSQL's own? */
 extern bool expression_names_foreign(Node *expression);
 
