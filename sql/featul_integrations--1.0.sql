@@ -773,7 +773,7 @@ SELECT s.subname AS subscription,
 		ELSE extract(epoch FROM clock_timestamp() - a.applied_at) END::numeric, 3) AS lag_seconds,
 	-- apply_error_count and sync_error_count; from 19 on there are two of the latter
 	(SELECT sum(k.value::bigint)::bigint FROM pg_catalog.jsonb_each_text(pg_catalog.to_jsonb(c)) k
-		WHERE k.key LIKE '%\_error\_count') AS errors, a.last_error, a.last_error_at
+		WHERE k.key LIKE '%!_error!_count' ESCAPE '!') AS errors, a.last_error, a.last_error_at
 FROM pg_catalog.pg_subscription s
 JOIN pg_catalog.pg_database d ON d.oid = s.subdbid AND d.datname = pg_catalog.current_database()
 CROSS JOIN LATERAL (
