@@ -773,7 +773,7 @@ SELECT s.subname AS subscription,
 		ELSE extract(epoch FROM clock_timestamp() - a.applied_at) END::numeric, 3) AS lag_seconds,
 	-- apply_error_count and sync_error_count; from 19 on there are two of the latter
 	(SELECT sum(k.value::bigint)::bigint FROM pg_catalog.jsonb_each_text(pg_catalog.to_jsonb(c)) k
-		WHERE k.key LIKE '%\_error\_count') AS errors, a.last_error, a.last_error_at
+		WHERE k.key LIKE '%!_error!_count' ESCAPE '!') AS errors, a.last_error, a.last_error_at
 FROM pg_catalog.pg_subscription s
 JOIN pg_catalog.pg_database d ON d.oid = s.subdbid AND d.datname = pg_catalog.current_database()
 CROSS JOIN LATERAL (
@@ -813,12 +813,10 @@ COMMENT ON FUNCTION featul_integrations.latency_bounds() IS
 'Upper bounds, in ms, of the counts in health.latency; the last count there is of what took longer.';
 
 CREATE FUNCTION featul_integrations.latency_add(a bigint[], b bigint[]) RETURNS bigint[]
-LANGUAGE sql IMMUTABLE PARALLEL SAFE SET search_path = pg_catalog, pg_temp
-AS $$
-	SELECT array_agg(u.a + u.b ORDER BY u.n) FROM unnest(a, b) WITH ORDINALITY AS u (a, b, n)
-$$;
+LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE
+AS 'MODULE_PATHNAME', 'featul_latency_add';
 REVOKE ALL ON FUNCTION featul_integrations.latency_add(bigint[], bigint[]) FROM PUBLIC;
-COMMENT ON FUNCTION featul_integrations.latency_add(bigint[], bigint[]) IS 'Adds two arrays of counts, element by element.';
+COMMENT ON FUNCTION featul_integrations.latency_add(bigint[], bigint[]) IS 'Adds two arrays of counts as latency_bounds() divides them, element by element.';
 
 CREATE FUNCTION featul_integrations.latency_quantile(latency bigint[], quantile double precision) RETURNS integer
 LANGUAGE sql IMMUTABLE PARALLEL SAFE SET search_path = pg_catalog, pg_temp

@@ -41,6 +41,21 @@ $featul->wait_for_requests(2);
 $featul->wait_until_settled;
 is(titles(), 'before prepared-1', 'what commits is sent, what rolls back is not');
 
+# what the session found out in a prepared transaction may be about a board that there never was
+$featul->forget;
+$featul->sql(<<'END');
+INSERT INTO workspace (id, name, slug, owner_id, domain) VALUES ('silent', 'S', 'silent', 'olivia', 'silent.example.com');
+BEGIN;
+INSERT INTO board (id, workspace_id, name, slug, created_by) VALUES ('twice', 'silent', 'T', 'twice', 'olivia');
+INSERT INTO post (id, board_id, title, content, slug) VALUES ('never', 'twice', 'never', 'c', 'never');
+PREPARE TRANSACTION 'three';
+ROLLBACK PREPARED 'three';
+INSERT INTO board (id, workspace_id, name, slug, created_by) VALUES ('twice', 'acme', 'T', 'twice', 'olivia');
+INSERT INTO post (id, board_id, title, content, slug) VALUES ('on-twice', 'twice', 'on twice', 'c', 'on-twice');
+END
+$featul->wait_until_settled;
+is(titles(), 'on twice', 'a board of a prepared transaction that is rolled back is not remembered');
+
 # --- logical replication: what a subscription applies is captured like the rest (docs/node.md)
 
 $node->safe_psql($dbname, 'CREATE DATABASE publisher');
