@@ -208,7 +208,22 @@ INSERT INTO workspace (id, name, slug, owner_id, domain) VALUES ('w', 'W', 'w', 
 DELETE FROM workspace;
 ROLLBACK;
 
+-- a foreign table below a bound one: every statement that reaches it would fail
+CREATE FOREIGN DATA WRAPPER attach_wrapper;
+CREATE SERVER attach_server FOREIGN DATA WRAPPER attach_wrapper;
+CREATE SCHEMA attach_foreign;
+CREATE TABLE attach_foreign.post (LIKE post INCLUDING DEFAULTS) PARTITION BY LIST (board_id);
+CREATE TABLE attach_foreign.post_here PARTITION OF attach_foreign.post DEFAULT;
+CREATE FOREIGN TABLE attach_foreign.post_there PARTITION OF attach_foreign.post FOR VALUES IN ('b') SERVER attach_server;
+SELECT pg_temp.said($$integration_attach('attach_test', '{"post": {"table": "attach_foreign.post"}}')$$);
+ALTER TABLE attach_foreign.post DETACH PARTITION attach_foreign.post_there;
+SELECT pg_temp.said($$integration_attach('attach_test', '{"post": {"table": "attach_foreign.post"}}')$$);
+ALTER TABLE attach_foreign.post ATTACH PARTITION attach_foreign.post_there FOR VALUES IN ('b');
+SELECT DISTINCT state FROM featul_integrations.bindings WHERE source = 'post';
+SELECT pg_temp.said($$integration_attach('attach_test', '{"post": null}')$$);
+
 SELECT integration_detach();
 TRUNCATE featul_integrations.binding;
 SET client_min_messages = error;
-DROP SCHEMA attach_test, attach_plural, attach_other CASCADE;
+DROP SCHEMA attach_test, attach_plural, attach_other, attach_foreign CASCADE;
+DROP FOREIGN DATA WRAPPER attach_wrapper CASCADE;

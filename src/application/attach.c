@@ -7,6 +7,7 @@
 
 #include "access/table.h"
 #include "catalog/namespace.h"
+#include "catalog/pg_class.h"
 #include "catalog/pg_extension.h"
 #include "catalog/pg_inherits.h"
 #include "catalog/pg_type.h"
@@ -224,6 +225,56 @@ wanted_triggers(const Attachment *attachment)
 	return wanted;
 }
 
+/* Whether the source's triggers have transition tables. */
+static bool
+has_transition_tables(Source source)
+{
+	for (int i = 0; i < lengthof(trigger_definitions); i++)
+		if (trigger_definitions[i].source == source &&
+			trigger_definitions[i].transition != EACH_ROW &&
+			trigger_definitions[i].transition[0] != '\0')
+			return true;
+	return false;
+}
+
+/*
+ * A foreign table among this one's partitions or children, qualified; NULL: none.  Where this
+ * one has transition tables, PostgreSQL refuses whatever would write to that through it.
+ */
+static char *
+foreign_child(Source source, Oid relid)
+{
+	ListCell *cell;
+
+	if (!OidIsValid(relid) || !has_transition_tables(source))
+		return NULL;
+	foreach (cell, find_all_inheritors(relid, AccessShareLock, NULL))
+		if (get_rel_relkind(lfirst_oid(cell)) == RELKIND_FOREIGN_TABLE)
+			return qualified_relation(lfirst_oid(cell));
+	return NULL;
+}
+
+/* 22023 for tables on which the application's statements would fail. */
+static void
+refuse_foreign_children(const Attachment *attachment)
+{
+	for (Source source = 0; source < SOURCE_COUNT; source++)
+	{
+		Oid	  relid = attachment->resolved[source].relid;
+		char *child = foreign_child(source, relid);
+
+		if (child)
+			ereport(ERROR,
+					(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+					 errmsg("%s cannot be bound with the foreign table %s below it",
+							qualified_relation(relid), child),
+					 errdetail(
+						 "Triggers with transition tables are needed. Where a table has "
+						 "them, PostgreSQL refuses to write to a foreign partition or "
+						 "child through it.")));
+	}
+}
+
 /* What keeps this trigger from firing; NULL: nothing. */
 static char *
 trigger_problem(const WantedTrigger *trigger)
@@ -251,8 +302,12 @@ char *
 attach_trigger_problem(Source source, Oid relid)
 {
 	Attachment attachment = { 0 };
+	char	  *child = foreign_child(source, relid);
 	ListCell  *cell;
 
+	if (child)
+		return psprintf("the foreign table %s below it cannot be written through it",
+						child);
 	attachment.resolved[source].relid = relid;
 	foreach (cell, wanted_triggers(&attachment))
 	{
@@ -463,6 +518,7 @@ featul_integration_attach(PG_FUNCTION_ARGS)
 	choose_schema(attachment,
 				  PG_ARGISNULL(0) ? NULL : text_to_cstring(PG_GETARG_TEXT_PP(0)));
 	resolve_all(attachment);
+	refuse_foreign_children(attachment);
 	own_query_begin(&query);
 	write_bindings(attachment);
 	set_triggers(wanted_triggers(attachment));
