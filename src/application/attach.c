@@ -28,6 +28,7 @@
 
 #include "application/attach.h"
 #include "application/binding.h"
+#include "application/partitions.h"
 #include "application/replicated.h"
 #include "application/resolve.h"
 #include "base/compat.h"
@@ -237,21 +238,12 @@ has_transition_tables(Source source)
 	return false;
 }
 
-/*
- * A foreign table among this one's partitions or children, qualified; NULL: none.  Where this
- * one has transition tables, PostgreSQL refuses whatever would write to that through it.
- */
+/* A foreign table below this one, if it is to have such triggers; NULL: none. */
 static char *
 foreign_child(Source source, Oid relid)
 {
-	ListCell *cell;
-
-	if (!OidIsValid(relid) || !has_transition_tables(source))
-		return NULL;
-	foreach (cell, find_all_inheritors(relid, AccessShareLock, NULL))
-		if (get_rel_relkind(lfirst_oid(cell)) == RELKIND_FOREIGN_TABLE)
-			return qualified_relation(lfirst_oid(cell));
-	return NULL;
+	return OidIsValid(relid) && has_transition_tables(source) ? partitions_foreign(relid)
+															  : NULL;
 }
 
 /* 22023 for tables on which the application's statements would fail. */
@@ -275,6 +267,19 @@ refuse_foreign_children(const Attachment *attachment)
 	}
 }
 
+/*
+ * Whether it is enabled for what it is there for: row triggers for what replication applies, the
+ * others for sessions.  ALTER TABLE ... ENABLE TRIGGER ALL makes all of them the latter.
+ */
+static bool
+fires_when_wanted(const WantedTrigger *trigger, char enabled)
+{
+	return enabled == TRIGGER_FIRES_ALWAYS ||
+		   enabled == (trigger->definition->transition == EACH_ROW
+						   ? TRIGGER_FIRES_ON_REPLICA
+						   : TRIGGER_FIRES_ON_ORIGIN);
+}
+
 /* What keeps this trigger from firing; NULL: nothing. */
 static char *
 trigger_problem(const WantedTrigger *trigger)
@@ -288,10 +293,13 @@ trigger_problem(const WantedTrigger *trigger)
 		const Trigger *found = &relation->trigdesc->triggers[i];
 
 		if (strcmp(found->tgname, trigger->name) == 0)
-			problem = found->tgenabled == TRIGGER_DISABLED
-						  ? psprintf("trigger \"%s\" is disabled on %s", trigger->name,
-									 qualified_relation(trigger->relid))
-						  : NULL;
+			problem = fires_when_wanted(trigger, found->tgenabled)
+						  ? NULL
+						  : psprintf("trigger \"%s\" is %s on %s", trigger->name,
+									 found->tgenabled == TRIGGER_DISABLED
+										 ? "disabled"
+										 : "enabled for other sessions than it is for",
+									 qualified_relation(trigger->relid));
 	}
 	table_close(relation, NoLock);
 	return problem;
@@ -348,8 +356,8 @@ drop_other_triggers(List *wanted)
 
 	own_query_execute(
 		psprintf(
-			"SELECT t.tgname, t.tgrelid, t.tgfoid = r.oid AND t.tgenabled <> 'R'"
-			" OR t.tgenabled = 'D' AS disabled,"
+			"SELECT t.tgname, t.tgrelid, t.tgenabled NOT IN ('A',"
+			" CASE WHEN t.tgfoid = s.oid THEN 'O' ELSE 'R' END) AS disabled,"
 			" pg_catalog.format('DROP TRIGGER %%I ON %%s', t.tgname,"
 			" t.tgrelid::pg_catalog.regclass)"
 			" FROM pg_catalog.pg_trigger t,"
@@ -490,6 +498,19 @@ return_rows(FunctionCallInfo fcinfo, const Attachment *attachment)
 	}
 }
 
+/* The tables that have triggers. */
+static List *
+triggered_relations(const Attachment *attachment)
+{
+	List *relids = NIL;
+
+	for (Source source = 0; source < SOURCE_COUNT; source++)
+		if (OidIsValid(attachment->resolved[source].relid) &&
+			has_transition_tables(source))
+			relids = list_append_unique_oid(relids, attachment->resolved[source].relid);
+	return relids;
+}
+
 /* The schema to look in: the one given, else the one attached last, else public. */
 static void
 choose_schema(Attachment *attachment, const char *given)
@@ -522,6 +543,7 @@ featul_integration_attach(PG_FUNCTION_ARGS)
 	own_query_begin(&query);
 	write_bindings(attachment);
 	set_triggers(wanted_triggers(attachment));
+	partitions_open(triggered_relations(attachment));
 	replicated_warn();
 	own_query_end(&query);
 	binding_changed();
@@ -541,6 +563,7 @@ featul_integration_detach(PG_FUNCTION_ARGS)
 	lock_bindings();
 	own_query_begin(&query);
 	set_triggers(NIL);
+	partitions_open(NIL);
 	own_query_end(&query);
 	PG_RETURN_VOID();
 }
