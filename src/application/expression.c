@@ -10,7 +10,9 @@
 #include "access/xact.h"
 #include "catalog/pg_proc.h"
 #include "catalog/pg_type.h"
+#include "commands/extension.h"
 #include "executor/executor.h"
+#include "miscadmin.h"
 #include "nodes/makefuncs.h"
 #include "nodes/nodeFuncs.h"
 #include "optimizer/optimizer.h"
@@ -26,10 +28,13 @@
 #include "utils/lsyscache.h"
 #include "utils/memutils.h"
 #include "utils/rel.h"
+#include "utils/regproc.h"
 #include "utils/ruleutils.h"
+#include "utils/syscache.h"
 
 #include "application/expression.h"
 #include "base/compat.h"
+#include "base/own_role.h"
 
 /* CachedExpressions to be freed at the end of the transaction */
 static List *retired_expressions = NIL;
@@ -79,6 +84,44 @@ may_hold_domain(Oid type)
 	return type >= FirstNormalObjectId && kind != TYPTYPE_ENUM && kind != TYPTYPE_BASE;
 }
 
+/* Whose a function is. */
+static Oid
+function_owner(Oid function)
+{
+	HeapTuple tuple = SearchSysCache1(PROCOID, ObjectIdGetDatum(function));
+	Oid		  owner;
+
+	if (!HeapTupleIsValid(tuple))
+		elog(ERROR, "cache lookup failed for function %u", function);
+	owner = ((Form_pg_proc) GETSTRUCT(tuple))->proowner;
+	ReleaseSysCache(tuple);
+	return owner;
+}
+
+/*
+ * check_function_callback: 42501 for a function that somebody could replace who is not trusted
+ * with the extension's rights: neither a superuser nor the extension's owner.
+ */
+static bool
+require_trusted(Oid function, void *unused)
+{
+	Oid owner;
+
+	if (function < FirstNormalObjectId)
+		return false;
+	owner = function_owner(function);
+	if (owner != own_role() &&
+		!compat_extension_ownercheck(get_extension_oid("featul_integrations", false),
+									 owner))
+		ereport(ERROR,
+				(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
+				 errmsg("function %s belongs to \"%s\", who could have it read what is "
+						"the extension's",
+						format_procedure(function), GetUserNameFromId(owner, false)),
+				 errhint("Make it the extension owner's: ALTER FUNCTION ... OWNER TO.")));
+	return false;
+}
+
 /*
  * Tree walker: refuses what would let somebody else than the extension's owner
  * choose the code that runs.  Casts are the one kind of function that deparsed
@@ -109,6 +152,7 @@ refuse_unsafe(Node *node, void *relation)
 	if (IsA(node, Var) && ((Var *) node)->varattno < 0)
 		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 						errmsg("a binding cannot use system columns")));
+	(void) check_functions_in_node(node, require_trusted, NULL);
 	return expression_tree_walker(node, refuse_unsafe, relation);
 }
 
