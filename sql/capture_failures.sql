@@ -45,6 +45,7 @@ UPDATE post SET score = '7' WHERE id = 'a4';
 SELECT failed AS failed_before FROM featul_integrations.stat_capture \gset
 INSERT INTO vote (id, post_id, user_id, type) VALUES (gen_random_uuid(), 'a5', 'maya', 'upvote'), (gen_random_uuid(), 'a4', 'maya', 'upvote'), (gen_random_uuid(), 'a1', 'maya', 'upvote');
 SELECT failed - :failed_before AS failed FROM featul_integrations.stat_capture;
+SELECT "check", what_to_do FROM featul_integrations.diagnose() WHERE NOT ok AND "check" ~ 'capture';
 SELECT * FROM pg_temp.news();
 SELECT count(*) FROM post;
 

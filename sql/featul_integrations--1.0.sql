@@ -768,7 +768,7 @@ SELECT s.subname AS subscription, f.state, t.copying,
 		ELSE extract(epoch FROM clock_timestamp() - a.applied_at) END::numeric, 3) AS lag_seconds,
 	-- apply_error_count and sync_error_count; from 19 on there are two of the latter
 	(SELECT sum(k.value::bigint)::bigint FROM pg_catalog.jsonb_each_text(pg_catalog.to_jsonb(c)) k
-		WHERE k.key LIKE '%\_error\_count') AS errors, a.last_error, a.last_error_at
+		WHERE k.key LIKE '%!_error!_count' ESCAPE '!') AS errors, a.last_error, a.last_error_at
 FROM pg_catalog.pg_subscription s
 JOIN pg_catalog.pg_database d ON d.oid = s.subdbid AND d.datname = pg_catalog.current_database()
 CROSS JOIN LATERAL (
@@ -985,7 +985,7 @@ BEGIN
 
 	RETURN QUERY
 	WITH chosen AS MATERIALIZED (
-		SELECT s.*, h.hold_until, i.inactive_reason
+		SELECT s.*, h.failures, h.hold_until, i.inactive_reason
 		FROM featul_integrations.stat_integrations s
 		JOIN featul_integrations.integration i ON i.id = s.integration_id
 		LEFT JOIN featul_integrations.health h ON h.integration_id = s.integration_id
@@ -1036,12 +1036,13 @@ BEGIN
 				CASE WHEN r.http_status IS NULL THEN r.error END AS error, count(*) AS n
 			FROM recent r WHERE NOT r.good GROUP BY 1, 2, 3) AS g
 		ORDER BY g.id, g.n DESC, what
-	), due AS (
-		SELECT q.integration_id AS id, min(q.next_attempt_at) AS at
+	), due AS (		-- where only probes go out, the latest one has noted when the next does
+		SELECT q.integration_id AS id, CASE WHEN c.failures >= 10 THEN max(q.next_attempt_at)
+			ELSE min(coalesce(q.next_attempt_at, '-infinity')) END AS at
 		FROM featul_integrations.queue q
 		JOIN chosen c ON c.integration_id = q.integration_id
 		WHERE c.status <> 'inactive'
-		GROUP BY q.integration_id
+		GROUP BY q.integration_id, c.failures
 	), line AS (
 		SELECT every AS id, 0 AS rank, '(worker)' AS workspace, NULL::text AS type, w.status, sum(c.pending)::bigint AS pending,
 			min(c.oldest_pending_at) AS since, NULL::timestamptz AS next, w.what
@@ -1083,6 +1084,7 @@ DECLARE
 	here CONSTANT oid := (SELECT d.oid FROM pg_database d WHERE d.datname = current_database());
 	preloaded CONSTANT boolean := EXISTS (SELECT FROM pg_settings s WHERE s.name = 'featul_integrations.workers');
 	broken text;	-- why workspaces cannot be looked up
+	stalled text;
 	unfit text;		-- a column that no longer is what was bound
 	the_id text;
 	is_paid boolean;
@@ -1092,6 +1094,11 @@ BEGIN
 	EXCEPTION WHEN object_not_in_prerequisite_state OR undefined_table OR undefined_column THEN
 		broken := SQLERRM;
 	END;
+	-- who may not see since when other processes run finds one that fails again and again by its errors
+	stalled := (SELECT s.subscription || ' is ' || CASE s.state WHEN 'streaming' THEN 'stopped' ELSE s.state END ||
+			coalesce(': ' || s.last_error, '')
+		FROM featul_integrations.stat_subscription s
+		WHERE s.state <> 'streaming' OR s.last_error_at > now() - interval '10 seconds' LIMIT 1);
 	unfit := (SELECT b.source || '.' || b.canonical || ': ' || b.state FROM featul_integrations.bindings() b
 		WHERE b.state <> 'ok' LIMIT 1);
 
@@ -1113,6 +1120,9 @@ BEGIN
 				WHERE s.database = here AND s.last_error_at > now() - interval '1 hour'),
 			(SELECT 'It says: ' || s.last_error FROM featul_integrations.worker_slots() s
 				WHERE s.database = here ORDER BY s.last_error_at DESC NULLS LAST LIMIT 1)),
+		('the subscription streams', CASE WHEN EXISTS (SELECT FROM featul_integrations.stat_subscription)
+				THEN stalled IS NULL END,
+			'Nothing comes from the publisher (docs/node.md says what to do): ' || stalled),
 		('tables are attached', EXISTS (SELECT FROM featul_integrations.binding),
 			'Run integration_attach().'),
 		('the bindings hold', coalesce(unfit, broken) IS NULL, 'Run integration_attach() again: ' || coalesce(unfit, broken)),
@@ -1125,9 +1135,10 @@ BEGIN
 			'Run integration_attach() again, or ALTER TABLE ... ENABLE TRIGGER.'),
 		('capture is on in this session', current_setting('featul_integrations.capture', true)::boolean,
 			'Look at ALTER DATABASE and ALTER ROLE ... SET featul_integrations.capture.'),
-		('capture met nothing it could not handle',
-			NOT EXISTS (SELECT FROM featul_integrations.capture_counters() c WHERE c.failed > 0),
-			(SELECT 'Since the server started ' || c.failed || ' times; last: ' || c.last_error
+		('capture met nothing it could not handle in the last hour',
+			NOT EXISTS (SELECT FROM featul_integrations.capture_counters() c
+				WHERE c.last_error_at > now() - interval '1 hour'),
+			(SELECT 'Mend what its warnings in the server log say; the last: ' || c.last_error
 				FROM featul_integrations.capture_counters() c)),
 		('no integration came with a copy of another database',
 			NOT EXISTS (SELECT FROM featul_integrations.integration i

@@ -323,7 +323,7 @@ plan_column(BoundRelation *bound, BoundColumn *column, Node *node)
 	bound->expressions = lappend(bound->expressions, column->planned);
 	if (expression_calls_foreign(column->planned->expr))
 		bound->unsafe_functions = true;
-	if (contain_mutable_functions(column->planned->expr))
+	if (expression_depends_on_session(column->planned->expr))
 		bound->mutable_functions = true;
 }
 

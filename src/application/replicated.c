@@ -25,6 +25,7 @@
 #include "application/replicated.h"
 #include "base/compat.h"
 #include "base/own_query.h"
+#include "base/text.h"
 
 /* Looks at a table of an enabled or disabled subscription; true ends the search. */
 typedef bool (*Finding)(const FormData_pg_subscription_rel *table, Source source);
@@ -233,10 +234,9 @@ append_table(StringInfo list, Oid relid)
 {
 	if (!OidIsValid(relid))
 		return;
-	appendStringInfo(
-		list, "%s%s", list->len > 0 ? ", " : "",
-		quote_qualified_identifier(get_namespace_name(get_rel_namespace(relid)),
-								   get_rel_name(relid)));
+	text_append_item(
+		list, quote_qualified_identifier(get_namespace_name(get_rel_namespace(relid)),
+										 get_rel_name(relid)));
 }
 
 FEATUL_FUNCTION(featul_publication);

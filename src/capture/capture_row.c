@@ -51,7 +51,8 @@ capture_written_row(Capture *capture, TupleTableSlot *deleted)
 	if (transition.old_slot == NULL && !announces)
 		return;
 	if (transition_advance(&transition))
-		batch_process_rows(&transition, capture->function, announces, false);
+		batch_process_rows(&transition, capture->function, announces,
+						   (OtherTriggers){ false });
 }
 
 /* A row of a source that has events */

@@ -91,83 +91,73 @@ log_attempts(List *settlements)
 }
 
 /*
- * The rows of queue, as o, of s (integration_id, id, xid, ...): only that version of them
- * that was sent.
+ * What the statements below are given of a settlement, and as o the row of queue that
+ * it is of: only that version of it that was sent.
  */
-#define SETTLED_ROWS(s)                                                                  \
-	" FROM " s " CROSS JOIN LATERAL (SELECT q.ctid FROM featul_integrations.queue q"     \
+static const Oid settled_types[] = { UUIDOID, INT8OID, XID8OID, INT4OID, TIMESTAMPTZOID };
+
+#define SETTLED_ROW                                                                      \
+	" CROSS JOIN LATERAL (SELECT q.ctid FROM featul_integrations.queue q"                \
 	" WHERE q.integration_id = s.integration_id AND q.id = s.id"                         \
 	" AND q.xid IS NOT DISTINCT FROM s.xid OFFSET 0) o"
 
+/* Runs a statement for those settlements that end their row, or for those that do not. */
 static void
-set_row(Columns *columns, int row, const Settlement *settlement)
+run_for(Statement *statement, List *settlements, bool ends, int expected)
 {
-	columns->values[0][row] = UUIDPGetDatum(&settlement->integration_id);
-	columns->values[1][row] = Int64GetDatum(settlement->id);
-	columns->values[2][row] = UInt64GetDatum(settlement->xid);
-}
-
-/* Deletes the rows that are settled. */
-static void
-delete_settled(List *settlements)
-{
-	static const Oid types[] = { UUIDOID, INT8OID, XID8OID };
-	static Statement delete = {
-		"DELETE FROM featul_integrations.queue WHERE ctid = ANY (ARRAY(SELECT o.ctid" SETTLED_ROWS(
-			"unnest($1, $2, $3) s (integration_id, id, xid)") "))",
-		3,
-		{ UUIDARRAYOID, INT8ARRAYOID, XID8ARRAYOID }
-	};
 	Columns	  columns;
 	ListCell *cell;
 	int		  n = 0;
 
-	columns_init(&columns, lengthof(types), list_length(settlements));
+	columns_init(&columns, lengthof(settled_types), list_length(settlements));
 	foreach (cell, settlements)
 	{
 		const Settlement *settlement = lfirst(cell);
 
 		Assert(!settlement->ends || settlement->next_attempt_at == 0);
-		if (settlement->ends)
-			set_row(&columns, n++, settlement);
-	}
-	columns.count = n;
-	if (n > 0)
-		statement_run_columns(&delete, &columns, types, SPI_OK_DELETE);
-}
-
-/* Writes down how often and until when the others have to wait. */
-static void
-update_waiting(List *settlements)
-{
-	static const Oid types[] = { UUIDOID, INT8OID, XID8OID, INT4OID, TIMESTAMPTZOID };
-	static Statement update = {
-		"UPDATE featul_integrations.queue q SET attempts = r.attempts,"
-		" next_attempt_at = r.next_attempt_at"
-		" FROM (SELECT o.ctid, s.attempts, s.next_attempt_at" SETTLED_ROWS(
-			"unnest($1, $2, $3, $4, $5) s (integration_id, id, xid, attempts, next_attempt_at)") ") r WHERE q.ctid = r.ctid",
-		5,
-		{ UUIDARRAYOID, INT8ARRAYOID, XID8ARRAYOID, INT4ARRAYOID, TIMESTAMPTZARRAYOID }
-	};
-	Columns	  columns;
-	ListCell *cell;
-	int		  n = 0;
-
-	columns_init(&columns, lengthof(types), list_length(settlements));
-	foreach (cell, settlements)
-	{
-		const Settlement *settlement = lfirst(cell);
-
-		if (settlement->ends)
+		if (settlement->ends != ends)
 			continue;
-		set_row(&columns, n, settlement);
+		columns.values[0][n] = UUIDPGetDatum(&settlement->integration_id);
+		columns.values[1][n] = Int64GetDatum(settlement->id);
+		columns.values[2][n] = UInt64GetDatum(settlement->xid);
 		columns.values[3][n] = Int32GetDatum(settlement->attempts);
 		columns_set_time(&columns, 4, n, settlement->next_attempt_at);
 		n++;
 	}
 	columns.count = n;
 	if (n > 0)
-		statement_run_columns(&update, &columns, types, SPI_OK_UPDATE);
+		statement_run_columns(statement, &columns, settled_types, expected);
+}
+
+/* Deletes the rows that are settled. */
+static void
+delete_settled(List *settlements)
+{
+	static Statement delete = {
+		"DELETE FROM featul_integrations.queue WHERE ctid = ANY (ARRAY(SELECT o.ctid"
+		" FROM unnest($1, $2, $3) s (integration_id, id, xid)" SETTLED_ROW "))",
+		3,
+		{ UUIDARRAYOID, INT8ARRAYOID, XID8ARRAYOID }
+	};
+
+	run_for(&delete, settlements, true, SPI_OK_DELETE);
+}
+
+/* Writes down how often and until when the others have to wait. */
+static void
+update_waiting(List *settlements)
+{
+	static Statement update = {
+		"UPDATE featul_integrations.queue q SET attempts = r.attempts,"
+		" next_attempt_at = r.next_attempt_at"
+		" FROM (SELECT o.ctid, s.attempts, s.next_attempt_at"
+		" FROM unnest($1, $2, $3, $4, $5) s (integration_id, id, xid, attempts, next_attempt_at)" SETTLED_ROW
+		") r WHERE q.ctid = r.ctid",
+		5,
+		{ UUIDARRAYOID, INT8ARRAYOID, XID8ARRAYOID, INT4ARRAYOID, TIMESTAMPTZARRAYOID }
+	};
+
+	run_for(&update, settlements, false, SPI_OK_UPDATE);
 }
 
 /* See table_attempt.h. */
