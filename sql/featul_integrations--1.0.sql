@@ -942,7 +942,7 @@ AS $$
 			WHEN pg_is_in_recovery() THEN 'a standby: sends nothing'
 			WHEN NOT current_setting('featul_integrations.delivery', true)::boolean THEN 'delivery is off'
 			WHEN w.pid IS NULL THEN 'see the server log'
-			WHEN w.last_error_at > now() - interval '1 hour' THEN w.last_error
+			WHEN w.last_error_at > now() - interval '1 hour' THEN replace(w.last_error, 'featul_integrations.', '')
 			ELSE 'since ' || to_char(w.started_at, 'YYYY-MM-DD HH24:MI')
 		END
 	FROM pg_database d
