@@ -148,6 +148,46 @@ SELECT count(*) FROM integration_import('hostile_test');
 SELECT DISTINCT who, trap FROM caught WHERE who NOT IN ('hostile_caller', 'hostile_tenant') ORDER BY 2;
 SELECT count(*) > 0 AS the_traps_work FROM caught WHERE who = 'hostile_tenant';
 
+-- A function that a binding calls has our rights: it is nobody's who is not trusted with them, not even
+-- after the owner of its schema has put another in its place.
+RESET featul_integrations.user_id;
+SET client_min_messages = error;
+DROP SCHEMA hostile_test CASCADE;
+RESET client_min_messages;
+CREATE SCHEMA hostile_test AUTHORIZATION hostile_tenant;
+GRANT USAGE ON SCHEMA hostile_test TO featul_integrations;
+SET ROLE hostile_tenant;
+\set ECHO none
+\i :schema
+\set ECHO all
+INSERT INTO "user" (id, name, email, email_verified) VALUES ('u', 'U', 'u@example.com', true);
+INSERT INTO workspace (id, name, slug, plan, owner_id, domain) VALUES ('h1', 'H1', 'h1', 'starter', 'u', 'h1.example.com');
+INSERT INTO board (id, workspace_id, name, slug, created_by) VALUES ('b1', 'h1', 'B', 'b', 'u');
+CREATE TABLE loot (who name, url text);
+GRANT INSERT ON loot TO PUBLIC;
+CREATE FUNCTION curious(text) RETURNS text LANGUAGE plpgsql AS $$
+BEGIN
+	INSERT INTO hostile_test.loot SELECT current_user, webhook_url FROM featul_integrations.integration;
+	RETURN $1;
+END $$;
+RESET ROLE;
+SELECT count(*) FROM integration_attach('hostile_test', '{"post": {"columns": {"title": "hostile_test.curious(title)"}}}');
+ALTER FUNCTION curious(text) RENAME TO curious_one;
+CREATE FUNCTION curious(text) RETURNS text LANGUAGE sql AS 'SELECT $1';
+SELECT count(*) FROM integration_attach('hostile_test', '{"post": {"columns": {"title": "hostile_test.curious(title)"}}}');
+SET featul_integrations.operator = on;
+SELECT message FROM integration_connect('h1', 'webhook', 'https://h1.example.com/topsecret');
+RESET featul_integrations.operator;
+SET ROLE hostile_tenant;
+INSERT INTO post (id, board_id, title, content, slug) VALUES ('p2', 'b1', 'T', 'c', 'p2');
+DROP FUNCTION curious(text);
+ALTER FUNCTION curious_one(text) RENAME TO curious;
+INSERT INTO post (id, board_id, title, content, slug) VALUES ('p3', 'b1', 'T', 'c', 'p3');
+SELECT * FROM loot;
+RESET ROLE;
+SELECT state FROM featul_integrations.bindings WHERE state <> 'ok';
+SELECT post_id FROM featul_integrations.event WHERE workspace_id = 'h1' AND post_id IN ('p2', 'p3');
+
 SELECT integration_detach();
 TRUNCATE featul_integrations.binding;
 SET client_min_messages = error;

@@ -138,6 +138,79 @@ WITH p AS (
 SELECT * FROM pg_temp.news();
 UPDATE post SET status = 'published' WHERE id = 'n-cte';
 SELECT * FROM pg_temp.news();
+-- the other way round: the post's part of the statement is captured before the vote's trigger hides it
+WITH v AS (
+	INSERT INTO vote (id, post_id, user_id, type) SELECT gen_random_uuid(), 'n-' || t, 'maya', 'upvote' FROM unnest('{before,cte2}'::text[]) t
+) INSERT INTO post (id, board_id, title, content, slug, author_id, status) VALUES
+	('n-before', 'b', 'cte', 'c', 'before', 'olivia', 'published'), ('n-cte2', 'b', 'x', 'c', 'cte2', 'olivia', 'published');
+SELECT * FROM pg_temp.news();
+UPDATE post SET status = 'published' WHERE id = 'n-before';
+SELECT * FROM pg_temp.news();
+-- an earlier statement of the same transaction is over: what it told stays told
+BEGIN;
+INSERT INTO post (id, board_id, title, content, slug, author_id, status) VALUES ('n-over', 'b', 'cte', 'c', 'over', 'olivia', 'published');
+INSERT INTO vote (id, post_id, user_id, type) VALUES (gen_random_uuid(), 'n-over', 'maya', 'upvote');
+COMMIT;
+SELECT * FROM pg_temp.news();
+-- one trigger features a post, a later one hides it
+CREATE FUNCTION feature_and_hide() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+	UPDATE post SET is_featured = true WHERE id = NEW.id;
+	UPDATE post SET status = 'spam' WHERE id = NEW.id AND title = 'fh';
+	RETURN NULL;
+END $$;
+CREATE TRIGGER feature_and_hide AFTER INSERT ON post FOR EACH ROW WHEN (NEW.title LIKE 'f%') EXECUTE FUNCTION feature_and_hide();
+INSERT INTO post (id, board_id, title, content, slug, author_id, status) SELECT 'n-' || t, 'b', t, 'c', t, 'olivia', 'published' FROM unnest('{f,fh}'::text[]) t;
+SELECT * FROM pg_temp.news();
+-- a trigger for the whole statement that comes after ours
+CREATE FUNCTION hide_late() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+	UPDATE post SET status = 'spam' WHERE title = 'late';
+	RETURN NULL;
+END $$;
+CREATE TRIGGER z_hide_late AFTER INSERT ON post_part EXECUTE FUNCTION hide_late();
+CREATE TRIGGER z_hide_late AFTER INSERT ON post EXECUTE FUNCTION hide_late();
+INSERT INTO post (id, board_id, title, content, slug, author_id, status) SELECT 'n-' || t, 'b', t, 'c', t, 'olivia', 'published' FROM unnest('{late,in-time}'::text[]) t;
+SELECT * FROM pg_temp.news();
+UPDATE post SET status = 'published' WHERE id = 'n-late';
+SELECT * FROM pg_temp.news();
+DROP TRIGGER z_hide_late ON post;
+DROP TRIGGER z_hide_late ON post_part;
+-- comments likewise
+CREATE FUNCTION hide_comments() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+	UPDATE comment SET status = 'spam' WHERE content = 'late';
+	RETURN NULL;
+END $$;
+CREATE TRIGGER z_hide_comments AFTER INSERT ON comment EXECUTE FUNCTION hide_comments();
+INSERT INTO comment (id, post_id, content, author_id, author_name, status) VALUES
+	(gen_random_uuid(), 'n-other', 'late', 'olivia', 'Olivia', 'published'), (gen_random_uuid(), 'n-other', 'in time', 'olivia', 'Olivia', 'published');
+SELECT * FROM pg_temp.news();
+-- functions that the statement itself calls: no trigger is around theirs
+CREATE FUNCTION vote_for(post_id text) RETURNS void LANGUAGE sql AS $$
+INSERT INTO vote (id, post_id, user_id, type) VALUES (gen_random_uuid(), post_id, 'maya', 'upvote')
+$$;
+CREATE FUNCTION hide_post(post_id text) RETURNS void LANGUAGE sql AS $$ UPDATE post SET status = 'spam' WHERE id = post_id $$;
+CREATE FUNCTION delete_post(post_id text) RETURNS void LANGUAGE sql AS $$ DELETE FROM post WHERE id = post_id $$;
+ALTER TABLE post_part DISABLE TRIGGER a_moderate;
+INSERT INTO post (id, board_id, title, content, slug, author_id, status) VALUES ('n-returning', 'b', 'f returning', 'c', 'r', 'olivia', 'published') RETURNING vote_for(id);
+WITH p AS (
+	INSERT INTO post (id, board_id, title, content, slug, author_id, status) VALUES ('n-selected', 'b', 'x', 'c', 's', 'olivia', 'published') RETURNING id
+) SELECT vote_for(id) FROM p;
+INSERT INTO post (id, board_id, title, content, slug, author_id, status) VALUES ('n-hidden', 'b', 'x', 'c', 'h', 'olivia', 'published') RETURNING hide_post(id);
+INSERT INTO post (id, board_id, title, content, slug, author_id, status) VALUES ('n-deleted', 'b', 'x', 'c', 'd', 'olivia', 'published') RETURNING delete_post(id);
+SELECT * FROM pg_temp.news();
+UPDATE post SET status = 'published' WHERE id = 'n-hidden';
+SELECT * FROM pg_temp.news();
+-- a statement that was interrupted is around no later one
+DO $$
+BEGIN
+	INSERT INTO post (id, board_id, title, content, slug, author_id, status) VALUES ('n-failed', 'b', 'x', 'c', 'e', 'olivia', 'published') RETURNING 1 / 0;
+EXCEPTION WHEN division_by_zero THEN
+	INSERT INTO post (id, board_id, title, content, slug, author_id, status) VALUES ('n-caught', 'b', 'x', 'c', 'e', 'olivia', 'published');
+	UPDATE post SET status = 'spam' WHERE id = 'n-caught';
+END $$;
+SELECT * FROM pg_temp.news();
 -- many in one transaction: what is noted of those that are over takes no memory
 BEGIN;
 DO $$
@@ -146,7 +219,7 @@ BEGIN
 		INSERT INTO vote (id, post_id, fingerprint, type) VALUES (gen_random_uuid(), 'n-other', i, 'upvote');
 	END LOOP;
 END $$;
-SELECT count(*), sum(total_bytes) <= 32768 AS little FROM pg_backend_memory_contexts WHERE name = 'featul_integrations nesting';
+SELECT coalesce(sum(total_bytes), 0) <= 32768 AS little FROM pg_backend_memory_contexts WHERE name = 'featul_integrations nesting';
 ROLLBACK;
 
 SELECT integration_detach();

@@ -109,6 +109,18 @@ INSERT INTO post (id, board_id, title, content, slug, day, at) VALUES
 SELECT payload #>> '{post,id}' AS id, payload #>> '{post,status}' AS status, payload #>> '{post,url}' AS url
 FROM featul_integrations.event WHERE post_id LIKE 'q_' ORDER BY id;
 RESET ALL;
+-- nor does the text of a value, be it of a type whose output counts as immutable and is not
+SET client_min_messages = warning;
+SET search_path = trust_test, public;
+ALTER TABLE post ADD bytes bytea, ADD float float8, ADD place point;
+SELECT count(*) FROM integration_attach('trust_test', '{"post": null}');
+SELECT count(*) FROM integration_attach('trust_test', '{"post": {"columns": {"status": "bytes", "slug": "float", "title": "place"}}}');
+SET bytea_output = 'escape';
+SET extra_float_digits = -3;
+INSERT INTO post (id, board_id, title, content, slug, bytes, float, place) VALUES ('q4', 'b', 't', 'c', 's4', '\x00ff', 0.1::float8 + 0.2::float8, '(0.30000000000000004,1)');
+SELECT payload #>> '{post,title}' AS title, payload #>> '{post,status}' AS status, payload #>> '{post,url}' AS url
+FROM featul_integrations.event WHERE post_id = 'q4';
+RESET ALL;
 
 SET client_min_messages = error;
 SELECT integration_detach();

@@ -13,6 +13,7 @@
 #include "process/utility_hook.h"
 #include "process/launcher.h"
 #include "base/settings.h"
+#include "capture/nesting.h"
 #include "process/slots.h"
 #include "process/stats.h"
 
@@ -24,6 +25,7 @@ void
 _PG_init(void)
 {
 	settings_define();
+	nesting_init();
 	if (!process_shared_preload_libraries_in_progress)
 		return;
 	slots_init();

@@ -12,7 +12,7 @@ DIRECTORY/hostile.json has {"NAME": PORT}.  For the worker one leads a host ther
 What arrives is appended to DIRECTORY/hostile.jsonl, one object a line: behaviour,
 connection (numbers of that behaviour, from 1), and event: "open", "request" or "closed".
 
-Names in HTTP2 speak HTTP/2 alone, and want a client that offers it; those in PROXY are HTTP
+Those in NO_TLS send something else than a handshake.  Names in HTTP2 speak HTTP/2 alone, and want a client that offers it; those in PROXY are HTTP
 proxies.
 Needs the Python standard library and the openssl program.  It ends with its parent.
 """
@@ -167,6 +167,21 @@ def first_goes_silent(c):
         c.request()
 
 
+def small_records(c):
+    """A header line that never ends, in records of a byte, as fast as can be."""
+    c.request()
+    c.send(b"HTTP/1.1 200 OK\r\nX: ")
+    while True:
+        c.send(b"x")
+
+
+def answers_ahead(c):
+    """Ten answers to each request."""
+    while True:
+        c.request()
+        c.send(OK * 10)
+
+
 def drips(c):
     """A header that never ends, a byte at a time."""
     c.request()
@@ -196,6 +211,8 @@ HTTP1 = {
     "h1_goes_silent": goes_silent,
     "h1_first_goes_silent": first_goes_silent,
     "h1_drips": drips,
+    "h1_small_records": small_records,
+    "h1_answers_ahead": answers_ahead,
     "friendly": friendly,
 }
 
@@ -419,6 +436,13 @@ class Certificates:
         return self.write("dhe.pem", text.replace("CERTIFICATE", "DH PARAMETERS"))
 
 
+def tickets_context(base):
+    """TLS 1.3 that gives out session tickets by the thousand."""
+    context = server_context(f"{base}.pem", f"{base}.key")
+    context.num_tickets = 4000
+    return context
+
+
 def server_context(chain, key):
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(chain, key)
@@ -442,6 +466,32 @@ TLS = {
     "tls_many_names": lambda made, base: server_context(*made.many_names()),
     "tls_large_leaf": lambda made, base: server_context(*made.large_leaf()),
     "tls_name_constraints": lambda made, base: server_context(*made.name_constraints()),
+    "tls_tickets": lambda made, base: tickets_context(base),
+}
+
+
+def record(kind, payload):
+    """RFC 8446, 5.1"""
+    return struct.pack(">BHH", kind, 0x303, len(payload)) + payload
+
+
+def no_handshake(start, more):
+    """Answers a ClientHello with a start, then with more of the same for ever."""
+    def behave(c):
+        c.read(5)
+        c.send(start)
+        c.flood(more * 500)
+    return behave
+
+
+# name -> what comes instead of a handshake
+NO_TLS = {
+    "tls_floods_alerts": no_handshake(b"", record(21, b"\x01\x5a")),           # a warning
+    "tls_floods_cipher_changes": no_handshake(b"", record(20, b"\x01")),
+    "tls_floods_empty": no_handshake(b"", record(22, b"")),
+    "tls_floods_data": no_handshake(b"", record(23, bytes(100))),
+    "tls_floods_pieces": no_handshake(record(22, b"\x02\x00\xff\xff"), record(22, b"x")),  # of a ServerHello
+    "tls_floods_large": no_handshake(record(22, b"\x02\xff\xff\xff"), record(22, bytes(16384))),
 }
 
 
@@ -552,6 +602,8 @@ def main():
         context = server_context(f"{base}.pem", f"{base}.key")
         context.set_alpn_protocols(["h2"])
         ports[name] = peer.listen(name, context, Http2, behave)
+    for name, behave in NO_TLS.items():
+        ports[name] = peer.listen(name, None, Connection, behave)
     for name, behave in PROXY.items():
         ports[name] = peer.listen(name, None, Http1, behave)
     ports["tls_renegotiates"] = renegotiate(peer, base)

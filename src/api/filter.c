@@ -19,6 +19,7 @@
 #include "api/query.h"
 #include "base/errors.h"
 #include "base/subtransaction.h"
+#include "base/text.h"
 #include "capture/payload.h"
 #include "capture/rule.h"
 
@@ -95,8 +96,7 @@ known_events(void)
 
 	initStringInfo(&list);
 	for (EventKind kind = 0; kind < EVENT_COUNT; kind++)
-		appendStringInfo(&list, "%s%s", kind > 0 ? ", " : "",
-						 event_definitions[kind].name);
+		text_append_item(&list, event_definitions[kind].name);
 	return list.data;
 }
 

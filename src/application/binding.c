@@ -323,7 +323,7 @@ plan_column(BoundRelation *bound, BoundColumn *column, Node *node)
 	bound->expressions = lappend(bound->expressions, column->planned);
 	if (expression_calls_foreign(column->planned->expr))
 		bound->unsafe_functions = true;
-	if (contain_mutable_functions(column->planned->expr))
+	if (expression_depends_on_session(column->planned->expr))
 		bound->mutable_functions = true;
 }
 
@@ -475,7 +475,7 @@ compile(BoundRelation *bound)
 		error = CopyErrorData();
 		if (bound->problem != NULL)
 			PG_RE_THROW();
-		if (!error_is_fault_of_data(error->sqlerrcode))
+		if (!error_is_fault_of_data(error))
 		{
 			bound->valid = false; /* the same may succeed next time */
 			PG_RE_THROW();

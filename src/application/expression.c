@@ -10,9 +10,12 @@
 #include "access/xact.h"
 #include "catalog/pg_proc.h"
 #include "catalog/pg_type.h"
+#include "commands/extension.h"
 #include "executor/executor.h"
+#include "miscadmin.h"
 #include "nodes/makefuncs.h"
 #include "nodes/nodeFuncs.h"
+#include "optimizer/optimizer.h"
 #include "parser/parse_coerce.h"
 #include "parser/parse_collate.h"
 #include "parser/parse_expr.h"
@@ -25,10 +28,13 @@
 #include "utils/lsyscache.h"
 #include "utils/memutils.h"
 #include "utils/rel.h"
+#include "utils/regproc.h"
 #include "utils/ruleutils.h"
+#include "utils/syscache.h"
 
 #include "application/expression.h"
 #include "base/compat.h"
+#include "base/own_role.h"
 
 /* CachedExpressions to be freed at the end of the transaction */
 static List *retired_expressions = NIL;
@@ -78,6 +84,44 @@ may_hold_domain(Oid type)
 	return type >= FirstNormalObjectId && kind != TYPTYPE_ENUM && kind != TYPTYPE_BASE;
 }
 
+/* Whose a function is. */
+static Oid
+function_owner(Oid function)
+{
+	HeapTuple tuple = SearchSysCache1(PROCOID, ObjectIdGetDatum(function));
+	Oid		  owner;
+
+	if (!HeapTupleIsValid(tuple))
+		elog(ERROR, "cache lookup failed for function %u", function);
+	owner = ((Form_pg_proc) GETSTRUCT(tuple))->proowner;
+	ReleaseSysCache(tuple);
+	return owner;
+}
+
+/*
+ * check_function_callback: 42501 for a function that somebody could replace who is not trusted
+ * with the extension's rights: neither a superuser nor the extension's owner.
+ */
+static bool
+require_trusted(Oid function, void *unused)
+{
+	Oid owner;
+
+	if (function < FirstNormalObjectId)
+		return false;
+	owner = function_owner(function);
+	if (owner != own_role() &&
+		!compat_extension_ownercheck(get_extension_oid("featul_integrations", false),
+									 owner))
+		ereport(ERROR,
+				(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
+				 errmsg("function %s belongs to \"%s\", who could have it read what is "
+						"the extension's",
+						format_procedure(function), GetUserNameFromId(owner, false)),
+				 errhint("Make it the extension owner's: ALTER FUNCTION ... OWNER TO.")));
+	return false;
+}
+
 /*
  * Tree walker: refuses what would let somebody else than the extension's owner
  * choose the code that runs.  Casts are the one kind of function that deparsed
@@ -108,6 +152,7 @@ refuse_unsafe(Node *node, void *relation)
 	if (IsA(node, Var) && ((Var *) node)->varattno < 0)
 		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 						errmsg("a binding cannot use system columns")));
+	(void) check_functions_in_node(node, require_trusted, NULL);
 	return expression_tree_walker(node, refuse_unsafe, relation);
 }
 
@@ -305,6 +350,58 @@ bool
 expression_calls_foreign(Node *expression)
 {
 	return calls_foreign(expression, NULL);
+}
+
+/*
+ * True for types whose text is the same under any settings.  Their output functions do not
+ * tell: those of bytea and the floats count as immutable, and go by bytea_output and
+ * extra_float_digits.
+ */
+static bool
+has_fixed_text(Oid type)
+{
+	switch (type)
+	{
+		case BOOLOID:
+		case INT2OID:
+		case INT4OID:
+		case INT8OID:
+		case NUMERICOID:
+		case OIDOID:
+		case TEXTOID:
+		case VARCHAROID:
+		case BPCHAROID:
+		case NAMEOID:
+		case CHAROID:
+		case UUIDOID:
+		case JSONOID:
+		case JSONBOID:
+		case INETOID:
+		case CIDROID:
+			return true;
+		default:
+			return get_typtype(type) == TYPTYPE_ENUM;
+	}
+}
+
+/* Tree walker: whether it converts anything else to or from text. */
+static bool
+converts_loosely(Node *node, void *unused)
+{
+	if (node == NULL)
+		return false;
+	if (IsA(node, CoerceViaIO) &&
+		!(has_fixed_text(getBaseType(exprType((Node *) ((CoerceViaIO *) node)->arg))) &&
+		  has_fixed_text(getBaseType(((CoerceViaIO *) node)->resulttype))))
+		return true;
+	return expression_tree_walker(node, converts_loosely, NULL);
+}
+
+/* See expression.h. */
+bool
+expression_depends_on_session(Node *expression)
+{
+	return contain_mutable_functions(expression) || converts_loosely(expression, NULL);
 }
 
 /* Tree walker: see expression_names_foreign(). */

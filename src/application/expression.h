@@ -17,7 +17,8 @@
  * Parses one expression over the relation's rows, under this alias (NULL: its
  * own name), and converts it to the column's canonical type.  Refused with
  * 22023: subqueries, aggregates, window and set-returning functions, system
- * columns, casts that are user-defined, the wrong type.  Else raises what the
+ * columns, casts that are user-defined, the wrong type; with 42501: functions of
+ * somebody who is not trusted with the extension's rights.  Else raises what the
  * parser raises.  *bare is the expression before conversion.
  */
 extern Node *expression_parse(Relation relation, const char *alias, Source source,
@@ -31,6 +32,9 @@ extern char *expression_deparse(Node *expression, Source source, Relation relati
 
 /* Does it call what may run code of others: more than immutable functions of PostgreSQL's own? */
 extern bool expression_calls_foreign(Node *expression);
+
+/* May its value for the same row depend on the session: its settings, the time, what there is? */
+extern bool expression_depends_on_session(Node *expression);
 
 /* Does it, as SQL, name functions, types or operators that are not PostgreSQL's own? */
 extern bool expression_names_foreign(Node *expression);

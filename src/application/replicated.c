@@ -25,6 +25,7 @@
 #include "application/replicated.h"
 #include "base/compat.h"
 #include "base/own_query.h"
+#include "base/text.h"
 
 /* Looks at a table of an enabled or disabled subscription; true ends the search. */
 typedef bool (*Finding)(const FormData_pg_subscription_rel *table, Source source);
@@ -162,6 +163,32 @@ replicated_announced(void)
 	return !am_tablesync_worker() && all_ready();
 }
 
+/* See replicated.h. */
+bool
+replicated_completely(Oid relid)
+{
+	Relation	tables = table_open(SubscriptionRelRelationId, AccessShareLock);
+	SysScanDesc scan = systable_beginscan(tables, InvalidOid, false, NULL, 0, NULL);
+	HeapTuple	tuple;
+	bool		is_node = false;
+	bool		is_copied = false;
+
+	while (HeapTupleIsValid(tuple = systable_getnext(scan)))
+	{
+		Form_pg_subscription_rel table = (Form_pg_subscription_rel) GETSTRUCT(tuple);
+		XLogRecPtr				 copied_at;
+
+		is_node = true;
+		if (table->srrelid == relid && subscription_is_enabled(table->srsubid))
+			is_copied = GetSubscriptionRelState(table->srsubid, relid, &copied_at) ==
+							SUBREL_STATE_READY &&
+						!XLogRecPtrIsInvalid(copied_at);
+	}
+	systable_endscan(scan);
+	table_close(tables, AccessShareLock);
+	return !is_node || is_copied;
+}
+
 /* ------------------------------------------------------------------------
  * For integration_attach(), and for who sets a node up
  * ------------------------------------------------------------------------ */
@@ -207,10 +234,9 @@ append_table(StringInfo list, Oid relid)
 {
 	if (!OidIsValid(relid))
 		return;
-	appendStringInfo(
-		list, "%s%s", list->len > 0 ? ", " : "",
-		quote_qualified_identifier(get_namespace_name(get_rel_namespace(relid)),
-								   get_rel_name(relid)));
+	text_append_item(
+		list, quote_qualified_identifier(get_namespace_name(get_rel_namespace(relid)),
+										 get_rel_name(relid)));
 }
 
 FEATUL_FUNCTION(featul_publication);

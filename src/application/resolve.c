@@ -26,6 +26,7 @@
 #include "base/own_role.h"
 #include "base/safe_settings.h"
 #include "base/subtransaction.h"
+#include "base/text.h"
 
 /* ------------------------------------------------------------------------
  * The bindings argument
@@ -57,9 +58,8 @@ known_sources(void)
 
 	initStringInfo(&list);
 	for (Source source = 0; source < SOURCE_COUNT; source++)
-		appendStringInfo(&list, "%s%s", source > 0 ? ", " : "Sources are ",
-						 source_definitions[source].name);
-	return list.data;
+		text_append_item(&list, source_definitions[source].name);
+	return psprintf("Sources are %s", list.data);
 }
 
 /* "Columns of post are id, ..." */
@@ -69,11 +69,9 @@ known_columns(const SourceDefinition *definition)
 	StringInfoData list;
 
 	initStringInfo(&list);
-	appendStringInfo(&list, "Columns of %s are ", definition->name);
 	for (const ColumnDefinition *column = definition->columns; column->name; column++)
-		appendStringInfo(&list, "%s%s", column > definition->columns ? ", " : "",
-						 column->name);
-	return list.data;
+		text_append_item(&list, column->name);
+	return psprintf("Columns of %s are %s", definition->name, list.data);
 }
 
 /* The text of a JSON string; else 22023. */
@@ -253,13 +251,6 @@ resolve_read_kept(Attachment *attachment)
  * Finding tables and columns
  * ------------------------------------------------------------------------ */
 
-/* Adds a name to a list for report_missing(). */
-static void
-append_missing(StringInfo list, const char *name)
-{
-	appendStringInfo(list, "%s%s", list->len > 0 ? ", " : "", name);
-}
-
 /* See resolve.h. */
 bool
 resolve_takes_triggers(Oid relid)
@@ -366,13 +357,13 @@ resolve_table(Attachment *attachment, Source source)
 	attachment->resolved[source].relid = relid;
 	if (OidIsValid(relid) || (!definition->required && !is_given(given)))
 		return;
-	append_missing(&attachment->missing_tables,
-				   psprintf("%s (%s)", definition->name,
-							OidIsValid(given->relid) ? "the one bound by hand"
-							: given->table
-								? given->table
-								: quote_qualified_identifier(attachment->schema,
-															 definition->tables[0])));
+	text_append_item(&attachment->missing_tables,
+					 psprintf("%s (%s)", definition->name,
+							  OidIsValid(given->relid) ? "the one bound by hand"
+							  : given->table
+								  ? given->table
+								  : quote_qualified_identifier(attachment->schema,
+															   definition->tables[0])));
 }
 
 /* True if the table has a column of exactly this name. */
@@ -530,7 +521,7 @@ resolve_column(Attachment *attachment, Source source, int column, Relation relat
 		sql = checked_expression(relation, source, column, expression, stored);
 	attachment->resolved[source].column[column] = sql;
 	if (sql == NULL && (given || definition->columns[column].required))
-		append_missing(
+		text_append_item(
 			&attachment->missing_columns,
 			psprintf("%s.%s (%s)", definition->name, definition->columns[column].name,
 					 given

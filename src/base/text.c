@@ -213,6 +213,15 @@ text_from_foreign(const char *data, int length, int max_characters)
 
 /* See text.h. */
 void
+text_append_item(StringInfo list, const char *item)
+{
+	if (list->len > 0)
+		appendStringInfoString(list, ", ");
+	appendStringInfoString(list, item);
+}
+
+/* See text.h. */
+void
 text_append_json(StringInfo out, const char *utf8)
 {
 	appendStringInfoCharMacro(out, '"');

@@ -58,6 +58,9 @@ extern char *text_from_foreign(const char *data, int length, int max_characters)
 /* Appends UTF-8 as a JSON string, quotes included. */
 extern void text_append_json(StringInfo out, const char *utf8);
 
+/* Appends an item to "a, b, c", which is empty for the first. */
+extern void text_append_item(StringInfo list, const char *item);
+
 extern int text_utf16_units(const char *utf8);
 
 /* A text, number or boolean at a path ("post", "author", "name", NULL) as UTF-8; NULL if absent or null. */

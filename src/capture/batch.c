@@ -24,6 +24,7 @@
 #include "capture/mark.h"
 #include "capture/new_event.h"
 #include "capture/record.h"
+#include "capture/retract.h"
 #include "capture/subscription.h"
 #include "process/stats.h"
 #include "process/wakeup.h"
@@ -38,7 +39,8 @@ typedef struct Batch
 	Source		  source;
 	Oid			  function;	 /* the trigger function */
 	bool		  announces; /* else only marks */
-	bool		  touched;	 /* triggers may have changed the rows since */
+	bool		  touched;	 /* the rows may have been changed since */
+	bool		  goes_on;	 /* they may be changed later in this statement */
 	Nesting		  nesting;
 	bool		  at_row;  /* the slots hold rows that are yet to be read */
 	MemoryContext context; /* for the call */
@@ -230,18 +232,46 @@ process_row_by_row(Batch *batch)
 		(void) attempt(batch, compute_events);
 }
 
-/* Takes back what triggers have marked that had hidden a row before it was ever seen. */
+/*
+ * Marks what the statement has hidden.  What another one around it has told as visible for the
+ * first time is taken back if it has been captured by now; if not, it will want to know.
+ */
 static void
-take_back_marks(Batch *batch)
+mark_rows(Batch *batch)
+{
+	int count = mark_hidden(batch->source, batch->hidden, batch->n_hidden);
+
+	if (batch->nesting.depth <= 1 || count == 0)
+		return;
+	for (int i = 0; i < count; i++)
+		nesting_note_hidden(batch->nesting, batch->source, batch->hidden[i]);
+	count = retract_announced(batch->source, batch->hidden, count);
+	if (count > 0)
+		mark_unseen(batch->source, batch->hidden, count);
+}
+
+/*
+ * Takes back what statements inside of this one have told of rows that they, or it, made visible
+ * and that cannot be seen at its end, and the mark that they have been visible.
+ */
+static void
+take_back_unseen(Batch *batch)
 {
 	Text *ids = palloc(Max(batch->n_changes, 1) * sizeof(Text));
 	int	  count = 0;
+	int	  n_marked = 0;
 
 	for (int i = 0; i < batch->n_changes; i++)
 		if (batch->changes[i].unseen)
 			ids[count++] = row_text(batch->changes[i].new, 0);
-	if (count > 0)
-		mark_unseen(batch->nesting, batch->source, ids, count);
+	if (count == 0)
+		return;
+	retract_all(batch->source, ids, count);
+	for (int i = 0; i < count; i++)
+		if (nesting_hidden_inside(batch->nesting, batch->source, ids[i]))
+			ids[n_marked++] = ids[i];
+	if (n_marked > 0)
+		mark_unseen(batch->source, ids, n_marked);
 }
 
 /* Writes the batch's events; raises what an INSERT raises. */
@@ -257,7 +287,7 @@ write_events(Batch *batch)
 	if (batch->recorder == NULL)
 	{
 		caller = MemoryContextSwitchTo(batch->context);
-		batch->recorder = recorder_open(batch->function, batch->nesting);
+		batch->recorder = recorder_open(batch->function, batch->nesting, batch->goes_on);
 		MemoryContextSwitchTo(caller);
 	}
 	foreach (cell, batch->found)
@@ -284,9 +314,9 @@ process_batch(Batch *batch)
 
 	caller = MemoryContextSwitchTo(batch->memory);
 	if (batch->n_hidden > 0)
-		mark_hidden(batch->nesting, batch->source, batch->hidden, batch->n_hidden);
+		mark_rows(batch);
 	if (batch->touched)
-		take_back_marks(batch);
+		take_back_unseen(batch);
 	if (batch->found)
 		write_events(batch);
 	MemoryContextSwitchTo(caller);
@@ -295,7 +325,8 @@ process_batch(Batch *batch)
 
 /* See batch.h. */
 void
-batch_process_rows(Transition *transition, Oid function, bool announces, bool touched)
+batch_process_rows(Transition *transition, Oid function, bool announces,
+				   OtherTriggers others)
 {
 	Batch		batch = { .rows = transition,
 						  .source = transition->source,
@@ -306,7 +337,8 @@ batch_process_rows(Transition *transition, Oid function, bool announces, bool to
 						  .at_row = true };
 	UserContext caller;
 
-	batch.touched = touched || nesting_hides_inside(batch.nesting);
+	batch.touched = others.any || nesting_changed_inside(batch.nesting);
+	batch.goes_on = others.later || nesting_goes_on(batch.nesting);
 	user_context_as_extension(&caller);
 	open_batch(&batch, transition_count(transition));
 	while (!transition->done)

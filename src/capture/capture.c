@@ -26,27 +26,30 @@
 #include "process/stats.h"
 
 /*
- * Whether a trigger of the application's may have changed the statement's rows since it wrote
- * them.  Internal ones are foreign keys, those that fire in replicas alone are our own.
+ * The application's own triggers for such a statement.  Internal ones are foreign keys, those
+ * that fire in replicas alone are our own.  Those of rows come before ours.
  */
-static bool
-has_other_triggers(const TriggerData *trigger)
+static OtherTriggers
+other_triggers(const TriggerData *trigger)
 {
 	const TriggerDesc *triggers = trigger->tg_relation->trigdesc;
-	int16 type = TRIGGER_FIRED_BY_INSERT(trigger->tg_event) ? TRIGGER_TYPE_INSERT
-															: TRIGGER_TYPE_UPDATE;
+	int16		  type = TRIGGER_FIRED_BY_INSERT(trigger->tg_event) ? TRIGGER_TYPE_INSERT
+																	: TRIGGER_TYPE_UPDATE;
+	OtherTriggers others = { false };
 
 	for (int i = 0; triggers && i < triggers->numtriggers; i++)
 	{
 		const Trigger *other = &triggers->triggers[i];
 
-		if (!other->tgisinternal && other->tgfoid != trigger->tg_trigger->tgfoid &&
-			(other->tgtype & type) != 0 && TRIGGER_FOR_AFTER(other->tgtype) &&
-			(other->tgenabled == TRIGGER_FIRES_ON_ORIGIN ||
-			 other->tgenabled == TRIGGER_FIRES_ALWAYS))
-			return true;
+		if (other->tgisinternal || other->tgfoid == trigger->tg_trigger->tgfoid ||
+			!TRIGGER_FOR_AFTER(other->tgtype) ||
+			(other->tgenabled != TRIGGER_FIRES_ON_ORIGIN &&
+			 other->tgenabled != TRIGGER_FIRES_ALWAYS))
+			continue;
+		others.any = others.any || (other->tgtype & type) != 0;
+		others.later = others.later || !TRIGGER_FOR_ROW(other->tgtype);
 	}
-	return false;
+	return others;
 }
 
 /* INSERT or UPDATE of a source that has events */
@@ -69,7 +72,7 @@ capture_changes(Capture *capture)
 	transition_open(&transition, capture->source, capture->bound, trigger);
 	if (transition_advance(&transition))
 		batch_process_rows(&transition, capture->function, announces,
-						   has_other_triggers(trigger));
+						   other_triggers(trigger));
 	transition_close(&transition);
 }
 

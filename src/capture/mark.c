@@ -76,59 +76,60 @@ is_returned(const Text *returned, Text id)
 	return false;
 }
 
+/*
+ * Runs a statement over marks inside a query, $1 being the source and $2 the keys of these
+ * ids; the keys that it returns, if it does.
+ */
+static Text *
+run_for_ids(SPIPlanPtr *plan, const char *sql, int expected, Source source,
+			const Text *ids, int count)
+{
+	Oid	  types[] = { TEXTOID, TEXTARRAYOID };
+	Datum arguments[] = { CStringGetTextDatum(source_definitions[source].name),
+						  mark_keys(ids, count) };
+
+	own_query_run(own_query_prepare(plan, sql, 2, types), arguments, expected);
+	return returned_ids();
+}
+
 /* See mark.h. */
-void
-mark_hidden(Nesting nesting, Source source, const Text *ids, int count)
+int
+mark_hidden(Source source, Text *ids, int count)
 {
 	static SPIPlanPtr plan = NULL;
-	Oid				  types[] = { TEXTOID, TEXTARRAYOID };
-	Datum			  arguments[2];
 	OwnQuery		  query;
+	Text			 *marked;
+	int				  n_new = 0;
 
 	own_query_begin(&query);
-	own_query_prepare(&plan,
-					  "INSERT INTO featul_integrations.mark (source, id, was_visible)"
-					  " SELECT DISTINCT $1, i, true FROM pg_catalog.unnest($2) AS i"
-					  " ON CONFLICT (source, id) DO UPDATE SET was_visible = true"
-					  " WHERE NOT mark.was_visible RETURNING id",
-					  2, types);
-	arguments[0] = CStringGetTextDatum(source_definitions[source].name);
-	arguments[1] = mark_keys(ids, count);
-	own_query_run(plan, arguments, SPI_OK_INSERT_RETURNING);
-	if (nesting.depth > 1)
-	{
-		Text *returned = returned_ids();
-
-		for (uint64 i = 0; i < SPI_processed; i++)
-			nesting_note_hidden(nesting, source, returned[i]);
-	}
+	marked = run_for_ids(&plan,
+						 "INSERT INTO featul_integrations.mark (source, id, was_visible)"
+						 " SELECT DISTINCT $1, i, true FROM pg_catalog.unnest($2) AS i"
+						 " ON CONFLICT (source, id) DO UPDATE SET was_visible = true"
+						 " WHERE NOT mark.was_visible RETURNING id",
+						 SPI_OK_INSERT_RETURNING, source, ids, count);
+	if (SPI_processed == count)
+		n_new = count;
+	else
+		for (int i = 0; i < count; i++)
+			if (is_returned(marked, ids[i]))
+				ids[n_new++] = ids[i];
 	own_query_end(&query);
+	return n_new;
 }
 
 /* See mark.h. */
 void
-mark_unseen(Nesting nesting, Source source, const Text *ids, int count)
+mark_unseen(Source source, const Text *ids, int count)
 {
 	static SPIPlanPtr plan = NULL;
-	Oid				  types[] = { TEXTOID, TEXTARRAYOID };
-	Text			 *unseen = palloc(count * sizeof(Text));
-	int				  n_unseen = 0;
-	Datum			  arguments[2];
 	OwnQuery		  query;
 
-	for (int i = 0; i < count; i++)
-		if (nesting_hidden_inside(nesting, source, mark_key(ids[i])))
-			unseen[n_unseen++] = ids[i];
-	if (n_unseen == 0)
-		return;
 	own_query_begin(&query);
-	own_query_prepare(&plan,
-					  "UPDATE featul_integrations.mark SET was_visible = false"
-					  " WHERE source = $1 AND id = ANY ($2)",
-					  2, types);
-	arguments[0] = CStringGetTextDatum(source_definitions[source].name);
-	arguments[1] = mark_keys(unseen, n_unseen);
-	own_query_run(plan, arguments, SPI_OK_UPDATE);
+	(void) run_for_ids(&plan,
+					   "UPDATE featul_integrations.mark SET was_visible = false"
+					   " WHERE source = $1 AND id = ANY ($2) RETURNING id",
+					   SPI_OK_UPDATE_RETURNING, source, ids, count);
 	own_query_end(&query);
 }
 
@@ -137,20 +138,14 @@ void
 marks_hidden(Source source, const Text *ids, int count, bool *marked)
 {
 	static SPIPlanPtr plan = NULL;
-	Oid				  types[] = { TEXTOID, TEXTARRAYOID };
-	Datum			  arguments[2];
 	OwnQuery		  query;
 	Text			 *returned;
 
 	own_query_begin(&query);
-	own_query_prepare(&plan,
-					  "SELECT id FROM featul_integrations.mark"
-					  " WHERE source = $1 AND id = ANY ($2) AND was_visible",
-					  2, types);
-	arguments[0] = CStringGetTextDatum(source_definitions[source].name);
-	arguments[1] = mark_keys(ids, count);
-	own_query_run(plan, arguments, SPI_OK_SELECT);
-	returned = returned_ids();
+	returned = run_for_ids(&plan,
+						   "SELECT id FROM featul_integrations.mark"
+						   " WHERE source = $1 AND id = ANY ($2) AND was_visible",
+						   SPI_OK_SELECT, source, ids, count);
 	for (int i = 0; i < count; i++)
 		marked[i] = is_returned(returned, ids[i]);
 	own_query_end(&query);

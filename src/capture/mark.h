@@ -6,17 +6,19 @@
 #ifndef FEATUL_MARK_H
 #define FEATUL_MARK_H
 
-#include "capture/nesting.h"
 #include "capture/new_event.h"
 
-/* Marks rows as having been visible. */
-extern void mark_hidden(Nesting nesting, Source source, const Text *ids, int count);
+/*
+ * Marks rows as having been visible.  Brings those that were not marked so before to the
+ * front; how many they are.
+ */
+extern int mark_hidden(Source source, Text *ids, int count);
 
 /*
- * Takes that back for rows that were visible only until a trigger of the statement that made
- * them so has hidden them.
+ * Takes that back for rows that were visible only until something inside of the statement that
+ * made them so has hidden them.
  */
-extern void mark_unseen(Nesting nesting, Source source, const Text *ids, int count);
+extern void mark_unseen(Source source, const Text *ids, int count);
 
 /* Which of these rows were marked so before. */
 extern void marks_hidden(Source source, const Text *ids, int count, bool *marked);

@@ -1,6 +1,10 @@
 /*
  * nesting.c
- *		Statements inside of other statements' triggers.
+ *		Statements inside of other statements.
+ *
+ * How deep one stands PostgreSQL tells of triggers alone, and not of functions (RETURNING vote(id)):
+ * so those that change rows are counted while their executor lives.  COPY and what replication
+ * applies have none, and are known by the triggers inside of them.
  *
  * Events are delivered in the order of their ids, so a nested statement's event about a post
  * leaves ids free below its own, for each statement around it.  They are that
@@ -8,8 +12,10 @@
  */
 #include "postgres.h"
 
+#include "access/xact.h"
 #include "commands/sequence.h"
 #include "common/hashfn.h"
+#include "executor/executor.h"
 #include "fmgr.h"
 #include "utils/fmgrprotos.h"
 #include "utils/memutils.h"
@@ -35,15 +41,20 @@ typedef struct Note
 	int			 depth;
 	int64		 first; /* ids that are left */
 	int			 left;
+	Told		 told;
+	bool		 is_first; /* of its row's visibility */
 } Note;
 
-/* What notes are about: ids for a statement at this depth; 0: a row that was hidden. */
+/* What notes are about: ids for a statement at this depth; or a row that was hidden, or told of. */
 typedef struct NoteKey
 {
 	int	 depth;
 	int	 source;
 	Text id;
 } NoteKey;
+
+#define HIDDEN 0
+#define TOLD (-1)
 
 typedef struct Notes
 {
@@ -66,10 +77,15 @@ typedef struct Notes
 #define SH_DEFINE
 #include "lib/simplehash.h"
 
-static MemoryContext memory;			  /* of the transaction's, for all of them */
-static notes_hash	*notes = NULL;		  /* NULL: none */
-static int			 n_notes = 0;		  /* for all keys */
-static Nesting		 last_hidden = { 0 }; /* who made the last note of a hidden row */
+static MemoryContext memory;	   /* of the transaction's, for all of them */
+static notes_hash	*notes = NULL; /* NULL: none */
+static int			 n_notes = 0;  /* for all keys */
+
+static ExecutorStart_hook_type previous_ExecutorStart = NULL;
+
+static int	   running = 0;			/* executors of statements that change rows */
+static Nesting last_inside = { 0 }; /* the last that began inside of another */
+static bool	   has_parts = false;	/* the outermost statement changes several tables */
 
 /* Transaction callback */
 static void
@@ -79,17 +95,81 @@ forget_notes(XactEvent event, void *unused)
 		event != XACT_EVENT_PREPARE)
 		return;
 	notes = NULL;
-	last_hidden = (Nesting){ 0 };
+	last_inside = (Nesting){ 0 };
+}
+
+/* Whatever was noted was for statements that are over. */
+static void
+begin_outermost(const QueryDesc *query)
+{
+	if (notes)
+		MemoryContextDelete(memory);
+	notes = NULL;
+	has_parts = query->plannedstmt->hasModifyingCTE;
+}
+
+/* How many triggers are running, one inside of the other. */
+static int
+trigger_depth(void)
+{
+	LOCAL_FCINFO(call, 0);
+
+	InitFunctionCallInfoData(*call, NULL, 0, InvalidOid, NULL, NULL);
+	return DatumGetInt32(pg_trigger_depth(call));
+}
+
+/* Callback: the memory of an executor goes. */
+static void
+count_end(void *unused)
+{
+	running--;
+}
+
+/* Counts a statement until its executor is gone, be it by an error. */
+static void
+count_statement(const QueryDesc *query)
+{
+	MemoryContext		   memory = query->estate->es_query_cxt;
+	MemoryContextCallback *callback =
+		MemoryContextAlloc(memory, sizeof(MemoryContextCallback));
+	int depth = Max(running, trigger_depth()) + 1;
+
+	callback->func = count_end;
+	callback->arg = NULL;
+	MemoryContextRegisterResetCallback(memory, callback);
+	running++;
+	if (depth > 1)
+		last_inside = (Nesting){ .depth = depth, .command = query->snapshot->curcid };
+	else
+		begin_outermost(query);
+}
+
+/* Executor hook */
+static void
+start_executor(QueryDesc *query, int flags)
+{
+	if (previous_ExecutorStart)
+		previous_ExecutorStart(query, flags);
+	else
+		standard_ExecutorStart(query, flags);
+	if (query->operation != CMD_SELECT || query->plannedstmt->hasModifyingCTE)
+		count_statement(query);
+}
+
+/* See nesting.h. */
+void
+nesting_init(void)
+{
+	previous_ExecutorStart = ExecutorStart_hook;
+	ExecutorStart_hook = start_executor;
+	RegisterXactCallback(forget_notes, NULL);
 }
 
 /* See nesting.h. */
 Nesting
 nesting_now(void)
 {
-	LOCAL_FCINFO(call, 0);
-
-	InitFunctionCallInfoData(*call, NULL, 0, InvalidOid, NULL, NULL);
-	return (Nesting){ .depth = DatumGetInt32(pg_trigger_depth(call)),
+	return (Nesting){ .depth = Max(running, trigger_depth()),
 					  .command = GetActiveSnapshot()->curcid };
 }
 
@@ -113,13 +193,9 @@ make_room(void)
 static Notes *
 notes_about(NoteKey key)
 {
-	static bool registered = false;
-	Notes	   *about;
-	bool		found;
+	Notes *about;
+	bool   found;
 
-	if (!registered)
-		RegisterXactCallback(forget_notes, NULL);
-	registered = true;
 	make_room();
 	about = notes_lookup(notes, key);
 	if (about == NULL)
@@ -214,15 +290,14 @@ nesting_note_hidden(Nesting nesting, Source source, Text id)
 {
 	if (nesting.depth <= 1)
 		return;
-	(void) add_note(nesting, (NoteKey){ .source = source, .id = id });
-	last_hidden = nesting;
+	(void) add_note(nesting, (NoteKey){ HIDDEN, source, id });
 }
 
 /* See nesting.h. */
 bool
 nesting_hidden_inside(Nesting nesting, Source source, Text id)
 {
-	NoteKey key = { .source = source, .id = id };
+	NoteKey key = { HIDDEN, source, id };
 	Notes  *about = notes ? notes_lookup(notes, key) : NULL;
 	Note   *note = about ? about->first : NULL;
 
@@ -233,7 +308,41 @@ nesting_hidden_inside(Nesting nesting, Source source, Text id)
 
 /* See nesting.h. */
 bool
-nesting_hides_inside(Nesting nesting)
+nesting_changed_inside(Nesting nesting)
 {
-	return last_hidden.depth > nesting.depth && last_hidden.command > nesting.command;
+	return last_inside.depth > nesting.depth && last_inside.command > nesting.command;
+}
+
+/* See nesting.h. */
+bool
+nesting_goes_on(Nesting nesting)
+{
+	return nesting.depth > 1 || (running > 0 && has_parts);
+}
+
+/* See nesting.h. */
+void
+nesting_note_told(Nesting nesting, Source source, Text id, bool first, Told told)
+{
+	Note *note = add_note(nesting, (NoteKey){ TOLD, source, id });
+
+	note->told = told;
+	note->is_first = first;
+}
+
+/* See nesting.h. */
+List *
+nesting_told(Source source, Text id, bool *first)
+{
+	NoteKey key = { TOLD, source, id };
+	Notes  *about = notes ? notes_lookup(notes, key) : NULL;
+	List   *told = NIL;
+
+	*first = false;
+	for (Note *note = about ? about->first : NULL; note; note = note->next)
+	{
+		told = lappend(told, &note->told);
+		*first = *first || note->is_first;
+	}
+	return told;
 }

@@ -1,16 +1,17 @@
 /*
  * nesting.h
- *		Statements inside of other statements' triggers.
+ *		Statements inside of other statements: of their triggers, or of functions that they call.
  *
  * A trigger of the application may pin, vote for or hide a post while the statement that
  * inserts it is not at its end.  That inner statement ends, and is captured, first; what
  * is noted here lets the outer one's events come first all the same, and takes back what
- * the inner one could not know.  Notes last until the end of the transaction.
+ * the inner one could not know.  Notes last until the outermost statement is at its end.
  */
 #ifndef FEATUL_NESTING_H
 #define FEATUL_NESTING_H
 
-#include "access/xact.h"
+#include "nodes/pg_list.h"
+#include "utils/uuid.h"
 
 #include "application/source.h"
 #include "base/text.h"
@@ -18,9 +19,12 @@
 /* Where a statement that is captured stands. */
 typedef struct Nesting
 {
-	int		  depth;   /* 1: inside no other statement's trigger */
+	int		  depth;   /* 1: inside no other statement that changes rows */
 	CommandId command; /* the statement's own: those inside of it have later ones */
 } Nesting;
+
+/* Counts the statements that are running; called from _PG_init. */
+extern void nesting_init(void);
 
 /* Of the statement whose trigger is running, before a snapshot of ours is active. */
 extern Nesting nesting_now(void);
@@ -38,7 +42,33 @@ extern void nesting_note_hidden(Nesting nesting, Source source, Text id);
 /* Whether a statement inside of this one has noted that. */
 extern bool nesting_hidden_inside(Nesting nesting, Source source, Text id);
 
-/* Whether it may have noted that of any row, be it from a trigger of another table's. */
-extern bool nesting_hides_inside(Nesting nesting);
+/* Whether any statement inside of this one may have changed rows, whosever. */
+extern bool nesting_changed_inside(Nesting nesting);
+
+/*
+ * Whether more may happen inside of the outermost statement after this one, or this part of it,
+ * has been captured.
+ */
+extern bool nesting_goes_on(Nesting nesting);
+
+/* A queue entry */
+typedef struct Told
+{
+	pg_uuid_t integration;
+	int64	  id;
+} Told;
+
+/*
+ * Notes what is told of a post or comment, and whether that is its first visibility, until
+ * the outermost statement is at its end.
+ */
+extern void nesting_note_told(Nesting nesting, Source source, Text id, bool first,
+							  Told told);
+
+/*
+ * The notes of that about this one: a list of Told *, valid until the next is made; *first:
+ * whether its first visibility is among them.
+ */
+extern List *nesting_told(Source source, Text id, bool *first);
 
 #endif /* FEATUL_NESTING_H */

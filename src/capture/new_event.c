@@ -77,6 +77,7 @@ build_event(Candidates *candidates, const Candidate *candidate, Source source)
 	event->kind = candidate->event;
 	event->workspace_id = row_text(candidate->workspace, WORKSPACE_ID);
 	event->post_id = row_text(candidate->post, POST_ID);
+	event->comment_id = row_text(candidate->comment, COMMENT_ID);
 	event->milestone = candidate->milestone;
 	event->payload = event_payload(candidates, candidate, source);
 	event->recipients = palloc(subscriptions->count * sizeof(Recipient));

@@ -24,9 +24,10 @@ typedef struct NewEvent
 	EventKind  kind;
 	Text	   workspace_id;
 	Text	   post_id;
-	int		   milestone; /* post.milestone: to be announced only once */
-	text	  *payload;	  /* JSON, and a NUL after it */
-	char	  *labels;	  /* JSON or NULL */
+	Text	   comment_id; /* NULL: not about a comment */
+	int		   milestone;  /* post.milestone: to be announced only once */
+	text	  *payload;	   /* JSON, and a NUL after it */
+	char	  *labels;	   /* JSON or NULL */
 	int		   n_recipients;
 	Recipient *recipients;
 } NewEvent;

@@ -54,6 +54,7 @@ struct Recorder
 	int16	  event_partition;
 	Oid		  sequence;
 	Nesting	  nesting;
+	bool	  notes;
 	Appender *table[2];
 };
 
@@ -116,7 +117,7 @@ own_relations(Oid function)
 
 /* See record.h. */
 Recorder *
-recorder_open(Oid function, Nesting nesting)
+recorder_open(Oid function, Nesting nesting, bool notes)
 {
 	const OwnRelations *own = own_relations(function);
 	Recorder		   *recorder = palloc(sizeof(Recorder));
@@ -124,6 +125,7 @@ recorder_open(Oid function, Nesting nesting)
 	recorder->event_partition = own->event_partition;
 	recorder->sequence = own->sequence;
 	recorder->nesting = nesting;
+	recorder->notes = notes;
 	recorder->table[TABLE_EVENT] = appender_open(own->event, EVENT_COLUMNS);
 	recorder->table[TABLE_QUEUE] = appender_open(own->queue, QUEUE_COLUMNS);
 	return recorder;
@@ -224,6 +226,20 @@ fill_queue(Recorder *recorder, const NewEvent *event, int64 id, int64 event_id,
 		CStringGetTextDatum(event_definitions[event->kind].name);
 }
 
+/* Notes an entry, so that it can be taken back. */
+static void
+note_entry(Recorder *recorder, const NewEvent *event, int64 id,
+		   const Recipient *recipient)
+{
+	Told told = { .integration = recipient->id, .id = id };
+
+	nesting_note_told(recorder->nesting, SOURCE_POST, event->post_id,
+					  event->kind == EVENT_POST_CREATED, told);
+	if (event->comment_id.data)
+		nesting_note_told(recorder->nesting, SOURCE_COMMENT, event->comment_id,
+						  event->kind == EVENT_COMMENT_CREATED, told);
+}
+
 /* See record.h. */
 void
 recorder_write(Recorder *recorder, const NewEvent *event)
@@ -238,5 +254,7 @@ recorder_write(Recorder *recorder, const NewEvent *event)
 		if (i > 0)
 			id = nesting_event_id(recorder->nesting, recorder->sequence, event->post_id);
 		fill_queue(recorder, event, id, event_id, &event->recipients[i]);
+		if (recorder->notes)
+			note_entry(recorder, event, id, &event->recipients[i]);
 	}
 }

@@ -12,9 +12,10 @@ typedef struct Recorder Recorder;
 
 /*
  * Opens the tables that events go to, in the current memory context; function is
- * the extension's trigger function, nesting where the statement stands.  Needs no rights; errors are those of any INSERT.
+ * the extension's trigger function, nesting where the statement stands, notes: whether what is
+ * written may have to be taken back (nesting_note_told()).  Needs no rights; errors are those of any INSERT.
  */
-extern Recorder *recorder_open(Oid function, Nesting nesting);
+extern Recorder *recorder_open(Oid function, Nesting nesting, bool notes);
 extern void		 recorder_flush(Recorder *recorder);
 extern void		 recorder_close(Recorder *recorder);
 

@@ -80,7 +80,7 @@ void_cache(Datum unused, Oid relid)
 
 /*
  * What was found out of boards in a transaction, or a part of it, that is rolled back may
- * be about boards that there never were.
+ * be about boards that there never were; one that is prepared may be rolled back.
  */
 static bool remembered = false; /* a board, in this transaction */
 
@@ -90,7 +90,7 @@ forget_at_transaction_end(XactEvent event, void *unused)
 	if (event != XACT_EVENT_COMMIT && event != XACT_EVENT_ABORT &&
 		event != XACT_EVENT_PREPARE)
 		return;
-	if (remembered && event == XACT_EVENT_ABORT)
+	if (remembered && event != XACT_EVENT_COMMIT)
 		cache.valid = false;
 	remembered = false;
 }

@@ -119,32 +119,38 @@ typedef struct Renaming
 	Text	   to[READ_IDS];
 } Renaming;
 
-/* Step: reads the next rows whose id has changed. */
+/* Notes the row in the slots, if its id has changed. */
+static void
+add_renamed(Renaming *renaming)
+{
+	Text from = row_text(
+		row_read(renaming->reader, renaming->rows.old_slot, COLUMN_BIT(WORKSPACE_ID)),
+		WORKSPACE_ID);
+	Text to = row_text(
+		row_read(renaming->reader, renaming->rows.new_slot, COLUMN_BIT(WORKSPACE_ID)),
+		WORKSPACE_ID);
+
+	if (from.data == NULL || to.data == NULL || text_same(from, to))
+		return;
+	if (to.length > WORKSPACE_ID_MAX_BYTES)
+	{
+		renaming->too_long = true;
+		return;
+	}
+	renaming->from[renaming->count] = from;
+	renaming->to[renaming->count++] = to;
+}
+
+/* Step: reads the row in the slots, and the next ones. */
 static void
 read_renamed(void *argument)
 {
 	Renaming *renaming = argument;
 
 	renaming->count = 0;
-	while (renaming->count < READ_IDS && transition_advance(&renaming->rows))
-	{
-		Text from = row_text(
-			row_read(renaming->reader, renaming->rows.old_slot, COLUMN_BIT(WORKSPACE_ID)),
-			WORKSPACE_ID);
-		Text to = row_text(
-			row_read(renaming->reader, renaming->rows.new_slot, COLUMN_BIT(WORKSPACE_ID)),
-			WORKSPACE_ID);
-
-		if (from.data == NULL || to.data == NULL || text_same(from, to))
-			continue;
-		if (to.length > WORKSPACE_ID_MAX_BYTES)
-		{
-			renaming->too_long = true;
-			continue;
-		}
-		renaming->from[renaming->count] = from;
-		renaming->to[renaming->count++] = to;
-	}
+	do
+		add_renamed(renaming);
+	while (transition_advance(&renaming->rows) && renaming->count < READ_IDS);
 }
 
 /*
@@ -187,21 +193,15 @@ report_too_long(void)
 	failure_report(SOURCE_WORKSPACE, &error);
 }
 
-/* See workspace.h. */
-void
-capture_workspace_update(Capture *capture)
+/* Works off the rows from the one in the slots on. */
+static void
+rename_rows(Renaming *renaming)
 {
 	UserContext caller;
-	Renaming   *renaming;
 	ErrorData  *error = NULL;
 
-	if (capture_binding(capture) == NULL)
-		return;
-	renaming = palloc(sizeof(Renaming));
-	renaming->too_long = false;
-	transition_open(&renaming->rows, SOURCE_WORKSPACE, capture->bound, capture->trigger);
 	user_context_as_extension(&caller);
-	renaming->reader = row_reader(capture->bound);
+	renaming->reader = row_reader(renaming->rows.bound);
 	while (!renaming->rows.done && error == NULL)
 	{
 		error = subtransaction_run(read_renamed, renaming);
@@ -213,6 +213,21 @@ capture_workspace_update(Capture *capture)
 	if (renaming->too_long)
 		report_too_long();
 	user_context_restore(&caller);
+}
+
+/* See workspace.h. */
+void
+capture_workspace_update(Capture *capture)
+{
+	Renaming *renaming;
+
+	if (capture_binding(capture) == NULL)
+		return;
+	renaming = palloc(sizeof(Renaming));
+	renaming->too_long = false;
+	transition_open(&renaming->rows, SOURCE_WORKSPACE, capture->bound, capture->trigger);
+	if (transition_advance(&renaming->rows))
+		rename_rows(renaming);
 	transition_close(&renaming->rows);
 }
 

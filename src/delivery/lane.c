@@ -208,8 +208,8 @@ lane_classify(Lane *lane)
 	lane->tier = tier;
 }
 
-/* See lane.h. */
-void
+/* Notes how long an answer took: what is to be expected of the lane. */
+static void
 lane_expect(Lane *lane, int64 ms)
 {
 	int64 expected = lane->response_ms;
@@ -225,6 +225,15 @@ lane_expect(Lane *lane, int64 ms)
 	else
 		expected = Max(ms, expected / EXPECT_FALL);
 	lane->response_ms = Min(expected, PG_INT32_MAX);
+}
+
+/* See lane.h. */
+void
+lane_answered(Lane *lane, const Flight *flight)
+{
+	if (!flight->surprises)
+		lane->answered_at = lane->dispatch->now;
+	lane_expect(lane, (lane->dispatch->now - flight->started_at) / 1000);
 }
 
 /* See lane.h. */
@@ -285,10 +294,7 @@ lane_end_request(Delivery *delivery)
 		   delivery->post->in_flight == delivery);
 	dlist_delete(&flight->node);
 	surprise_is_over(dispatch, flight);
-	if (flight->surprises)
-		dispatch->n_surprises--;
-	else
-		lane->answered_at = dispatch->now;
+	dispatch->n_surprises -= flight->surprises;
 	delivery->flight = NULL;
 	delivery->post->in_flight = NULL;
 	lane->aged[flight->age]--;

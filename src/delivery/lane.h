@@ -325,8 +325,8 @@ extern int lane_limit(const Lane *lane);
 extern void	   lane_begin_request(Lane *lane, Delivery *delivery, bool probe);
 extern Flight *lane_end_request(Delivery *delivery);
 
-/* Notes how long an answer took: what is to be expected of the lane. */
-extern void lane_expect(Lane *lane, int64 ms);
+/* An answer has come, or the time-out, of a request that is over: what is to be expected. */
+extern void lane_answered(Lane *lane, const Flight *flight);
 
 /* The lane whose turn it is to send, or NULL; the second takes the turn. */
 extern Lane *capacity_peek(const Dispatch *dispatch);

@@ -192,20 +192,22 @@ lane_held(Lane *lane, const Flight *flight, int64 hold_ms)
 {
 	Moment now = lane->dispatch->now;
 	bool   parallel = flight->started_at < lane->held_at;
+	Moment until;
 
 	halve_allowed(lane);
-	if (hold_ms < 0 && !parallel)
+	if (hold_ms < 0 && parallel)
+		return now;
+	if (hold_ms < 0)
 		hold_ms = lane_backoff(lane->holds, CHANNEL_MAX_HOLD_MS);
-	if (hold_ms >= 0)
-		lane->hold_until =
-			Max(lane->hold_until, clock_after_ms(now, Min(hold_ms, CHANNEL_MAX_HOLD_MS)));
+	until = clock_after_ms(now, Min(hold_ms, CHANNEL_MAX_HOLD_MS));
+	lane->hold_until = Max(lane->hold_until, until);
 	if (parallel)
-		return lane->hold_until;
+		return until;
 	if (lane->held_since == 0)
 		lane->held_since = now;
 	lane->held_at = now;
 	lane->holds++;
-	return lane->hold_until;
+	return until;
 }
 
 /* See lane_health.h. */

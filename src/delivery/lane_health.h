@@ -71,7 +71,8 @@ extern void lane_failed(Lane *lane, const Flight *flight);
 
 /*
  * The endpoint asked to wait (-1: for as long as after a failure).  Several requests
- * of the same time that are told so are one hold.  Returns until when it holds.
+ * of the same time that are told so are one hold.  Returns how long this answer by itself
+ * asks for: an older hold of the lane may be longer.
  */
 extern Moment lane_held(Lane *lane, const Flight *flight, int64 hold_ms);
 

@@ -118,6 +118,22 @@ rule_verdict(Lane *lane, Flight *flight, const Verdict *verdict)
 	return rule_failure(lane, flight);
 }
 
+/*
+ * Connected again meanwhile: what the old endpoint says concerns nobody, but for a hold
+ * of the whole channel, which is not about the endpoint.
+ */
+static Ruling
+rule_of_old_endpoint(Lane *lane, const Verdict *verdict)
+{
+	int64 hold_ms =
+		verdict->hold_ms < 0 ? lane_backoff(0, CHANNEL_MAX_HOLD_MS) : verdict->hold_ms;
+
+	if (verdict->holds_channel)
+		dispatch_hold_channel(lane->dispatch, lane->channel,
+							  clock_after_ms(lane->dispatch->now, hold_ms));
+	return (Ruling){ .kind = RULING_AGAIN };
+}
+
 /* What an attempt means, which changes the lane. */
 static Ruling
 rule_attempt(Lane *lane, Flight *flight, const Attempt *attempt)
@@ -125,12 +141,11 @@ rule_attempt(Lane *lane, Flight *flight, const Attempt *attempt)
 	const Verdict *verdict = &attempt->verdict;
 	Ruling		   ruling;
 
-	/* connected again meanwhile: what the old endpoint says concerns nobody */
 	if (flight->connected_at != lane->updated_at && verdict->kind != VERDICT_DELIVERED)
-		return (Ruling){ .kind = RULING_AGAIN };
+		return rule_of_old_endpoint(lane, verdict);
 
 	lane->last_status = attempt->http_status;
-	lane_expect(lane, (lane->dispatch->now - flight->started_at) / 1000);
+	lane_answered(lane, flight);
 	lane_count_latency(lane, attempt->duration_ms);
 	lane_set_text(lane, &lane->last_error,
 				  verdict->kind == VERDICT_DELIVERED ? NULL : verdict->error);

@@ -91,7 +91,8 @@ recovery_after_error(Recovery *recovery)
 			 error->detail ? errdetail_internal("%s", error->detail) : 0,
 			 error->context ? errcontext("%s", error->context) : 0,
 			 errhint(
-				 "The worker tries again by itself; the same failure is not logged again within a minute.")));
+				 "%s%sThe worker tries again by itself; the same failure is not logged again within a minute.",
+				 error->hint ? error->hint : "", error->hint ? " " : "")));
 		recovery->logged_code = error->sqlerrcode;
 		recovery->logged_at = now;
 	}

@@ -237,7 +237,8 @@ start_delivery(Sending *batch, int index, const Event *event, const Event *other
 typedef struct Told
 {
 	MemoryContext context;
-	int			  count; /* up to the first that is not kept any more */
+	bool		  in_a_row; /* up to the first that is not kept any more */
+	int			  count;
 	Event		  events[MAX_TOLD];
 } Told;
 
@@ -247,7 +248,7 @@ take_told(int index, const Event *event, void *argument)
 {
 	Told *told = argument;
 
-	if (index == told->count)
+	if (index == told->count || !told->in_a_row)
 		told->events[told->count++] = *copy_event(told->context, event);
 }
 
@@ -268,6 +269,8 @@ start_told(Sending *batch, int index)
 
 	told->context = AllocSetContextCreate(
 		table_context(), "featul_integrations told events", ALLOCSET_DEFAULT_SIZES);
+	/* mentions go with their comment; of a burst the others are told */
+	told->in_a_row = outgoing->may_take;
 	told->count = 0;
 	queue_read_events(outgoing->told, outgoing->n_told, take_told, told);
 	batch->rendering = index;

@@ -47,11 +47,12 @@
 
 typedef struct Settler
 {
-	MemoryContext context;	   /* of what is unsettled and what it points to */
-	List		 *unsettled;   /* of Settlement *, to be recorded, oldest first */
-	Moment		  since;	   /* when the oldest came in */
-	int			  failures;	   /* of recording, in a row */
-	Moment		  quiet_until; /* see record_telling() */
+	MemoryContext context;		/* of what is unsettled and what it points to */
+	List		 *unsettled;	/* of Settlement *, to be recorded, oldest first */
+	Moment		  since;		/* when the oldest came in */
+	int			  failures;		/* of recording, in a row */
+	bool		  health_fails; /* to be recorded, which comes before results */
+	Moment		  quiet_until;	/* see record_telling() */
 	bool		  notifies;
 } Settler;
 
@@ -70,6 +71,7 @@ settler_reset(Worker *worker)
 {
 	worker->settler->unsettled = NIL;
 	worker->settler->failures = 0;
+	worker->settler->health_fails = false;
 	MemoryContextReset(worker->settler->context);
 }
 
@@ -223,7 +225,9 @@ settler_stuck(const Worker *worker)
 {
 	const Settler *settler = worker->settler;
 
-	return settler->failures > 0 || list_length(settler->unsettled) >= MAX_UNSETTLED;
+	return settler->failures > 0 ||
+		   (settler->health_fails && settler_health_due(worker) != 0) ||
+		   list_length(settler->unsettled) >= MAX_UNSETTLED;
 }
 
 /* See settler.h. */
@@ -452,14 +456,24 @@ save_health(void *argument)
 Moment
 settler_health_due(const Worker *worker)
 {
-	return lane_health_is_due(worker->dispatch) ? MOMENT_PAST : 0;
+	Moment results = settler_results_due(worker);
+
+	if (!lane_health_is_due(worker->dispatch))
+		return 0;
+	/* with the results that it comes of, if there are any: many at a time */
+	return results != 0 ? results : MOMENT_PAST;
 }
 
 /* See settler.h. */
 bool
 settler_save_health(Worker *worker)
 {
-	return record_telling(worker, save_health);
+	Settler *settler = worker->settler;
+
+	settler->health_fails = false;
+	while (lane_health_is_due(worker->dispatch) && !settler->health_fails)
+		settler->health_fails = !record_telling(worker, save_health);
+	return !settler->health_fails;
 }
 
 /* Step: makes integrations inactive whose endpoint is gone. */

@@ -51,6 +51,7 @@ table_init_session(void)
 		{ "enable_bitmapscan", "off" },
 		{ "enable_hashjoin", "off" },
 		{ "enable_mergejoin", "off" },
+		{ "enable_memoize", "off" },
 		{ "max_parallel_workers_per_gather", "0" },
 		{ "jit", "off" },
 	};

@@ -90,39 +90,57 @@ log_attempts(List *settlements)
 	appender_close(appender);
 }
 
-/* Deletes the rows that are settled; only that version of them that was sent. */
+/*
+ * What the statements below are given of a settlement, and as o the row of queue that
+ * it is of: only that version of it that was sent.
+ */
+static const Oid settled_types[] = { UUIDOID, INT8OID, XID8OID, INT4OID, TIMESTAMPTZOID };
+
+#define SETTLED_ROW                                                                      \
+	" CROSS JOIN LATERAL (SELECT q.ctid FROM featul_integrations.queue q"                \
+	" WHERE q.integration_id = s.integration_id AND q.id = s.id"                         \
+	" AND q.xid IS NOT DISTINCT FROM s.xid OFFSET 0) o"
+
+/* Runs a statement for those settlements that end their row, or for those that do not. */
 static void
-delete_settled(List *settlements)
+run_for(Statement *statement, List *settlements, bool ends, int expected)
 {
-	static const Oid types[] = { UUIDOID, INT8OID, XID8OID };
-	static Statement delete = {
-		"DELETE FROM featul_integrations.queue WHERE ctid = ANY (ARRAY(SELECT r.ctid"
-		" FROM unnest($1, $2, $3) s (integration_id, id, xid) CROSS JOIN LATERAL"
-		" (SELECT q.ctid FROM featul_integrations.queue q WHERE q.integration_id = s.integration_id"
-		" AND q.id = s.id AND q.xid IS NOT DISTINCT FROM s.xid OFFSET 0) r))",
-		3,
-		{ UUIDARRAYOID, INT8ARRAYOID, XID8ARRAYOID }
-	};
 	Columns	  columns;
 	ListCell *cell;
 	int		  n = 0;
 
-	columns_init(&columns, 3, list_length(settlements));
+	columns_init(&columns, lengthof(settled_types), list_length(settlements));
 	foreach (cell, settlements)
 	{
 		const Settlement *settlement = lfirst(cell);
 
 		Assert(!settlement->ends || settlement->next_attempt_at == 0);
-		if (!settlement->ends)
+		if (settlement->ends != ends)
 			continue;
 		columns.values[0][n] = UUIDPGetDatum(&settlement->integration_id);
 		columns.values[1][n] = Int64GetDatum(settlement->id);
 		columns.values[2][n] = UInt64GetDatum(settlement->xid);
+		columns.values[3][n] = Int32GetDatum(settlement->attempts);
+		columns_set_time(&columns, 4, n, settlement->next_attempt_at);
 		n++;
 	}
 	columns.count = n;
 	if (n > 0)
-		statement_run_columns(&delete, &columns, types, SPI_OK_DELETE);
+		statement_run_columns(statement, &columns, settled_types, expected);
+}
+
+/* Deletes the rows that are settled. */
+static void
+delete_settled(List *settlements)
+{
+	static Statement delete = {
+		"DELETE FROM featul_integrations.queue WHERE ctid = ANY (ARRAY(SELECT o.ctid"
+		" FROM unnest($1, $2, $3) s (integration_id, id, xid)" SETTLED_ROW "))",
+		3,
+		{ UUIDARRAYOID, INT8ARRAYOID, XID8ARRAYOID }
+	};
+
+	run_for(&delete, settlements, true, SPI_OK_DELETE);
 }
 
 /* Writes down how often and until when the others have to wait. */
@@ -130,27 +148,16 @@ static void
 update_waiting(List *settlements)
 {
 	static Statement update = {
-		"UPDATE featul_integrations.queue SET attempts = $4, next_attempt_at = $5"
-		" WHERE integration_id = $1 AND id = $2 AND xid IS NOT DISTINCT FROM $3",
+		"UPDATE featul_integrations.queue q SET attempts = r.attempts,"
+		" next_attempt_at = r.next_attempt_at"
+		" FROM (SELECT o.ctid, s.attempts, s.next_attempt_at"
+		" FROM unnest($1, $2, $3, $4, $5) s (integration_id, id, xid, attempts, next_attempt_at)" SETTLED_ROW
+		") r WHERE q.ctid = r.ctid",
 		5,
-		{ UUIDOID, INT8OID, XID8OID, INT4OID, TIMESTAMPTZOID }
+		{ UUIDARRAYOID, INT8ARRAYOID, XID8ARRAYOID, INT4ARRAYOID, TIMESTAMPTZARRAYOID }
 	};
-	ListCell *cell;
 
-	foreach (cell, settlements)
-	{
-		const Settlement *settlement = lfirst(cell);
-		Datum			  values[5] = { UUIDPGetDatum(&settlement->integration_id),
-										Int64GetDatum(settlement->id),
-										UInt64GetDatum(settlement->xid),
-										Int32GetDatum(settlement->attempts),
-										TimestampTzGetDatum(settlement->next_attempt_at) };
-
-		if (!settlement->ends)
-			statement_run(&update, values,
-						  settlement->next_attempt_at == 0 ? "    n" : NULL,
-						  SPI_OK_UPDATE, 0);
-	}
+	run_for(&update, settlements, false, SPI_OK_UPDATE);
 }
 
 /* See table_attempt.h. */

@@ -19,6 +19,7 @@
 const int latency_bounds[LATENCY_BUCKETS - 1] = { 10,  25,	 50,   100,	 250,
 												  500, 1000, 2500, 5000, 10000 };
 
+FEATUL_FUNCTION(featul_latency_add);
 FEATUL_FUNCTION(featul_latency_bounds);
 
 /* See table_health.h. */
@@ -189,6 +190,29 @@ featul_latency_bounds(PG_FUNCTION_ARGS)
 	PG_RETURN_DATUM(array_of(bounds, NULL, lengthof(bounds), INT4OID));
 }
 
+/* featul_integrations.latency_add(bigint[], bigint[]): both have a count for each bucket */
+Datum
+featul_latency_add(PG_FUNCTION_ARGS)
+{
+	int64 *counts[2];
+	Datum  sums[LATENCY_BUCKETS];
+
+	for (int i = 0; i < lengthof(counts); i++)
+	{
+		ArrayType *array = PG_GETARG_ARRAYTYPE_P(i);
+
+		if (ARR_NDIM(array) != 1 || ARR_DIMS(array)[0] != LATENCY_BUCKETS ||
+			ARR_HASNULL(array))
+			ereport(ERROR,
+					(errcode(ERRCODE_ARRAY_SUBSCRIPT_ERROR),
+					 errmsg("counts of durations are %d numbers", LATENCY_BUCKETS)));
+		counts[i] = (int64 *) ARR_DATA_PTR(array);
+	}
+	for (int i = 0; i < LATENCY_BUCKETS; i++)
+		sums[i] = Int64GetDatum(counts[0][i] + counts[1][i]);
+	PG_RETURN_DATUM(array_of(sums, NULL, LATENCY_BUCKETS, INT8OID));
+}
+
 /* The counts of a change as an array's text. */
 static char *
 latency_text(const HealthChange *change)
@@ -203,70 +227,90 @@ latency_text(const HealthChange *change)
 	return text.data;
 }
 
-/* Saves one, unless there is a row for it that somebody has locked. */
+/* Saves those whose row nobody has locked; sets saved and turned of them. */
 static void
-save_one(HealthChange *change)
+save_unlocked(HealthChange *changes, int count)
 {
+	static const Oid types[] = { UUIDOID,		 TIMESTAMPTZOID, INT4OID, TIMESTAMPTZOID,
+								 TIMESTAMPTZOID, TIMESTAMPTZOID, INT4OID, TEXTOID,
+								 INT8OID,		 INT8OID,		 INT8OID, TEXTOID,
+								 INT8OID,		 INT4OID,		 INT4OID, BOOLOID };
 	static Statement update = {
 		"UPDATE featul_integrations.health h SET"
-		" last_triggered_at = coalesce($2, h.last_triggered_at), failures = $3,"
-		" failing_since = $4, held_since = $5, hold_until = $6,"
-		" last_http_status = $7, last_error = $8, delivered = h.delivered + $9,"
-		" failed = h.failed + $10, retried = h.retried + $11,"
-		" latency = featul_integrations.latency_add(h.latency, $12::bigint[]),"
-		" latency_sum_ms = h.latency_sum_ms + $13, failing_days = $14, response_ms = $15,"
-		" told_failing = $16"
-		" FROM (SELECT integration_id, told_failing FROM featul_integrations.health"
-		" WHERE integration_id = $1 FOR NO KEY UPDATE SKIP LOCKED) o"
-		" WHERE h.integration_id = o.integration_id RETURNING o.told_failing <> $16",
+		" last_triggered_at = coalesce(s.triggered_at, h.last_triggered_at),"
+		" failures = s.failures, failing_since = s.failing_since, held_since = s.held_since,"
+		" hold_until = s.hold_until, last_http_status = s.http_status, last_error = s.error,"
+		" delivered = h.delivered + s.delivered, failed = h.failed + s.failed,"
+		" retried = h.retried + s.retried,"
+		" latency = featul_integrations.latency_add(h.latency, s.latency::bigint[]),"
+		" latency_sum_ms = h.latency_sum_ms + s.latency_sum, failing_days = s.failing_days,"
+		" response_ms = s.response_ms, told_failing = s.failing"
+		" FROM (SELECT o.told_failing AS told, s.* FROM"
+		" unnest($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16)"
+		" WITH ORDINALITY s (id, triggered_at, failures, failing_since, held_since, hold_until,"
+		" http_status, error, delivered, failed, retried, latency, latency_sum, failing_days,"
+		" response_ms, failing, n)"
+		" CROSS JOIN LATERAL (SELECT l.told_failing FROM featul_integrations.health l"
+		" WHERE l.integration_id = s.id FOR NO KEY UPDATE SKIP LOCKED) o) s"
+		" WHERE h.integration_id = s.id RETURNING s.n, s.told <> s.failing",
 		16,
-		{ UUIDOID, TIMESTAMPTZOID, INT4OID, TIMESTAMPTZOID, TIMESTAMPTZOID,
-		  TIMESTAMPTZOID, INT4OID, TEXTOID, INT8OID, INT8OID, INT8OID, TEXTOID, INT8OID,
-		  INT4OID, INT4OID, BOOLOID }
-	};
-	static Statement locked = {
-		"SELECT FROM featul_integrations.health WHERE integration_id = $1", 1, { UUIDOID }
+		{ UUIDARRAYOID, TIMESTAMPTZARRAYOID, INT4ARRAYOID, TIMESTAMPTZARRAYOID,
+		  TIMESTAMPTZARRAYOID, TIMESTAMPTZARRAYOID, INT4ARRAYOID, TEXTARRAYOID,
+		  INT8ARRAYOID, INT8ARRAYOID, INT8ARRAYOID, TEXTARRAYOID, INT8ARRAYOID,
+		  INT4ARRAYOID, INT4ARRAYOID, BOOLARRAYOID }
 	};
 	Columns columns;
-	Datum	values[16];
-	char	nulls[16];
 
-	columns_init(&columns, lengthof(values), 1);
-	columns.values[0][0] = UUIDPGetDatum(&change->integration_id);
-	columns_set_time(&columns, 1, 0, change->triggered_at);
-	columns.values[2][0] = Int32GetDatum(change->failures);
-	columns_set_time(&columns, 3, 0, change->failing_since);
-	columns_set_time(&columns, 4, 0, change->held_since);
-	columns_set_time(&columns, 5, 0, change->hold_until);
-	columns_set_int(&columns, 6, 0, change->http_status, 0);
-	columns_set_text(&columns, 7, 0, change->error);
-	columns.values[8][0] = Int64GetDatum(change->delivered);
-	columns.values[9][0] = Int64GetDatum(change->failed);
-	columns.values[10][0] = Int64GetDatum(change->retried);
-	columns_set_text(&columns, 11, 0, latency_text(change));
-	columns.values[12][0] = Int64GetDatum(change->latency_sum);
-	columns.values[13][0] = Int32GetDatum(change->failing_days);
-	columns_set_int(&columns, 14, 0, change->response_ms, -1);
-	columns.values[15][0] = BoolGetDatum(change->failing);
-	for (int i = 0; i < lengthof(values); i++)
+	columns_init(&columns, lengthof(types), count);
+	for (int i = 0; i < count; i++)
 	{
-		values[i] = columns.values[i][0];
-		nulls[i] = columns.nulls[i][0] ? 'n' : ' ';
+		const HealthChange *change = &changes[i];
+
+		columns.values[0][i] = UUIDPGetDatum(&change->integration_id);
+		columns_set_time(&columns, 1, i, change->triggered_at);
+		columns.values[2][i] = Int32GetDatum(change->failures);
+		columns_set_time(&columns, 3, i, change->failing_since);
+		columns_set_time(&columns, 4, i, change->held_since);
+		columns_set_time(&columns, 5, i, change->hold_until);
+		columns_set_int(&columns, 6, i, change->http_status, 0);
+		columns_set_text(&columns, 7, i, change->error);
+		columns.values[8][i] = Int64GetDatum(change->delivered);
+		columns.values[9][i] = Int64GetDatum(change->failed);
+		columns.values[10][i] = Int64GetDatum(change->retried);
+		columns_set_text(&columns, 11, i, latency_text(change));
+		columns.values[12][i] = Int64GetDatum(change->latency_sum);
+		columns.values[13][i] = Int32GetDatum(change->failing_days);
+		columns_set_int(&columns, 14, i, change->response_ms, -1);
+		columns.values[15][i] = BoolGetDatum(change->failing);
 	}
-	statement_run(&update, values, nulls, SPI_OK_UPDATE_RETURNING, 0);
-	change->turned = SPI_processed > 0 && DatumGetBool(result_datum(0, 1, NULL));
-	change->saved = SPI_processed > 0;
+	statement_run_columns(&update, &columns, types, SPI_OK_UPDATE_RETURNING);
+	for (int i = 0; i < SPI_processed; i++)
+	{
+		HealthChange *change = &changes[DatumGetInt64(result_datum(i, 1, NULL)) - 1];
+
+		change->saved = true;
+		change->turned = DatumGetBool(result_datum(i, 2, NULL));
+	}
 	SPI_freetuptable(SPI_tuptable);
-	if (change->saved)
-		return;
-	statement_run(&locked, values, NULL, SPI_OK_SELECT, 1);
-	change->saved = SPI_processed == 0;
 }
 
 /* See table_health.h. */
 void
 health_save(HealthChange *changes, int count)
 {
+	static Statement locked = {
+		"SELECT FROM featul_integrations.health WHERE integration_id = $1", 1, { UUIDOID }
+	};
+
+	save_unlocked(changes, count);
 	for (int i = 0; i < count; i++)
-		save_one(&changes[i]);
+	{
+		Datum values[1] = { UUIDPGetDatum(&changes[i].integration_id) };
+
+		if (changes[i].saved)
+			continue;
+		/* without a row there is nothing to save */
+		statement_run(&locked, values, NULL, SPI_OK_SELECT, 1);
+		changes[i].saved = SPI_processed == 0;
+	}
 }

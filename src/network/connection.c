@@ -55,6 +55,45 @@ note_peer(Connection *connection, const struct sockaddr *address)
 		connection->peer_address[0] = '\0';
 }
 
+/* Frees a connection if nothing refers to it any more. */
+static void
+connection_free_if_over(Connection *connection)
+{
+	if (connection->fd >= 0 || connection->n_requests > 0)
+		return;
+	free(connection->host);
+	free(connection);
+}
+
+/* It is closed, or is going to be without our knowing. */
+static void
+connection_drop(Connections *connections, Connection *connection)
+{
+	dlist_delete(&connection->node);
+	connection->fd = -1;
+	connection->opener = NULL;
+	connections->count--;
+	connection_free_if_over(connection);
+}
+
+/*
+ * A descriptor is new: whoever had its number has been closed.  libcurl 7.88 does not say so
+ * of sockets that were still connecting.
+ */
+static void
+drop_older(Connections *connections, int fd)
+{
+	dlist_mutable_iter iter;
+
+	dlist_foreach_modify (iter, &connections->list)
+	{
+		Connection *connection = dlist_container(Connection, node, iter.cur);
+
+		if (connection->fd == fd)
+			connection_drop(connections, connection);
+	}
+}
+
 /* See connection.h. */
 Connection *
 connection_open(Connections *connections, const struct curl_sockaddr *address,
@@ -76,6 +115,7 @@ connection_open(Connections *connections, const struct curl_sockaddr *address,
 		free(connection);
 		return NULL;
 	}
+	drop_older(connections, connection->fd);
 	(void) setsockopt(connection->fd, SOL_SOCKET, SO_RCVBUF, &buffer, sizeof(buffer));
 	connection->tls.on_record = on_record;
 	connection->opener = opener;
@@ -109,16 +149,6 @@ connection_opened_by(Connections *connections, void *opener)
 	return NULL;
 }
 
-/* Frees a connection if nothing refers to it any more. */
-static void
-connection_free_if_over(Connection *connection)
-{
-	if (connection->fd >= 0 || connection->n_requests > 0)
-		return;
-	free(connection->host);
-	free(connection);
-}
-
 /* See connection.h. */
 int
 connection_on_close(void *connections_pointer, curl_socket_t fd)
@@ -133,13 +163,25 @@ connection_on_close(void *connections_pointer, curl_socket_t fd)
 
 		if (connection->fd != fd)
 			continue;
-		dlist_delete(&connection->node);
-		connection->fd = -1;
-		connections->count--;
-		connection_free_if_over(connection);
+		connection_drop(connections, connection);
 		break;
 	}
 	return close(fd);
+}
+
+/* See connection.h. */
+void
+connections_forget(Connections *connections, void *opener)
+{
+	dlist_mutable_iter iter;
+
+	dlist_foreach_modify (iter, &connections->list)
+	{
+		Connection *connection = dlist_container(Connection, node, iter.cur);
+
+		if (connection->opener == opener)
+			connection_drop(connections, connection);
+	}
 }
 
 /* The local port of a connected socket; 0 if it is none. */

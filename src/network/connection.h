@@ -53,8 +53,13 @@ extern Connection *connection_open(Connections				  *connections,
 /* The connected one that was opened for this, the first time it is asked for; or NULL. */
 extern Connection *connection_opened_by(Connections *connections, void *opener);
 
-/* For CURLOPT_CLOSESOCKETFUNCTION, with the connections as its data. */
-extern int connection_on_close(void *connections, curl_socket_t fd);
+/*
+ * For CURLOPT_CLOSESOCKETFUNCTION, with the connections as its data; and what that was
+ * opened for is over: those that were never found are closed too (libcurl 7.88 does not call
+ * it for a socket that was still connecting).
+ */
+extern int	connection_on_close(void *connections, curl_socket_t fd);
+extern void connections_forget(Connections *connections, void *opener);
 
 /* The connection between these; NULL if it is not known. */
 extern Connection *connection_find(Connections *connections, const char *peer_address,

@@ -11,10 +11,9 @@
 
 /*
  * A body, as it was sent and decompressed; then the status decides
- * (docs/reliability.md).  Headers and trailers (ours).
+ * (docs/reliability.md).
  */
 #define MAX_BODY_BYTES 65536
-#define MAX_HEADER_BYTES 65536
 
 /* Longest value of a header that is kept. */
 #define MAX_HEADER_VALUE 128

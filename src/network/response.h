@@ -11,6 +11,9 @@
 
 #include "network/http.h"
 
+/* Headers and trailers (ours). */
+#define MAX_HEADER_BYTES 65536
+
 typedef enum ResponseStop
 {
 	RESPONSE_GOES_ON,

@@ -10,6 +10,9 @@
 #include "network/guard.h"
 #include "network/transfer.h"
 
+/* CURLE_TOO_LARGE, which libcurl has from 8.6 on. */
+#define TOO_LARGE 100
+
 /* How often a request is sent again that the server has not processed. */
 #define MAX_RESENT 2
 
@@ -32,6 +35,16 @@ use_connection(Transfer *transfer, Connection *connection)
 		transfer->kept_alive = connection->has_answered;
 		connection_use(connection);
 	}
+}
+
+/* libcurl is done with the request, for now: so are the connections. */
+static void
+leave_connections(Transfer *transfer)
+{
+	use_connection(transfer, NULL);
+	if (transfer->n_opened > 0)
+		connections_forget(transfer->context->connections, transfer);
+	transfer->n_opened = 0;
 }
 
 /*
@@ -191,6 +204,18 @@ transfer_create(TransferContext *context)
 	return transfer;
 }
 
+/* A host's name in the form in which libcurl shares its connections. */
+static void
+normalize_host(char *host)
+{
+	size_t length = strlen(host);
+
+	if (length > 0 && host[length - 1] == '.')
+		host[length - 1] = '\0';
+	for (char *c = host; *c; c++)
+		*c = pg_ascii_tolower((unsigned char) *c);
+}
+
 /* The host of a URL (malloc'd) unless it is an address, or localhost, that may not be reached. */
 static char *
 allowed_host(const char *url)
@@ -201,8 +226,8 @@ allowed_host(const char *url)
 
 	if (parsed && curl_url_set(parsed, CURLUPART_URL, url, 0) == CURLUE_OK &&
 		curl_url_get(parsed, CURLUPART_HOST, &host, 0) == CURLUE_OK &&
-		!address_host_refused(host))
-		copy = strdup(host);
+		!address_host_refused(host) && (copy = strdup(host)) != NULL)
+		normalize_host(copy);
 	curl_free(host);
 	curl_url_cleanup(parsed);
 	return copy;
@@ -241,7 +266,7 @@ transfer_clear(Transfer *transfer)
 					  .host = transfer->host,
 					  .connect_to = transfer->connect_to };
 
-	use_connection(transfer, NULL);
+	leave_connections(transfer);
 	response_free(&transfer->response);
 	curl_slist_free_all(transfer->headers);
 	free(transfer->body);
@@ -373,21 +398,27 @@ resend(Transfer *transfer)
 	if (left <= 0 || transfer->n_resent == MAX_RESENT)
 		return false;
 	transfer->n_resent++;
-	use_connection(transfer, NULL);
-	transfer->n_opened = transfer->n_refused = 0;
+	leave_connections(transfer);
+	transfer->n_refused = 0;
 	transfer->curl_error[0] = '\0';
 	return send_request(transfer, left);
 }
 
-/* Words for a request whose response was too much for us; NULL if it was not. */
+/*
+ * Words for a request whose response was too much for us, or for libcurl, which bounds
+ * headers by itself and has an unlucky word for a line that is too long; NULL if it was not.
+ */
 static const char *
-excess(const Transfer *transfer)
+excess(const Transfer *transfer, CURLcode code)
 {
 	const Connection *connection = transfer->connection;
 
 	if (transfer->response.stop == RESPONSE_NO_MEMORY)
 		return "out of memory";
-	if (transfer->response.stop == RESPONSE_HEADERS_TOO_LARGE)
+	if (transfer->response.stop == RESPONSE_HEADERS_TOO_LARGE ||
+		(int) code == TOO_LARGE ||
+		(code == CURLE_OUT_OF_MEMORY && connection &&
+		 connection->received > MAX_HEADER_BYTES))
 		return "the response's headers are too large";
 	if (connection && connection->was_busy)
 		return "the endpoint kept the connection busy without answering";
@@ -418,9 +449,9 @@ fail_with(Transfer *transfer, CURLcode code)
 						.timeout_ms = transfer->timeout_ms };
 	char	error[sizeof(transfer->response.result.error)];
 
-	if (excess(transfer))
+	if (excess(transfer, code))
 	{
-		fail(transfer, HTTP_FAILED, excess(transfer), NULL);
+		fail(transfer, HTTP_FAILED, excess(transfer, code), NULL);
 		return;
 	}
 	if (code == CURLE_COULDNT_CONNECT && transfer->n_refused > 0 &&
@@ -464,6 +495,6 @@ transfer_done(Transfer *transfer, CURLcode code)
 		fail_with(transfer, code);
 	}
 	result->duration_ms = (int) ((clock_now() - transfer->started_at) / 1000);
-	use_connection(transfer, NULL);
+	leave_connections(transfer);
 	return true;
 }

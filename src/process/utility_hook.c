@@ -5,7 +5,7 @@
  * DROP DATABASE, ALTER DATABASE ... RENAME or SET TABLESPACE and CREATE DATABASE
  * ... TEMPLATE fail while anybody else is connected to the database.  Here they
  * first send its workers away, and let the launcher bring them back afterwards.
- * CREATE and DROP EXTENSION tell the launcher and the workers at commit.
+ * CREATE, ALTER and DROP EXTENSION tell the launcher and the workers at commit.
  */
 #include "postgres.h"
 
@@ -236,8 +236,9 @@ object_access(ObjectAccessType access, Oid class_id, Oid object_id, int sub_id,
 	/* the new row is not visible yet: the launcher finds out which one it is */
 	if (access == OAT_POST_CREATE)
 		wakeup_launcher_at_commit();
-	else if (access == OAT_DROP)
+	else if (access == OAT_DROP || access == OAT_POST_ALTER)
 	{
+		/* an update may be to a version that the workers' library does not know */
 		char *name = get_extension_name(object_id);
 
 		if (name && strcmp(name, "featul_integrations") == 0)

@@ -288,6 +288,40 @@ channel_holds_hold_the_channel(void)
 	world_destroy(world);
 }
 
+/* Also if the integration that was told so has been connected again meanwhile. */
+static void
+channel_holds_outlast_connecting_again(void)
+{
+	World	 *world = make_world(3, "discord", 3);
+	Delivery *delivery = world_take(world);
+	Verdict	  verdict = { .kind = VERDICT_HOLD, .hold_ms = 20000, .holds_channel = true };
+
+	for (int i = 0; i < world->n_sites; i++)
+		world->sites[i].integration.updated_at++;
+	world_configure(world);
+	world_settle(world, delivery, &verdict);
+	check_waits(world, 20 * SECOND, "a hold that an older connection was told of");
+	world_destroy(world);
+}
+
+/* It is as long as it was said, however long its integration is held by itself. */
+static void
+channel_holds_are_their_own(void)
+{
+	World	 *world = make_world(1, "discord", 4);
+	Delivery *a = world_take(world);
+	Delivery *b = world_take(world);
+	Verdict	  all = { .kind = VERDICT_HOLD, .hold_ms = 1000, .holds_channel = true };
+
+	world_pass(world, 10 * MS);
+	world_answer(world, a, VERDICT_HOLD, 3600000);
+	world_settle(world, b, &all);
+	CHECK(dispatch_channel_hold(world->dispatch, channel_find("discord")) <=
+			  world->now + SECOND,
+		  "one integration's hold became everybody's");
+	world_destroy(world);
+}
+
 /* Also where it was not said for how long. */
 static void
 channel_holds_need_no_time(void)
@@ -364,6 +398,21 @@ newcomers_find_a_place(void)
 	world_destroy(world);
 }
 
+/* What was put back was not answered: in a mass outage the lane is doubted all the same. */
+static void
+what_is_put_back_is_no_answer(void)
+{
+	World	 *world = make_world(1, "webhook", 3);
+	Delivery *delivery = world_take(world);
+	Lane	 *lane = delivery->key.lane;
+
+	world_pass(world, MS);
+	dispatch_put_back(delivery);
+	CHECK(lane->answered_at < world->now,
+		  "a delivery that was put back counts as an answer");
+	world_destroy(world);
+}
+
 /* Connecting and disconnecting leaves nothing. */
 static void
 lanes_leave_nothing(void)
@@ -409,10 +458,13 @@ static const struct
 	SCENARIO(clocks_may_be_set),
 	SCENARIO(stored_times_are_bounded),
 	SCENARIO(channel_holds_hold_the_channel),
+	SCENARIO(channel_holds_outlast_connecting_again),
+	SCENARIO(channel_holds_are_their_own),
 	SCENARIO(channel_holds_need_no_time),
 	SCENARIO(channel_holds_come_from_elsewhere),
 	SCENARIO(failures_end_a_series_of_holds),
 	SCENARIO(newcomers_find_a_place),
+	SCENARIO(what_is_put_back_is_no_answer),
 	SCENARIO(lanes_leave_nothing),
 };
 

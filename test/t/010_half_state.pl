@@ -52,28 +52,38 @@ SKIP:
 	$featul->set('fault', '');
 }
 
-# The log is locked: what is in flight comes back, and nothing more goes out.
-$featul->forget;
-my $locker = $node->background_psql('postgres', on_error_stop => 1);
-$locker->query_safe('BEGIN; LOCK TABLE featul_integrations.attempt IN ACCESS EXCLUSIVE MODE');
-posts(2000, 500);
+# The log is locked, or health, which is recorded before it: what is in flight comes back, and
+# nothing more goes out.
 my $failed = q(SELECT coalesce(max(last_error_at), '-infinity') FROM featul_integrations.stat_worker);
-my $last = '-infinity';
-my @sent;
-foreach (1 .. 4)
+my $number = 2000;
+foreach my $table (qw(attempt health))
 {
-	$featul->wait_for_sql(qq(SELECT max(last_error_at) > '$last' FROM featul_integrations.stat_worker));
-	$last = $featul->sql($failed);
-	push @sent, scalar($featul->requests);
+	$featul->forget;
+	my $locker = $node->background_psql('postgres', on_error_stop => 1);
+	my $last = $featul->sql($failed);
+	my @sent;
+
+	# a failure is a change of status, which is recorded at once
+	$featul->script({ 'hook.example.com/' => [ { status => 500, body => $table, times => 1 }, {} ] });
+	$locker->query_safe("BEGIN; LOCK TABLE featul_integrations.$table IN EXCLUSIVE MODE");
+	posts($number, 500);
+	foreach (1 .. 4)
+	{
+		$featul->wait_for_sql(qq(SELECT max(last_error_at) > '$last' FROM featul_integrations.stat_worker));
+		$last = $featul->sql($failed);
+		push @sent, scalar($featul->requests);
+	}
+	# those in flight when it was noticed may be on record a little later
+	cmp_ok($sent[3] - $sent[0], '<=', 8, "$table is locked: nothing new is sent");
+	cmp_ok($sent[0], '<', 500, 'which is noticed before all is sent');
+	$locker->query_safe('COMMIT');
+	$locker->quit;
+	$featul->wait_until_settled;
+	my @told = told();
+	is(scalar(@told), 501, 'each is sent once in the end, and one of them again');
+	$featul->script({});
+	$number += 500;
 }
-# those in flight when it was noticed may be on record a little later
-cmp_ok($sent[3] - $sent[0], '<=', 8, 'while results cannot be recorded nothing new is sent');
-cmp_ok($sent[0], '<', 500, 'and that is noticed before all is sent');
-$locker->query_safe('COMMIT');
-$locker->quit;
-$featul->wait_until_settled;
-my @told = told();
-is(scalar(@told), 500, 'each is sent once in the end');
 
 # A change of one integration is the reading of one.
 $featul->sql(<<'SQL');

@@ -7,7 +7,7 @@ use warnings;
 use FindBin;
 use lib "$FindBin::RealBin/../lib";
 use Featul;
-use IPC::Run;
+use Listener;
 use JSON::PP;
 use PostgreSQL::Test::Utils;
 use Test::More;
@@ -17,26 +17,12 @@ my $node = $featul->node;
 $featul->workspace('acme2', webhook => 'https://one.example.com/secret-path');
 my $id = $featul->sql('SELECT id FROM featul_integrations.integration');
 
-# A session of a role without any rights that listens
-$featul->sql('CREATE ROLE listener LOGIN');
-my ($in, $out, $err) = ('', '', '');
-my $psql;
-
-# Runs SQL in it; what it prints, notifications among it
-sub listener
-{
-	my ($sql) = @_;
-
-	($out, $in) = ('', "$sql;\n\\echo done\n");
-	Featul::wait_for(sub { $psql->pump_nb; $out =~ /^done$/m }, "the listener to run $sql");
-	return $out;
-}
+my $listener;
 
 sub start_listener
 {
-	$psql = IPC::Run::start([ 'psql', '-XAtq', '-U', 'listener', '-d', $node->connstr('postgres') ],
-		'<', \$in, '>', \$out, '2>', \$err);
-	return listener('LISTEN featul_integrations');
+	$listener = Listener->new($node);
+	return $listener->run('LISTEN featul_integrations');
 }
 
 # What was told since the last call, as hashes, once there is something; and all of it was told
@@ -48,8 +34,8 @@ sub told_once
 	my $text = '';
 
 	$featul->wait_for_sql($sql);
-	Featul::wait_for(sub { $text .= listener('SELECT 1'); $text =~ /Asynchronous/ }, 'a notification');
-	$text .= listener('SELECT 1');
+	Featul::wait_for(sub { $text .= $listener->run('SELECT 1'); $text =~ /Asynchronous/ }, 'a notification');
+	$text .= $listener->run('SELECT 1');
 	$told .= $text;
 	return map { decode_json($_) } $text =~ /"featul_integrations" with payload "(\{.*?\})" received/g;
 }
@@ -94,13 +80,13 @@ like($reason, qr/^The last \d+ attempts failed: HTTP 500\.$/, 'the reason in wor
 told_ok(\@told, 'failing', $reason, 'the breaker opens');
 
 # Not again after a restart, of the worker or the server
-$psql->finish;
+$listener->quit;
 $node->stop('immediate');
 $node->start;
 start_listener();
 my $failures = $featul->sql('SELECT failures FROM featul_integrations.health');
 $featul->wait_for_sql("SELECT failures > $failures + 1 FROM featul_integrations.health");
-unlike(listener('SELECT 1'), qr/Asynchronous/, 'a restart tells nothing again');
+unlike($listener->run('SELECT 1'), qr/Asynchronous/, 'a restart tells nothing again');
 is_deeply([ logged() ], [], 'nor does the log');
 
 # A success closes it
@@ -136,11 +122,10 @@ told_ok(\@told, 'inactive', 'The endpoint says that it is gone for good (HTTP 41
 # What somebody has asked for is told to nobody
 $featul->sql_as('olivia', "SELECT integration_disconnect('acme2', 'webhook')");
 $featul->wait_for_sql('SELECT NOT EXISTS (SELECT FROM featul_integrations.health)');
-unlike(listener('SELECT 1'), qr/Asynchronous/, 'a disconnect is not told');
+unlike($listener->run('SELECT 1'), qr/Asynchronous/, 'a disconnect is not told');
 unlike($told, qr/secret|example\.com|remote words/, 'no URL and no words of the endpoint are told');
 
-$in = "\\q\n";
-$psql->finish;
+$listener->quit;
 
 # Discord's limit for all of this server holds the integrations of all of its workers: of
 # another database here.

@@ -250,6 +250,17 @@ is( burst(
 	'disconnected meanwhile: all are cancelled');
 $featul->connect('discord');
 
+# An event that is gone takes nobody along
+seen();
+$featul->script({});
+together(
+	sub {
+		$featul->sql("INSERT INTO post (id, board_id, title, content, slug) SELECT gen_random_uuid(), 'ideas', 'of ' || g, 'x', gen_random_uuid() FROM generate_series(1, 12) g");
+		$featul->sql('DELETE FROM featul_integrations.event WHERE id = (SELECT min(event_id) FROM featul_integrations.queue)');
+	});
+$featul->wait_until_settled;
+is_deeply([ headlines('discord') ], ['12 new posts'], 'without the first event it is one message all the same');
+
 # More than one message takes
 $featul->sql_as('olivia', "SELECT integration_disconnect('acme', 'webhook')");
 seen();

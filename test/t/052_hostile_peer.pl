@@ -175,6 +175,18 @@ $featul->wait_until_settled;
 is(outcomes('silent'), '2: delivered', 'silent now, they cost one attempt, not all');
 is(outcomes('silent_h2'), '1: delivered, 2: delivered', 'over HTTP/2 too');
 
+# A host is the same however it is written.
+my @others = map { "other$_" } 1 .. 4;
+$featul->workspace('written', webhook => 'https://written.example.com/');
+$featul->workspace($_, webhook => 'https://Written.Example.COM/') foreach @others;
+lead('written.example.com' => 'h1_goes_silent');
+post_in(1, @others);
+$featul->wait_until_settled;
+cmp_ok(scalar($featul->hostile('h1_goes_silent', 'open')), '>', 3, 'several connections are open');
+post_in(1, 'written');
+$featul->wait_until_settled;
+is(outcomes('written'), '2: delivered', 'silent now, they cost one attempt, whatever case the name is in');
+
 # ---------------------------------------------------------------------------
 # Whom they trust is read anew on reload, although the file's name is the same.
 # ---------------------------------------------------------------------------

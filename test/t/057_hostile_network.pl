@@ -150,9 +150,67 @@ settle_on('proxy', "http://127.0.0.1:$ports->{proxy_silent}");
 cancelled_ok('a call through a proxy that is silent');
 settle_on('proxy', '');
 
-# Likewise a fast shutdown, later: the worker has such a request in flight then.
-post_in('dripping');
-$featul->wait_for_sql('SELECT in_flight = 1 FROM featul_integrations.stat_worker');
+# ---------------------------------------------------------------------------
+# A connection that does not come about is none, whatever libcurl says of its end
+# ---------------------------------------------------------------------------
+
+$featul->set('request_timeout', '200ms');
+$featul->workspace('hole', webhook => 'https://hole.example.com/');
+$ports->{hole} = $featul->port('blackhole');
+lead('hole.example.com' => 'hole');
+post_in(('hole') x 6);
+$featul->wait_until_settled;
+like(latest('hole'), qr/^failed no complete response within/, 'a host that accepts no connection');
+$featul->wait_for_sql("SELECT in_flight = 0 FROM featul_integrations.stat_worker");
+my $sockets = grep { (readlink($_) // '') =~ /^socket:/ } glob "/proc/$worker/fd/*";
+cmp_ok($featul->sql('SELECT connections FROM featul_integrations.stat_worker'), '<=', $sockets, 'leaves no connection');
+$featul->set('request_timeout', '5min');
+
+# ---------------------------------------------------------------------------
+# What is sent as fast as can be, instead of a handshake or of an answer, ends by itself, or
+# by the caller's time-out: whichever comes first
+# ---------------------------------------------------------------------------
+
+my %flood = (
+	tls_floods_alerts => qr/TLS: ./,
+	tls_floods_cipher_changes => qr/TLS: ./,
+	tls_floods_empty => qr/TLS: ./,
+	tls_floods_data => qr/TLS: ./,
+	tls_floods_large => qr/TLS: ./,
+	tls_floods_pieces => qr/the response is too large/,
+	tls_tickets => qr/the response is too large/,
+	h1_small_records => qr/the response is too large/,
+	h1_header_line => qr/the response's headers are too large/,
+	h1_interim => qr/the response's headers are too large/,
+	h1_trailers => qr/^(?:delivered|.*the response's headers are too large)$/,
+	h1_chunk_extension => qr/^delivered$/,
+	h1_tiny_chunks => qr/^delivered$/,
+	h1_gzip_nothing => qr/^delivered$/,
+	h1_answers_ahead => qr/^delivered$/);
+%to = ();
+foreach my $behaviour (sort keys %flood)
+{
+	(my $host = "$behaviour.example.com") =~ tr/_/-/;
+	$to{$host} = $behaviour;
+	$featul->workspace($behaviour, webhook => "https://$host/");
+}
+lead(%to);
+foreach my $behaviour (sort keys %flood)
+{
+	foreach my $timeout ('5ms', '30ms', '1min')
+	{
+		my ($status, $out, $err) = $node->psql('postgres',
+			"SET featul_integrations.user_id = 'olivia'; SET statement_timeout = '$timeout'; SELECT integration_test('$behaviour', 'webhook')");
+
+		my ($said) = $err =~ /^DETAIL:  (.*)/m;
+		$said = $err eq '' ? 'delivered' : $said // $err;
+		like($said, $timeout eq '1min' ? $flood{$behaviour} : qr/$flood{$behaviour}|canceling statement due to statement timeout/,
+			"$behaviour, within $timeout");
+	}
+}
+post_in(sort keys %flood);
+$featul->wait_for_sql("SELECT count(DISTINCT workspace_id) = @{[scalar keys %flood]} FROM featul_integrations.attempt WHERE workspace_id IN ('@{[join q(', '), keys %flood]}')");
+like(latest($_), $flood{$_} eq qr/^delivered$/ ? $flood{$_} : qr/^delivered|$flood{$_}/, "$_ ends in the worker too") foreach sort keys %flood;
 
 # ---------------------------------------------------------------------------
 # Connections grow old, busy or not
@@ -177,6 +235,10 @@ SKIP:
 	pass('no connection is older than its bound');
 }
 
+# The worker has such a request in flight.
+lead('dripping.example.com' => 'h1_drips');
+post_in('dripping');
+$featul->wait_for_sql('SELECT in_flight >= 1 FROM featul_integrations.stat_worker');
 is($featul->sql('SELECT pid FROM featul_integrations.stat_worker'), $worker, 'all of it in one and the same worker');
 $node->stop('fast');
 ok(1, 'a fast shutdown works');

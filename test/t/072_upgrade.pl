@@ -121,10 +121,17 @@ isnt($upgraded, $objects_before, 'and that is not what it had before');
 my ($status, $out, $error) = $node->psql('postgres', "SET featul_integrations.user_id = 'olivia'; SELECT * FROM integration_list('acme')");
 like($error, qr/does not know version 99\.0/, 'functions refuse to run');
 like($error, qr/HINT: .*ALTER EXTENSION featul_integrations UPDATE/, 'and say what to do');
-$node->restart;
+my $refuses = q(SELECT last_error LIKE '%does not know version 99.0%' AND last_error_at > coalesce(config_loaded_at, started_at))
+  . q( FROM featul_integrations.stat_worker WHERE database = 'postgres');
+$featul->wait_for_sql($refuses, 't');
 $featul->set(delivery => 'on');
-$featul->wait_for_sql(q(SELECT last_error LIKE '%does not know version 99.0%' FROM featul_integrations.stat_worker WHERE database = 'postgres'), 't');
-is($featul->sql('SELECT count(*) FROM featul_integrations.queue'), 1, 'the worker sends nothing');
+foreach my $when ('that runs meanwhile', 'after a restart')
+{
+	$node->restart if $when eq 'after a restart';
+	$featul->wait_for_sql($refuses, 't');
+	is($featul->sql('SELECT count(*) FROM featul_integrations.queue'), 1, "the worker $when sends nothing");
+}
+like(slurp_file($node->logfile), qr/HINT:  Install the packages of the newer version.* The worker tries again by itself/, 'the log says what to do');
 is(($node->psql('postgres', "INSERT INTO post (id, board_id, title, content, slug) VALUES ('u', 'ideas', 'before the library follows', '', 'u')"))[2],
 	'', 'the application goes on');
 is($featul->sql('SELECT count(*) FROM featul_integrations.queue'), 2, '... and what it does is captured');
