@@ -81,6 +81,7 @@ recovery_after_error(Recovery *recovery)
 	recovery_check_extension(recovery);
 
 	stats_report_error(error->message);
+	recovery->last_code = error->sqlerrcode;
 	if (error->sqlerrcode != recovery->logged_code ||
 		now > clock_after_ms(recovery->logged_at, LOG_PERIOD))
 	{

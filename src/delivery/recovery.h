@@ -17,6 +17,7 @@ typedef struct Recovery
 	MemoryContext context;	  /* current between steps, and reset now and then */
 	int			  pause_ms;	  /* the latest pause; 0: the latest turn went well */
 	Moment		  not_before; /* nothing that needs the database is tried until then */
+	int			  last_code;  /* SQLSTATE of the latest error */
 	int			  logged_code;
 	Moment		  logged_at;
 } Recovery;
