@@ -134,6 +134,14 @@ RESET request.jwt.claims;
 -- nothing for PUBLIC; one plain GRANT opens the API; operator is a superuser's
 CREATE ROLE regress_featul_app;
 GRANT USAGE ON SCHEMA access_test TO regress_featul_app;
+-- nobody acts: a superuser is told of their way, the application of its own
+RESET featul_integrations.user_id;
+SELECT * FROM integration_list('acme');
+GRANT EXECUTE ON FUNCTION integration_list TO regress_featul_app;
+SET ROLE regress_featul_app;
+SELECT * FROM integration_list('acme');
+RESET ROLE;
+REVOKE EXECUTE ON FUNCTION integration_list FROM regress_featul_app;
 SET ROLE regress_featul_app;
 SET featul_integrations.user_id = 'olivia';
 SELECT pg_temp.said(call) FROM call ORDER BY n;

@@ -208,7 +208,50 @@ INSERT INTO workspace (id, name, slug, owner_id, domain) VALUES ('w', 'W', 'w', 
 DELETE FROM workspace;
 ROLLBACK;
 
+-- all triggers disabled and enabled again, as pg_restore does: those of rows are for replication alone
+ALTER TABLE post DISABLE TRIGGER ALL;
+ALTER TABLE post ENABLE TRIGGER ALL;
+SELECT DISTINCT state FROM featul_integrations.bindings WHERE source = 'post';
+SELECT count(*) FROM integration_attach();
+SELECT tgname, tgenabled FROM pg_trigger WHERE tgrelid = 'post'::regclass AND tgname ~ 'featul' ORDER BY 1;
+
+-- partitions are added by who owns the table, and has no right on anything of ours; also to partitions
+CREATE ROLE attach_owner;
+CREATE SCHEMA attach_owned AUTHORIZATION attach_owner;
+SET ROLE attach_owner;
+CREATE TABLE attach_owned.post (id text, board_id text, title text, content text) PARTITION BY LIST (board_id);
+CREATE TABLE attach_owned.post_a PARTITION OF attach_owned.post FOR VALUES IN ('a') PARTITION BY LIST (title);
+RESET ROLE;
+SELECT pg_temp.said($$integration_attach('attach_test', '{"post": {"table": "attach_owned.post"}}')$$);
+SET ROLE attach_owner;
+CREATE TABLE attach_owned.post_b PARTITION OF attach_owned.post FOR VALUES IN ('b');
+CREATE TABLE attach_owned.post_a_x PARTITION OF attach_owned.post_a FOR VALUES IN ('x');
+CREATE TABLE attach_owned.post_c (LIKE attach_owned.post);
+ALTER TABLE attach_owned.post ATTACH PARTITION attach_owned.post_c FOR VALUES IN ('c');
+CREATE TRIGGER mine AFTER INSERT ON attach_owned.post FOR EACH ROW EXECUTE FUNCTION featul_integrations.capture_row('post');
+RESET ROLE;
+SELECT tgrelid::regclass AS relation, tgenabled FROM pg_trigger WHERE tgname = 'featul_integrations_post_row' AND tgrelid::regclass::text ~ 'owned' ORDER BY 1;
+SELECT pg_temp.said($$integration_attach('attach_test', '{"post": null}')$$);
+SELECT has_function_privilege('attach_owner', 'featul_integrations.capture_row()', 'EXECUTE');
+
+-- a foreign table below a bound one: every statement that reaches it would fail
+CREATE FOREIGN DATA WRAPPER attach_wrapper;
+CREATE SERVER attach_server FOREIGN DATA WRAPPER attach_wrapper;
+CREATE SCHEMA attach_foreign;
+CREATE TABLE attach_foreign.post (LIKE post INCLUDING DEFAULTS) PARTITION BY LIST (board_id);
+CREATE TABLE attach_foreign.post_here PARTITION OF attach_foreign.post DEFAULT;
+CREATE FOREIGN TABLE attach_foreign.post_there PARTITION OF attach_foreign.post FOR VALUES IN ('b') SERVER attach_server;
+SELECT pg_temp.said($$integration_attach('attach_test', '{"post": {"table": "attach_foreign.post"}}')$$);
+ALTER TABLE attach_foreign.post DETACH PARTITION attach_foreign.post_there;
+SELECT pg_temp.said($$integration_attach('attach_test', '{"post": {"table": "attach_foreign.post"}}')$$);
+ALTER TABLE attach_foreign.post ATTACH PARTITION attach_foreign.post_there FOR VALUES IN ('b');
+SELECT DISTINCT state FROM featul_integrations.bindings WHERE source = 'post';
+SELECT pg_temp.said($$integration_attach('attach_test', '{"post": null}')$$);
+
 SELECT integration_detach();
 TRUNCATE featul_integrations.binding;
 SET client_min_messages = error;
-DROP SCHEMA attach_test, attach_plural, attach_other CASCADE;
+DROP SCHEMA attach_test, attach_plural, attach_other, attach_foreign CASCADE;
+DROP FOREIGN DATA WRAPPER attach_wrapper CASCADE;
+DROP OWNED BY attach_owner;
+DROP ROLE attach_owner;

@@ -39,7 +39,8 @@ INSERT INTO featul_integrations.event (partition, id, name, workspace_id, post_i
 VALUES (0, 2000000000, 'post.created', 'w1', 'p', '{}', now() - interval '3 hours');
 INSERT INTO featul_integrations.queue (integration_id, event_partition, event_id, post_id, next_attempt_at) VALUES
 	('00000000-0000-0000-0000-00000000000a', 0, 2000000000, 'p', NULL),
-	('00000000-0000-0000-0000-00000000000b', 0, 2000000000, 'p', now() + interval '9 minutes');
+	('00000000-0000-0000-0000-00000000000b', 0, 2000000000, 'p', now() + interval '9 minutes'),
+	('00000000-0000-0000-0000-00000000000b', 0, 2000000000, 'q', now() - interval '9 minutes');	-- another post's, behind the breaker
 SELECT workspace, type, CASE WHEN type IS NOT NULL THEN status END AS status, pending, next, worst_error
 FROM featul_integrations.report();
 SELECT workspace, type FROM featul_integrations.report('acme', 1);

@@ -77,7 +77,7 @@ def show_message(kind, lines):
     name, colour = LABELS[kind]
     label = f"{name:<8}"
     for line in lines:
-        for part in textwrap.wrap(line, WIDTH - 12, subsequent_indent="  ") or [""]:
+        for part in textwrap.wrap(line, WIDTH - 11, subsequent_indent="  ", break_on_hyphens=False) or [""]:
             print(styled(colour, f"{label} │ ") + part)
             label = " " * 8
     print()

@@ -10,6 +10,7 @@
 #include "catalog/pg_type.h"
 #include "executor/spi.h"
 #include "fmgr.h"
+#include "miscadmin.h"
 #include "utils/builtins.h"
 #include "utils/fmgrprotos.h"
 #include "utils/guc.h"
@@ -80,7 +81,10 @@ access_authenticate(void)
 			ERROR,
 			(errcode(ERRCODE_FEATUL_UNAUTHENTICATED), errmsg("Authentication required"),
 			 errhint(
-				 "Set featul_integrations.user_id, or request.jwt.claims to a JSON object with a \"sub\".")));
+				 "Set featul_integrations.user_id, or request.jwt.claims to a JSON object with a \"sub\".%s",
+				 superuser_arg(GetOuterUserId())
+					 ? " A superuser may SET featul_integrations.operator = on instead."
+					 : "")));
 }
 
 /*

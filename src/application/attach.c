@@ -7,6 +7,7 @@
 
 #include "access/table.h"
 #include "catalog/namespace.h"
+#include "catalog/pg_class.h"
 #include "catalog/pg_extension.h"
 #include "catalog/pg_inherits.h"
 #include "catalog/pg_type.h"
@@ -27,6 +28,7 @@
 
 #include "application/attach.h"
 #include "application/binding.h"
+#include "application/partitions.h"
 #include "application/replicated.h"
 #include "application/resolve.h"
 #include "base/compat.h"
@@ -188,12 +190,24 @@ typedef struct WantedTrigger
 } WantedTrigger;
 
 /*
+ * A trigger's name.  PostgreSQL fires them in that order: where one table is bound as posts and as
+ * what is said of them, posts come first.
+ */
+static char *
+trigger_name(const TriggerDefinition *definition, Oid relid, Oid posts)
+{
+	return psprintf("featul_integrations_%s%s_%s",
+					definition->source > SOURCE_POST && relid == posts ? "posts_" : "",
+					source_definitions[definition->source].name, definition->name);
+}
+
+/*
  * Triggers on the bound tables and on each of their partitions and children: a
  * statement fires only those of the table that it names.  Row triggers of a
  * partitioned table PostgreSQL itself gives to its partitions, also later ones.
  */
 static List *
-wanted_triggers(const Attachment *attachment)
+wanted_triggers(const Attachment *attachment, Oid posts)
 {
 	List *wanted = NIL;
 
@@ -215,13 +229,65 @@ wanted_triggers(const Attachment *attachment)
 				continue;
 			trigger->definition = definition;
 			trigger->relid = lfirst_oid(cell);
-			trigger->name =
-				psprintf("featul_integrations_%s_%s",
-						 source_definitions[definition->source].name, definition->name);
+			trigger->name = trigger_name(definition, relid, posts);
 			wanted = lappend(wanted, trigger);
 		}
 	}
 	return wanted;
+}
+
+/* Whether the source's triggers have transition tables. */
+static bool
+has_transition_tables(Source source)
+{
+	for (int i = 0; i < lengthof(trigger_definitions); i++)
+		if (trigger_definitions[i].source == source &&
+			trigger_definitions[i].transition != EACH_ROW &&
+			trigger_definitions[i].transition[0] != '\0')
+			return true;
+	return false;
+}
+
+/* A foreign table below this one, if it is to have such triggers; NULL: none. */
+static char *
+foreign_child(Source source, Oid relid)
+{
+	return OidIsValid(relid) && has_transition_tables(source) ? partitions_foreign(relid)
+															  : NULL;
+}
+
+/* 22023 for tables on which the application's statements would fail. */
+static void
+refuse_foreign_children(const Attachment *attachment)
+{
+	for (Source source = 0; source < SOURCE_COUNT; source++)
+	{
+		Oid	  relid = attachment->resolved[source].relid;
+		char *child = foreign_child(source, relid);
+
+		if (child)
+			ereport(ERROR,
+					(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+					 errmsg("%s cannot be bound with the foreign table %s below it",
+							qualified_relation(relid), child),
+					 errdetail(
+						 "Triggers with transition tables are needed. Where a table has "
+						 "them, PostgreSQL refuses to write to a foreign partition or "
+						 "child through it.")));
+	}
+}
+
+/*
+ * Whether it is enabled for what it is there for: row triggers for what replication applies, the
+ * others for sessions.  ALTER TABLE ... ENABLE TRIGGER ALL makes all of them the latter.
+ */
+static bool
+fires_when_wanted(const WantedTrigger *trigger, char enabled)
+{
+	return enabled == TRIGGER_FIRES_ALWAYS ||
+		   enabled == (trigger->definition->transition == EACH_ROW
+						   ? TRIGGER_FIRES_ON_REPLICA
+						   : TRIGGER_FIRES_ON_ORIGIN);
 }
 
 /* What keeps this trigger from firing; NULL: nothing. */
@@ -237,10 +303,13 @@ trigger_problem(const WantedTrigger *trigger)
 		const Trigger *found = &relation->trigdesc->triggers[i];
 
 		if (strcmp(found->tgname, trigger->name) == 0)
-			problem = found->tgenabled == TRIGGER_DISABLED
-						  ? psprintf("trigger \"%s\" is disabled on %s", trigger->name,
-									 qualified_relation(trigger->relid))
-						  : NULL;
+			problem = fires_when_wanted(trigger, found->tgenabled)
+						  ? NULL
+						  : psprintf("trigger \"%s\" is %s on %s", trigger->name,
+									 found->tgenabled == TRIGGER_DISABLED
+										 ? "disabled"
+										 : "enabled for other sessions than it is for",
+									 qualified_relation(trigger->relid));
 	}
 	table_close(relation, NoLock);
 	return problem;
@@ -251,10 +320,14 @@ char *
 attach_trigger_problem(Source source, Oid relid)
 {
 	Attachment attachment = { 0 };
+	char	  *child = foreign_child(source, relid);
 	ListCell  *cell;
 
+	if (child)
+		return psprintf("the foreign table %s below it cannot be written through it",
+						child);
 	attachment.resolved[source].relid = relid;
-	foreach (cell, wanted_triggers(&attachment))
+	foreach (cell, wanted_triggers(&attachment, binding_relid(SOURCE_POST)))
 	{
 		char *problem = trigger_problem(lfirst(cell));
 
@@ -293,8 +366,8 @@ drop_other_triggers(List *wanted)
 
 	own_query_execute(
 		psprintf(
-			"SELECT t.tgname, t.tgrelid, t.tgfoid = r.oid AND t.tgenabled <> 'R'"
-			" OR t.tgenabled = 'D' AS disabled,"
+			"SELECT t.tgname, t.tgrelid, t.tgenabled NOT IN ('A',"
+			" CASE WHEN t.tgfoid = s.oid THEN 'O' ELSE 'R' END) AS disabled,"
 			" pg_catalog.format('DROP TRIGGER %%I ON %%s', t.tgname,"
 			" t.tgrelid::pg_catalog.regclass)"
 			" FROM pg_catalog.pg_trigger t,"
@@ -435,6 +508,19 @@ return_rows(FunctionCallInfo fcinfo, const Attachment *attachment)
 	}
 }
 
+/* The tables that have triggers. */
+static List *
+triggered_relations(const Attachment *attachment)
+{
+	List *relids = NIL;
+
+	for (Source source = 0; source < SOURCE_COUNT; source++)
+		if (OidIsValid(attachment->resolved[source].relid) &&
+			has_transition_tables(source))
+			relids = list_append_unique_oid(relids, attachment->resolved[source].relid);
+	return relids;
+}
+
 /* The schema to look in: the one given, else the one attached last, else public. */
 static void
 choose_schema(Attachment *attachment, const char *given)
@@ -463,9 +549,11 @@ featul_integration_attach(PG_FUNCTION_ARGS)
 	choose_schema(attachment,
 				  PG_ARGISNULL(0) ? NULL : text_to_cstring(PG_GETARG_TEXT_PP(0)));
 	resolve_all(attachment);
+	refuse_foreign_children(attachment);
 	own_query_begin(&query);
 	write_bindings(attachment);
-	set_triggers(wanted_triggers(attachment));
+	set_triggers(wanted_triggers(attachment, attachment->resolved[SOURCE_POST].relid));
+	partitions_open(triggered_relations(attachment));
 	replicated_warn();
 	own_query_end(&query);
 	binding_changed();
@@ -485,6 +573,7 @@ featul_integration_detach(PG_FUNCTION_ARGS)
 	lock_bindings();
 	own_query_begin(&query);
 	set_triggers(NIL);
+	partitions_open(NIL);
 	own_query_end(&query);
 	PG_RETURN_VOID();
 }

@@ -19,7 +19,8 @@ extern void attach_require_select(Oid relid);
 
 /*
  * What keeps changes of this table, bound as this source, from being captured: a
- * trigger on it or on a partition of it that is not there.  NULL: nothing.
+ * trigger on it or on a partition of it that is not there; or from being made: a foreign
+ * table below it.  NULL: nothing.
  */
 extern char *attach_trigger_problem(Source source, Oid relid);
 

@@ -64,7 +64,7 @@ check_settings(Worker *worker)
 	char		now[sizeof(worker->problem)] = "";
 
 	if (name)
-		snprintf(now, sizeof(now), "the value of %s could not be understood", name);
+		snprintf(now, sizeof(now), "%s cannot be used: the server log says why", name);
 	else if (problem)
 		strlcpy(now, problem, sizeof(now));
 	if (now[0] && strcmp(now, worker->problem) != 0)

@@ -121,6 +121,12 @@ test('a post made in SQL appears by itself, as it was sent; it is sent again', {
   const row = log(page).filter({ hasText: 'Dark <b>mode</b>' })
   await row.getByText('✓ delivered').waitFor()
   assert.match(await row.innerText(), /New post[\s\S]*Slack[\s\S]*HTTP 200[\s\S]*1 attempt/)
+  assert.equal(await row.locator('time').evaluate((time) => {
+    time.textContent = 'Nov 29, 2026, 10:52:52 PM'
+    const text = document.createRange()
+    text.selectNodeContents(time)
+    return text.getClientRects().length
+  }), 1, 'a time is one line')
 
   await row.locator('summary').first().click()
   const message = row.locator('.message')

@@ -6,7 +6,9 @@ import { mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { dirname, join } from 'node:path'
 import { after, before, test } from 'node:test'
 
-import { eventually, setUp, sql, URLS } from './harness.ts'
+import { jwtVerify } from 'jose'
+
+import { eventually, SECRET, setUp, sql, URLS } from './harness.ts'
 
 const here = join(import.meta.dirname, '..')
 const place = join(here, 'dist/within')
@@ -94,4 +96,12 @@ test('its streams end with the session', async () => {
     await sql(`NOTIFY featul_integrations_deliveries, 'w-acme'`)
     return ended
   })
+})
+
+test('a token to try it with', async () => {
+  const [, code] = /node --input-type=module -e "([^"]*)"/.exec(readFileSync(join(here, '../../docs/http.md'), 'utf8'))!
+  const token = execFileSync(process.execPath, ['--input-type=module', '-e', code!], {
+    cwd: join(here, '../../examples/http'), env: { ...process.env, JWT_SECRET: SECRET }, encoding: 'utf8' })
+  const { payload } = await jwtVerify(token.trim(), new TextEncoder().encode(SECRET))
+  assert.equal(payload.sub, 'olivia')
 })

@@ -319,7 +319,7 @@ there are no node and npm, or they have no packages for us.
 sub install_packages
 {
 	my $dir = "$PostgreSQL::Test::Utils::tmp_check/packages";
-	my @npm = ('npm', 'ci', '--prefix', $dir, qw(--no-audit --no-fund --ignore-scripts --fetch-retries=1 --fetch-timeout=20000));
+	my @npm = ('env', '-C', $dir, 'npm', 'ci', qw(--no-audit --no-fund --ignore-scripts --fetch-retries=1 --fetch-timeout=20000));
 
 	return $dir if -e "$dir/installed";
 	local $ENV{HOME} = $dir;

@@ -163,6 +163,8 @@ SKIP:
 	# PostgreSQL's own copies: the text, the row, the compressed text
 	skip 'less than 5 GB of memory', 4 if available_memory() < 5;
 
+	# LZ4, the default since 19, asks for room that is larger than the text, and then more than that
+	$featul->sql("ALTER TABLE $_ ALTER content SET COMPRESSION pglz") foreach qw(post comment);
 	$featul->sql(huge_post('hugest-post', $largest));
 	is($featul->sql("SELECT octet_length(content) FROM post WHERE id = 'hugest-post'"), $largest, 'it is stored');
 	isnt(scalar $node->psql($dbname, huge_post('larger-post', $largest + 8)), 0, 'and PostgreSQL would not take eight bytes more');

@@ -34,6 +34,12 @@ sub ready
 	return $node->sql(slurp_file("$DeliveryNode::deploy_dir/ready.sql"));
 }
 
+# What diagnose() says of the subscription
+sub diagnosis
+{
+	return $node->sql(q(SELECT what_to_do FROM featul_integrations.diagnose() WHERE "check" = 'the subscription streams'));
+}
+
 is(status('subscription, state, copying IS NULL, missing_columns IS NULL, errors, last_error IS NULL'),
 	'featul|streaming|t|t|0|t', 'streaming after the set-up');
 is(ready(), 't', 'ready');
@@ -85,6 +91,7 @@ $node->wait_for_sql(q(SELECT state = 'stopped' AND missing_columns = 'public.pos
 pass('a column that the node lacks is named');
 like(status('last_error'), qr/missing replicated column/, 'and so is the error');
 is(ready(), 'f', 'not ready');
+like(diagnosis(), qr/featul is stopped: .*missing replicated column/, 'and the diagnosis has it');
 $node->sql('ALTER TABLE post ADD COLUMN priority text');
 $pair->catch_up;
 is($node->sql('SELECT priority FROM post'), 'high', 'it goes on once the column is there');
@@ -104,6 +111,7 @@ is($node->sql('SELECT status, title IS NULL FROM post'), 'roasted|t', 'an enumer
 $node->sql('ALTER SUBSCRIPTION featul DISABLE');
 $node->wait_for_sql(q(SELECT state = 'disabled' FROM featul_integrations.stat_subscription));
 is(ready(), 'f', 'disabled is not ready');
+like(diagnosis(), qr/featul is disabled/, 'and the diagnosis says so');
 
 # the slot is gone
 $pair->publisher->poll_query_until('postgres', 'SELECT NOT active FROM pg_replication_slots');
@@ -123,6 +131,16 @@ is($node->sql('SELECT string_agg(id, \',\' ORDER BY id) FROM post'), 'missed,old
 is($node->sql('SELECT count(*) FROM featul_integrations.event'), '0', 'in silence');
 is($node->sql('SELECT count(*) FROM featul_integrations.integration WHERE is_active'), '1', 'integrations stay');
 is(ready(), 't', 'ready again');
+$node->wait_for_sql(q(SELECT ok FROM featul_integrations.diagnose() WHERE "check" = 'the subscription streams'));
+
+# a bound column that is renamed, as the documentation has it: what came before is told
+my ($rename) = slurp_file("$Featul::test_dir/../docs/node.md") =~ /<!-- node: rename -->\n```sql\n(.*?)```/s;
+$pair->app('ALTER TABLE post RENAME title TO headline');
+$pair->app(q(INSERT INTO post (id, board_id, headline, content, slug, status) VALUES ('anew', 'ideas', 'Anew', 'x', 'anew', 'published')));
+$node->wait_for_sql(q(SELECT missing_columns = 'public.post: "headline"' FROM featul_integrations.stat_subscription));
+$node->sql($rename);
+$pair->catch_up;
+is($node->sql(q(SELECT payload::jsonb #>> '{post,title}' FROM featul_integrations.event)), 'Anew', 'nothing is lost over a renaming');
 
 # what is missing of the tables
 $node->sql(<<'END');
