@@ -13,7 +13,6 @@
 #include "utils/memutils.h"
 
 #include "base/compat.h"
-#include "base/errors.h"
 #include "base/fault.h"
 #include "delivery/lane_health.h"
 #include "delivery/lane_roster.h"
@@ -339,14 +338,6 @@ record_batch(Worker *worker)
 	return true;
 }
 
-/* True if the latest error may be about one row, and does not pass by itself as a lock does. */
-static bool
-is_about_row(const Recovery *recovery)
-{
-	return error_is_fault_of_data(recovery->last_code) ||
-		   ERRCODE_TO_CATEGORY(recovery->last_code) == ERRCODE_INTERNAL_ERROR;
-}
-
 /* Records one result, if need be without its response. */
 static bool
 record_one(Worker *worker, Settlement *settlement)
@@ -355,7 +346,7 @@ record_one(Worker *worker, Settlement *settlement)
 
 	if (record_and_tell(worker, one))
 		return true;
-	if (settlement->response == NULL || !is_about_row(&worker->recovery))
+	if (settlement->response == NULL || !worker->recovery.about_data)
 		return false;
 	settlement->response = NULL;
 	return record_and_tell(worker, one);
@@ -378,7 +369,7 @@ record_one_by_one(Worker *worker)
 
 		if (record_one(worker, settlement))
 			succeeded = true;
-		else if (succeeded && is_about_row(&worker->recovery))
+		else if (succeeded && worker->recovery.about_data)
 			ereport(
 				WARNING,
 				(errmsg("featul_integrations worker: the result of delivery " INT64_FORMAT
