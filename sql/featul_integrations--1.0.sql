@@ -742,7 +742,7 @@ COMMENT ON FUNCTION featul_integrations.replication_problems() IS
 
 CREATE FUNCTION featul_integrations.apply_status(OUT subscription oid, OUT applied_at timestamptz,
 	OUT lag_seconds double precision, OUT last_error text, OUT last_error_at timestamptz, OUT missing_columns text,
-	OUT failed_at timestamptz)
+	OUT failed_at timestamptz, OUT captures boolean)
 RETURNS SETOF record
 LANGUAGE c VOLATILE SET search_path = pg_catalog, pg_temp
 AS 'MODULE_PATHNAME', 'featul_apply_status';
@@ -768,7 +768,7 @@ SELECT s.subname AS subscription, f.state, t.copying,
 		ELSE extract(epoch FROM clock_timestamp() - a.applied_at) END::numeric, 3) AS lag_seconds,
 	-- apply_error_count and sync_error_count; from 19 on there are two of the latter
 	(SELECT sum(k.value::bigint)::bigint FROM pg_catalog.jsonb_each_text(pg_catalog.to_jsonb(c)) k
-		WHERE k.key LIKE '%!_error!_count' ESCAPE '!') AS errors, a.last_error, a.last_error_at
+		WHERE k.key LIKE '%!_error!_count' ESCAPE '!') AS errors, a.last_error, a.last_error_at, a.captures
 FROM pg_catalog.pg_subscription s
 JOIN pg_catalog.pg_database d ON d.oid = s.subdbid AND d.datname = pg_catalog.current_database()
 CROSS JOIN LATERAL (
@@ -809,6 +809,8 @@ COMMENT ON COLUMN featul_integrations.stat_subscription.lag_seconds IS
 COMMENT ON COLUMN featul_integrations.stat_subscription.errors IS 'Errors while applying or copying, since the statistics were reset.';
 COMMENT ON COLUMN featul_integrations.stat_subscription.last_error IS 'Why a worker of this subscription ended, since the server started; it may be over.';
 COMMENT ON COLUMN featul_integrations.stat_subscription.last_error_at IS 'When.';
+COMMENT ON COLUMN featul_integrations.stat_subscription.captures IS
+'The setting capture as the last change was applied with: the owner of the subscription may have one of its own (ALTER ROLE ... SET). NULL: none came since the server started.';
 
 CREATE FUNCTION featul_integrations.latency_bounds() RETURNS integer[]
 LANGUAGE c IMMUTABLE PARALLEL SAFE SET search_path = pg_catalog, pg_temp
@@ -940,7 +942,7 @@ AS $$
 			WHEN pg_is_in_recovery() THEN 'a standby: sends nothing'
 			WHEN NOT current_setting('featul_integrations.delivery', true)::boolean THEN 'delivery is off'
 			WHEN w.pid IS NULL THEN 'see the server log'
-			WHEN w.last_error_at > now() - interval '1 hour' THEN w.last_error
+			WHEN w.last_error_at > now() - interval '1 hour' THEN replace(w.last_error, 'featul_integrations.', '')
 			ELSE 'since ' || to_char(w.started_at, 'YYYY-MM-DD HH24:MI')
 		END
 	FROM pg_database d

@@ -29,6 +29,7 @@
 #include "utils/tuplestore.h"
 
 #include "base/compat.h"
+#include "base/settings.h"
 #include "process/apply_status.h"
 #include "process/wakeup.h"
 
@@ -42,6 +43,7 @@ typedef struct ApplyStatus
 	Oid			database; /* InvalidOid: the entry is free */
 	Oid			subscription;
 	TimestampTz applied_at; /* the last change, here */
+	bool		captures;	/* under what it was applied with */
 	int64		lag; /* microseconds between its commits there and here, by two clocks */
 	TimestampTz failed_at; /* the last error of one that applies, and ends with it */
 	TimestampTz error_at;  /* the last of those or of one that copies a table */
@@ -125,6 +127,7 @@ at_commit(XactEvent event, void *argument)
 	if (status)
 	{
 		status->applied_at = now;
+		status->captures = setting_capture;
 		status->lag = now - compat_origin_timestamp();
 	}
 	SpinLockRelease(&apply_shared->mutex);
@@ -238,13 +241,13 @@ put_status(ReturnSetInfo *result, const ApplyStatus *status)
 {
 	/* what has been applied since was no more in the way */
 	bool  lacks = status->lack_at > status->applied_at;
-	Datum values[7];
-	bool  nulls[7] = { false };
+	Datum values[8];
+	bool  nulls[8] = { false };
 
 	values[0] = ObjectIdGetDatum(status->subscription);
 	values[1] = TimestampTzGetDatum(status->applied_at);
 	values[2] = Float8GetDatum(status->lag / (double) USECS_PER_SEC);
-	nulls[1] = nulls[2] = status->applied_at == 0;
+	nulls[1] = nulls[2] = nulls[7] = status->applied_at == 0;
 	values[3] = CStringGetTextDatum(status->error);
 	values[4] = TimestampTzGetDatum(status->error_at);
 	nulls[3] = nulls[4] = status->error_at == 0;
@@ -252,6 +255,7 @@ put_status(ReturnSetInfo *result, const ApplyStatus *status)
 	nulls[5] = !lacks;
 	values[6] = TimestampTzGetDatum(status->failed_at);
 	nulls[6] = status->failed_at <= status->applied_at;
+	values[7] = BoolGetDatum(status->captures);
 	tuplestore_putvalues(result->setResult, result->setDesc, values, nulls);
 }
 

@@ -92,6 +92,25 @@ $node->sql('ALTER SUBSCRIPTION featul REFRESH PUBLICATION');
 $pair->wait_until_streaming;
 is(looks(1), 'streaming t', 'it is again');
 
+# capture is off for whom the changes are applied as, and for nobody else
+my $owner = $node->sql('SELECT current_user');
+$node->sql("ALTER ROLE $owner SET featul_integrations.capture = off; CREATE ROLE prober LOGIN; GRANT pg_monitor TO prober");
+$node->sql('ALTER SUBSCRIPTION featul DISABLE');
+$node->wait_for_sql('SELECT count(*) = 0 FROM pg_stat_subscription WHERE pid IS NOT NULL');
+$node->sql('ALTER SUBSCRIPTION featul ENABLE');
+my ($skipped) = $node->sql('SELECT skipped FROM featul_integrations.stat_capture');
+$pair->app(post('unseen'));
+$pair->catch_up;
+is($node->sql(q(SELECT count(*) FROM featul_integrations.event WHERE post_id = 'unseen')), '0', 'a role may be silent');
+is($node->node->safe_psql('postgres', $ready, extra_params => [ '-U', 'prober' ]), 'f', 'which is not ready, whoever asks');
+is($node->sql("SELECT skipped - $skipped FROM featul_integrations.stat_capture"), '1', 'what is left out is counted');
+$node->sql("ALTER ROLE $owner RESET featul_integrations.capture; ALTER SUBSCRIPTION featul DISABLE");
+$node->wait_for_sql('SELECT count(*) = 0 FROM pg_stat_subscription WHERE pid IS NOT NULL');
+$node->sql('ALTER SUBSCRIPTION featul ENABLE');
+$pair->app(post('seen'));
+$pair->catch_up;
+is(looks(1), 'streaming t', 'it speaks again');
+
 # a publisher whose clock is a day ahead, with a change that is an hour old by it
 sub restart_publisher
 {
