@@ -23,7 +23,7 @@ export const auth = { api: { getSession: async ({ headers }: { headers: Headers 
 // The client's side: the calls have their types through the application's own.
 const CLIENT = `
 import { hc } from 'hono/client'
-import type { App } from './app.js'
+import type { App } from './app'
 export const client = hc<App>('http://localhost')
 export async function look() {
   const answer = await client.api.integration.list.$get({ query: { workspaceSlug: 'acme' } })
@@ -47,7 +47,7 @@ before(async () => {
   for (const [path, code] of Object.entries(files)) {
     assert.ok(code.split('\n').length <= 30, `${path}: 30 lines`)
     mkdirSync(dirname(join(place, path)), { recursive: true })
-    writeFileSync(join(place, path), code)
+    writeFileSync(join(place, path), code.replace(/ from '(\.[^']*?)(\.js)?'/g, " from '$1.js'")) // as Node resolves them
   }
   writeFileSync(join(place, 'tsconfig.json'), JSON.stringify({
     extends: '../../tsconfig.json', compilerOptions: { rootDir: '.', outDir: 'out', noUnusedLocals: false }, include: ['**/*.ts'] }))
