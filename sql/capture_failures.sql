@@ -49,6 +49,12 @@ SELECT "check", what_to_do FROM featul_integrations.diagnose() WHERE NOT ok AND 
 SELECT * FROM pg_temp.news();
 SELECT count(*) FROM post;
 
+-- so is one that becomes longer than any value can be (an internal error by its code)
+SELECT count(*) FROM integration_attach('failures_test', '{"post": {"columns": {"slug": "to_char(created_at, repeat(slug, 100000000))"}}}');
+INSERT INTO post (id, board_id, title, content, slug) VALUES ('long', 'b', 'T', 'c', 'x'), ('short', 'b', 'T', 'c', '');
+SELECT * FROM pg_temp.news();
+SELECT count(*) FROM integration_attach('failures_test', '{"post": {"columns": {"upvotes": "score::bigint"}}}');
+
 -- a function of the binding that fails, or ends the statement on purpose
 CREATE FUNCTION moody(text) RETURNS text LANGUAGE plpgsql AS $$
 BEGIN

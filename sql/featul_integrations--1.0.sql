@@ -359,7 +359,7 @@ COMMENT ON COLUMN featul_integrations.bindings.relation IS 'The application''s t
 COMMENT ON COLUMN featul_integrations.bindings.canonical IS 'The column as the extension knows it.';
 COMMENT ON COLUMN featul_integrations.bindings.expression IS 'What it is in the application''s table, as SQL; NULL where the table has nothing for it.';
 COMMENT ON COLUMN featul_integrations.bindings.by_hand IS 'Given to integration_attach() in bindings (the column, or the table), and kept until another call takes it back.';
-COMMENT ON COLUMN featul_integrations.bindings.state IS 'ok, or what is wrong; then integration_attach() is to be run again.';
+COMMENT ON COLUMN featul_integrations.bindings.state IS 'ok, or what is wrong; then integration_attach() is to be run again, and says more.';
 
 
 -- ---------------------------------------------------------------------------
@@ -481,7 +481,7 @@ LANGUAGE c SET search_path = pg_catalog, pg_temp
 AS 'MODULE_PATHNAME', 'featul_integration_import';
 REVOKE ALL ON FUNCTION @extschema@.integration_import(text, text[], boolean) FROM PUBLIC;
 COMMENT ON FUNCTION @extschema@.integration_import(text, text[], boolean) IS
-'Takes over featul''s older integrations from the table workspace_integration of that schema (by default the one attached), with these events (NULL: all): one row each, with the reason where it was refused. Never takes one over twice. With follow, what changes in that table from then on changes here too. For the extension''s owner.';
+'Takes over featul''s older integrations from the table workspace_integration of that schema (by default the one attached), with these events (NULL: all): one row each, with the reason where it was refused. Never takes one over twice. With follow, what changes in that table from then on changes here too; where it was followed before, what is gone from it since is disconnected. For the extension''s owner.';
 
 -- What did not end well is rare, and what people look for and send again.
 CREATE INDEX attempt_unsent ON featul_integrations.attempt (workspace_id, delivery_id)
@@ -741,7 +741,8 @@ COMMENT ON FUNCTION featul_integrations.replication_problems() IS
 'On a delivery node: what is missing of the bound tables (replication, a first copy, a primary key, an index on what is looked up), and what to do. integration_attach() warns of the same.';
 
 CREATE FUNCTION featul_integrations.apply_status(OUT subscription oid, OUT applied_at timestamptz,
-	OUT lag_seconds double precision, OUT last_error text, OUT last_error_at timestamptz, OUT missing_columns text)
+	OUT lag_seconds double precision, OUT last_error text, OUT last_error_at timestamptz, OUT missing_columns text,
+	OUT failed_at timestamptz, OUT captures boolean)
 RETURNS SETOF record
 LANGUAGE c VOLATILE SET search_path = pg_catalog, pg_temp
 AS 'MODULE_PATHNAME', 'featul_apply_status';
@@ -750,22 +751,16 @@ GRANT EXECUTE ON FUNCTION featul_integrations.apply_status() TO pg_monitor;
 COMMENT ON FUNCTION featul_integrations.apply_status() IS 'What view stat_subscription shows beyond PostgreSQL''s own statistics.';
 
 CREATE VIEW featul_integrations.stat_subscription AS
-SELECT s.subname AS subscription,
-	CASE WHEN NOT s.subenabled THEN 'disabled' WHEN NOT w.runs THEN 'stopped'
-		WHEN t.copying IS NOT NULL THEN 'copying'
-		-- one that fails at once is started again and again
-		WHEN a.last_error_at > coalesce(a.applied_at, '-infinity')
-			AND (w.busy_since IS NOT NULL OR w.started_at > clock_timestamp() - interval '10 seconds')
-		THEN 'stopped' ELSE 'streaming' END AS state,
-	t.copying,
+SELECT s.subname AS subscription, f.state, t.copying,
 	-- table "x.y" ... column: "z"
 	substring(a.missing_columns FROM '"([^"]*)"') || substring(a.missing_columns FROM ': ".*$') AS missing_columns,
 	w.last_message_at,
 	round(CASE
-		WHEN s.subenabled AND w.runs THEN greatest(
-			-- the age of what was applied last counts while there is more to apply
+		WHEN f.state IN ('streaming', 'copying') THEN greatest(
+			-- the age of what was applied last counts while there is more to apply; a message that
+			-- was sent after it came shows that the publisher's clock is ahead
 			CASE WHEN w.busy_since IS NOT NULL OR a.applied_at > clock_timestamp() - interval '5 seconds'
-				THEN a.lag_seconds ELSE 0 END,
+				THEN a.lag_seconds + greatest(extract(epoch FROM w.sent_ahead), 0) ELSE 0 END, 0,
 			extract(epoch FROM clock_timestamp() - w.busy_since),
 			-- silence: an idle publisher answers twice in wal_receiver_timeout
 			CASE WHEN w.last_message_at < clock_timestamp() - interval '60 seconds'
@@ -773,11 +768,15 @@ SELECT s.subname AS subscription,
 		ELSE extract(epoch FROM clock_timestamp() - a.applied_at) END::numeric, 3) AS lag_seconds,
 	-- apply_error_count and sync_error_count; from 19 on there are two of the latter
 	(SELECT sum(k.value::bigint)::bigint FROM pg_catalog.jsonb_each_text(pg_catalog.to_jsonb(c)) k
-		WHERE k.key LIKE '%!_error!_count' ESCAPE '!') AS errors, a.last_error, a.last_error_at
+		WHERE k.key LIKE '%!_error!_count' ESCAPE '!') AS errors, a.last_error, a.last_error_at, a.captures
 FROM pg_catalog.pg_subscription s
 JOIN pg_catalog.pg_database d ON d.oid = s.subdbid AND d.datname = pg_catalog.current_database()
 CROSS JOIN LATERAL (
-	SELECT count(p.last_msg_receipt_time) > 0 AS runs, max(p.last_msg_receipt_time) AS last_message_at,
+	-- one that is still connecting, for minutes if nothing answers, has the times of its own start
+	SELECT count(p.received_lsn) > 0 AS is_heard,
+		count(b.pid) FILTER (WHERE p.received_lsn IS NOT NULL OR b.wait_event = 'LogicalApplyMain') > 0 AS runs,
+		max(p.last_msg_receipt_time) AS last_message_at,
+		max(p.last_msg_send_time - p.last_msg_receipt_time) AS sent_ahead,
 		min(b.backend_start) AS started_at, min(b.xact_start) AS busy_since
 	FROM pg_catalog.pg_stat_subscription p
 	LEFT JOIN pg_catalog.pg_stat_activity b ON b.pid = p.pid
@@ -787,22 +786,31 @@ CROSS JOIN LATERAL (
 	FROM pg_catalog.pg_subscription_rel r
 	WHERE r.srsubid = s.oid AND r.srsubstate <> 'r') AS t
 LEFT JOIN featul_integrations.apply_status() a ON a.subscription = s.oid
-LEFT JOIN pg_catalog.pg_stat_subscription_stats c ON c.subid = s.oid;
+LEFT JOIN pg_catalog.pg_stat_subscription_stats c ON c.subid = s.oid
+CROSS JOIN LATERAL (
+	SELECT CASE WHEN NOT s.subenabled THEN 'disabled' WHEN NOT w.runs THEN 'stopped'
+		WHEN t.copying IS NOT NULL THEN 'copying'
+		-- one has failed, and nothing was applied since: it is ending, or the next may fail at the same
+		WHEN a.failed_at > w.started_at OR a.failed_at IS NOT NULL AND (w.busy_since IS NOT NULL
+			OR NOT w.is_heard OR w.started_at > clock_timestamp() - interval '10 seconds')
+		THEN 'stopped' ELSE 'streaming' END AS state) AS f;
 GRANT SELECT ON featul_integrations.stat_subscription TO pg_monitor;
 COMMENT ON VIEW featul_integrations.stat_subscription IS
 'The subscriptions of this database, where it is a delivery node: none elsewhere.';
 COMMENT ON COLUMN featul_integrations.stat_subscription.subscription IS 'Its name; that of its slot on the publisher too, by default.';
 COMMENT ON COLUMN featul_integrations.stat_subscription.state IS
-'streaming; copying: tables are being copied, and nothing is announced; disabled; stopped: there is no apply worker now, as last_error may explain.';
+'streaming; copying: tables are being copied, and nothing is announced; disabled; stopped: there is no apply worker now, or it has not reached the publisher yet, as last_error may explain.';
 COMMENT ON COLUMN featul_integrations.stat_subscription.copying IS 'The tables that are not ready yet; NULL: none.';
 COMMENT ON COLUMN featul_integrations.stat_subscription.missing_columns IS
 'Columns that the publisher has and the table here lacks, as far as the last error says: nothing more is applied until they are added.';
 COMMENT ON COLUMN featul_integrations.stat_subscription.last_message_at IS 'When the publisher was heard last; NULL while there is no apply worker.';
 COMMENT ON COLUMN featul_integrations.stat_subscription.lag_seconds IS
-'How far behind the publisher it is: between a commit there and here, or for how long a change has been waiting; without an apply worker, since the last change that came.';
+'How far behind the publisher it is: between a commit there and here, or for how long a change has been waiting; disabled or stopped: since the last change that came.';
 COMMENT ON COLUMN featul_integrations.stat_subscription.errors IS 'Errors while applying or copying, since the statistics were reset.';
 COMMENT ON COLUMN featul_integrations.stat_subscription.last_error IS 'Why a worker of this subscription ended, since the server started; it may be over.';
 COMMENT ON COLUMN featul_integrations.stat_subscription.last_error_at IS 'When.';
+COMMENT ON COLUMN featul_integrations.stat_subscription.captures IS
+'The setting capture as the last change was applied with: the owner of the subscription may have one of its own (ALTER ROLE ... SET). NULL: none came since the server started.';
 
 CREATE FUNCTION featul_integrations.latency_bounds() RETURNS integer[]
 LANGUAGE c IMMUTABLE PARALLEL SAFE SET search_path = pg_catalog, pg_temp
@@ -934,7 +942,7 @@ AS $$
 			WHEN pg_is_in_recovery() THEN 'a standby: sends nothing'
 			WHEN NOT current_setting('featul_integrations.delivery', true)::boolean THEN 'delivery is off'
 			WHEN w.pid IS NULL THEN 'see the server log'
-			WHEN w.last_error_at > now() - interval '1 hour' THEN w.last_error
+			WHEN w.last_error_at > now() - interval '1 hour' THEN replace(w.last_error, 'featul_integrations.', '')
 			ELSE 'since ' || to_char(w.started_at, 'YYYY-MM-DD HH24:MI')
 		END
 	FROM pg_database d

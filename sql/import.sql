@@ -72,6 +72,12 @@ SET session_replication_role = replica;
 DELETE FROM workspace_integration WHERE id = 'i9';
 RESET session_replication_role;
 SELECT count(*) FROM pg_temp.connected WHERE type = 'discord' AND workspace_id = 'im3';
+-- what the trigger did not see go is disconnected when following is asked for again; not where a user connected it
+SELECT message FROM integration_connect('w4', 'slack', 'https://hooks.slack.com/services/T0/B0/by-hand');
+SELECT workspace_id, type FROM featul_integrations.imported ORDER BY 1, 2;
+SELECT * FROM integration_import() WHERE reason ~ 'gone';
+SELECT * FROM integration_import(follow => true) WHERE reason ~ 'gone';
+SELECT workspace_id, type FROM pg_temp.connected;
 -- what is not attached any more, or was changed, is in nobody's way
 BEGIN;
 TRUNCATE featul_integrations.binding;

@@ -11,6 +11,7 @@
 #include "access/xact.h"
 #include "catalog/namespace.h"
 #include "catalog/pg_type.h"
+#include "commands/trigger.h"
 #include "executor/spi.h"
 #include "fmgr.h"
 #include "funcapi.h"
@@ -25,6 +26,8 @@
 #include "api/import.h"
 #include "application/attach.h"
 #include "application/binding.h"
+#include "application/lookup.h"
+#include "application/replicated.h"
 #include "base/compat.h"
 #include "application/user_context.h"
 #include "api/query.h"
@@ -256,6 +259,8 @@ import_remove(const OldIntegration *old)
 	query_add_text(&parameters, old->type);
 	(void) query_write(&parameters, "DELETE FROM featul_integrations.integration"
 									" WHERE workspace_id = $1 AND type = $2");
+	(void) query_write(&parameters, "DELETE FROM featul_integrations.imported"
+									" WHERE workspace_id = $1 AND type = $2");
 }
 
 /* The argument events, checked as integration_connect() does: NULL means all. */
@@ -322,6 +327,63 @@ follow_table(Oid table, ArrayType *events)
 					  SPI_OK_UTILITY);
 }
 
+/* What was taken over, and is none of these rows any more. */
+static List *
+find_gone(List *rows)
+{
+	Text		   *workspaces = palloc(Max(list_length(rows), 1) * sizeof(Text));
+	Text		   *types = palloc(Max(list_length(rows), 1) * sizeof(Text));
+	QueryParameters parameters = { 0 };
+	List		   *gone = NIL;
+	ListCell	   *cell;
+	int				n_rows = 0;
+	int64			count;
+
+	foreach (cell, rows)
+	{
+		const OldIntegration *old = lfirst(cell);
+
+		if (old->workspace_id == NULL || old->type == NULL)
+			continue;
+		workspaces[n_rows] = text_of(old->workspace_id);
+		types[n_rows++] = text_of(old->type);
+	}
+	query_add(&parameters, TEXTARRAYOID, lookups_text_array(workspaces, n_rows), false);
+	query_add(&parameters, TEXTARRAYOID, lookups_text_array(types, n_rows), false);
+	count = query_read(&parameters,
+					   "SELECT i.workspace_id, i.type FROM featul_integrations.imported i"
+					   " WHERE NOT EXISTS (SELECT FROM ROWS FROM"
+					   " (pg_catalog.unnest($1), pg_catalog.unnest($2)) AS o (w, t)"
+					   " WHERE o.w = i.workspace_id AND o.t = i.type) ORDER BY 1, 2");
+	for (int64 row = 0; row < count; row++)
+	{
+		OldIntegration *old = palloc0(sizeof(OldIntegration));
+
+		old->workspace_id = query_result(row, 1);
+		old->type = query_result(row, 2);
+		gone = lappend(gone, old);
+	}
+	return gone;
+}
+
+/*
+ * Disconnects what was taken over from rows that are gone, as the trigger would have done if it
+ * had seen them go: a node's tables have been copied anew.
+ */
+static void
+remove_gone(ReturnSetInfo *result, List *rows)
+{
+	ListCell *cell;
+
+	foreach (cell, find_gone(rows))
+	{
+		const OldIntegration *old = lfirst(cell);
+
+		import_remove(old);
+		return_import(result, old, "It is gone from the application's table");
+	}
+}
+
 FEATUL_FUNCTION(featul_integration_import);
 
 /* integration_import(app_schema, events, follow): see the install script. */
@@ -331,7 +393,9 @@ featul_integration_import(PG_FUNCTION_ARGS)
 	OwnQuery   query;
 	ArrayType *events;
 	bool	   follow;
+	bool	   followed;
 	Oid		   table;
+	List	  *rows;
 	ListCell  *cell;
 
 	attach_require_owner();
@@ -342,15 +406,19 @@ featul_integration_import(PG_FUNCTION_ARGS)
 	query_begin(&query);
 	binding_require();
 	table = find_old_table(schema_argument(fcinfo, 0));
+	followed = OidIsValid(get_trigger_oid(table, FOLLOW_TRIGGER, true));
 	if (follow)
 		follow_table(table, events);
-	foreach (cell, read_old_integrations(table))
+	rows = read_old_integrations(table);
+	foreach (cell, rows)
 	{
 		OldIntegration *old = lfirst(cell);
 
 		return_import((ReturnSetInfo *) fcinfo->resultinfo, old,
 					  import_take_over(old, events, follow));
 	}
+	if (follow && followed && replicated_completely(table))
+		remove_gone((ReturnSetInfo *) fcinfo->resultinfo, rows);
 	query_end(&query);
 	return (Datum) 0;
 }

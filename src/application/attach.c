@@ -190,12 +190,24 @@ typedef struct WantedTrigger
 } WantedTrigger;
 
 /*
+ * A trigger's name.  PostgreSQL fires them in that order: where one table is bound as posts and as
+ * what is said of them, posts come first.
+ */
+static char *
+trigger_name(const TriggerDefinition *definition, Oid relid, Oid posts)
+{
+	return psprintf("featul_integrations_%s%s_%s",
+					definition->source > SOURCE_POST && relid == posts ? "posts_" : "",
+					source_definitions[definition->source].name, definition->name);
+}
+
+/*
  * Triggers on the bound tables and on each of their partitions and children: a
  * statement fires only those of the table that it names.  Row triggers of a
  * partitioned table PostgreSQL itself gives to its partitions, also later ones.
  */
 static List *
-wanted_triggers(const Attachment *attachment)
+wanted_triggers(const Attachment *attachment, Oid posts)
 {
 	List *wanted = NIL;
 
@@ -217,9 +229,7 @@ wanted_triggers(const Attachment *attachment)
 				continue;
 			trigger->definition = definition;
 			trigger->relid = lfirst_oid(cell);
-			trigger->name =
-				psprintf("featul_integrations_%s_%s",
-						 source_definitions[definition->source].name, definition->name);
+			trigger->name = trigger_name(definition, relid, posts);
 			wanted = lappend(wanted, trigger);
 		}
 	}
@@ -317,7 +327,7 @@ attach_trigger_problem(Source source, Oid relid)
 		return psprintf("the foreign table %s below it cannot be written through it",
 						child);
 	attachment.resolved[source].relid = relid;
-	foreach (cell, wanted_triggers(&attachment))
+	foreach (cell, wanted_triggers(&attachment, binding_relid(SOURCE_POST)))
 	{
 		char *problem = trigger_problem(lfirst(cell));
 
@@ -542,7 +552,7 @@ featul_integration_attach(PG_FUNCTION_ARGS)
 	refuse_foreign_children(attachment);
 	own_query_begin(&query);
 	write_bindings(attachment);
-	set_triggers(wanted_triggers(attachment));
+	set_triggers(wanted_triggers(attachment, attachment->resolved[SOURCE_POST].relid));
 	partitions_open(triggered_relations(attachment));
 	replicated_warn();
 	own_query_end(&query);

@@ -475,7 +475,7 @@ compile(BoundRelation *bound)
 		error = CopyErrorData();
 		if (bound->problem != NULL)
 			PG_RE_THROW();
-		if (!error_is_fault_of_data(error->sqlerrcode))
+		if (!error_is_fault_of_data(error))
 		{
 			bound->valid = false; /* the same may succeed next time */
 			PG_RE_THROW();

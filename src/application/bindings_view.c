@@ -15,6 +15,7 @@
 
 #include "application/attach.h"
 #include "application/expression.h"
+#include "application/replicated.h"
 #include "base/compat.h"
 #include "base/own_query.h"
 #include "base/safe_settings.h"
@@ -24,6 +25,7 @@
 typedef struct Bound
 {
 	Oid			relid; /* InvalidOid: it is not */
+	bool		is_replicated;
 	bool		by_hand[MAX_COLUMNS];
 	const char *expression[MAX_COLUMNS]; /* NULL: absent */
 } Bound;
@@ -99,21 +101,38 @@ column_state(Oid relid, Source source, int column, const char *expression)
 	return error ? error->message : "ok";
 }
 
+/* Finds out which of them a subscription writes to; true if there is any. */
+static bool
+find_replicated(Bound *bound)
+{
+	bool is_node = false;
+
+	for (Source source = 0; source < SOURCE_COUNT; source++)
+	{
+		bound[source].is_replicated =
+			OidIsValid(bound[source].relid) && replicated_source(source);
+		is_node = is_node || bound[source].is_replicated;
+	}
+	return is_node;
+}
+
 /* What is wrong with a source as a whole; NULL: nothing. */
 static const char *
-source_problem(Source source, Oid relid)
+source_problem(Source source, const Bound *bound, bool is_node)
 {
-	if (get_rel_name(relid) == NULL)
+	if (get_rel_name(bound->relid) == NULL)
 		return "the table does not exist any more";
-	return attach_trigger_problem(source, relid);
+	if (is_node && !bound->is_replicated)
+		return "the table is not replicated, as others are";
+	return attach_trigger_problem(source, bound->relid);
 }
 
 /* The rows of one source. */
 static void
-return_source(ReturnSetInfo *result, Source source, const Bound *bound)
+return_source(ReturnSetInfo *result, Source source, const Bound *bound, bool is_node)
 {
 	const SourceDefinition *definition = &source_definitions[source];
-	const char			   *problem = source_problem(source, bound->relid);
+	const char			   *problem = source_problem(source, bound, is_node);
 
 	for (int i = 0; definition->columns[i].name; i++)
 	{
@@ -141,11 +160,14 @@ Datum
 featul_bindings(PG_FUNCTION_ARGS)
 {
 	Bound bound[SOURCE_COUNT] = { 0 };
+	bool  is_node;
 
 	InitMaterializedSRF(fcinfo, 0);
 	read_bound(bound);
+	is_node = find_replicated(bound);
 	for (Source source = 0; source < SOURCE_COUNT; source++)
 		if (OidIsValid(bound[source].relid))
-			return_source((ReturnSetInfo *) fcinfo->resultinfo, source, &bound[source]);
+			return_source((ReturnSetInfo *) fcinfo->resultinfo, source, &bound[source],
+						  is_node);
 	return (Datum) 0;
 }

@@ -163,6 +163,32 @@ replicated_announced(void)
 	return !am_tablesync_worker() && all_ready();
 }
 
+/* See replicated.h. */
+bool
+replicated_completely(Oid relid)
+{
+	Relation	tables = table_open(SubscriptionRelRelationId, AccessShareLock);
+	SysScanDesc scan = systable_beginscan(tables, InvalidOid, false, NULL, 0, NULL);
+	HeapTuple	tuple;
+	bool		is_node = false;
+	bool		is_copied = false;
+
+	while (HeapTupleIsValid(tuple = systable_getnext(scan)))
+	{
+		Form_pg_subscription_rel table = (Form_pg_subscription_rel) GETSTRUCT(tuple);
+		XLogRecPtr				 copied_at;
+
+		is_node = true;
+		if (table->srrelid == relid && subscription_is_enabled(table->srsubid))
+			is_copied = GetSubscriptionRelState(table->srsubid, relid, &copied_at) ==
+							SUBREL_STATE_READY &&
+						!XLogRecPtrIsInvalid(copied_at);
+	}
+	systable_endscan(scan);
+	table_close(tables, AccessShareLock);
+	return !is_node || is_copied;
+}
+
 /* ------------------------------------------------------------------------
  * For integration_attach(), and for who sets a node up
  * ------------------------------------------------------------------------ */

@@ -25,6 +25,12 @@ extern bool replicated_announced(void);
 extern bool replicated_source(Source source);
 
 /*
+ * Does a table hold all that the publisher's does: has a subscription that is enabled copied it?
+ * True of any in a database without subscriptions.
+ */
+extern bool replicated_completely(Oid relid);
+
+/*
  * Warns of what makes the bound tables unfit for a delivery node, where this database is one.
  * Inside SPI, after the bindings were written.
  */

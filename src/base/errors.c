@@ -6,10 +6,24 @@
 
 #include "base/errors.h"
 
+/*
+ * True for what palloc() says of a value longer than any can be (mcxt.c): what an expression makes
+ * of long texts may be.  An internal error by its code, and it would come again each time.
+ */
+static bool
+is_too_large(const ErrorData *error)
+{
+	return error->sqlerrcode == ERRCODE_INTERNAL_ERROR && error->message_id &&
+		   strncmp(error->message_id, "invalid memory alloc request size",
+				   strlen("invalid memory alloc request size")) == 0;
+}
+
 /* See errors.h.  Classes and codes are those of PostgreSQL's errcodes.txt. */
 bool
-error_is_fault_of_data(int sqlstate)
+error_is_fault_of_data(const ErrorData *error)
 {
+	int sqlstate = error->sqlerrcode;
+
 	switch (ERRCODE_TO_CATEGORY(sqlstate))
 	{
 		case ERRCODE_FEATURE_NOT_SUPPORTED:			 /* 0A: an expression, a type */
@@ -29,5 +43,6 @@ error_is_fault_of_data(int sqlstate)
 	}
 	return sqlstate ==
 			   ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE || /* a binding that is broken */
-		   sqlstate == ERRCODE_UNSAFE_NEW_ENUM_VALUE_USAGE;
+		   sqlstate == ERRCODE_UNSAFE_NEW_ENUM_VALUE_USAGE ||
+		   is_too_large(error);
 }

@@ -18,6 +18,6 @@
  * serialization, corruption, what nobody has thought of) are not to be swallowed: the
  * change would commit without its event.
  */
-extern bool error_is_fault_of_data(int sqlstate);
+extern bool error_is_fault_of_data(const ErrorData *error);
 
 #endif /* FEATUL_ERRORS_H */

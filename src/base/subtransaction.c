@@ -41,7 +41,7 @@ subtransaction_run(SubtransactionStep step, void *argument)
 	PG_END_TRY();
 	MemoryContextSwitchTo(caller);
 	CurrentResourceOwner = owner;
-	if (error && !error_is_fault_of_data(error->sqlerrcode))
+	if (error && !error_is_fault_of_data(error))
 		ReThrowError(error);
 	return error;
 }

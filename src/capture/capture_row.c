@@ -23,6 +23,7 @@
 #include "capture/moved_row.h"
 #include "capture/subscription.h"
 #include "capture/workspace.h"
+#include "process/stats.h"
 
 /* True if an UPDATE of this source can be an event. */
 static bool
@@ -35,10 +36,13 @@ has_updates(Source source)
 static void
 capture_written_row(Capture *capture, TupleTableSlot *deleted)
 {
-	bool announces = setting_capture && replicated_announced() && subscriptions_any();
-	bool update = TRIGGER_FIRED_BY_UPDATE(capture->trigger->tg_event) || deleted;
+	bool	   announced = replicated_announced();
+	bool	   announces = setting_capture && announced && subscriptions_any();
+	bool	   update = TRIGGER_FIRED_BY_UPDATE(capture->trigger->tg_event) || deleted;
 	Transition transition;
 
+	if (!setting_capture && announced && !update)
+		stats_count_skipped(1);
 	/* what may happen only once is marked in any case */
 	if (!announces && (!update || (capture->source != SOURCE_POST &&
 								   capture->source != SOURCE_COMMENT)))

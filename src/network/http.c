@@ -75,7 +75,7 @@ take_settings(HttpClient *client)
 	if (misunderstood)
 	{
 		snprintf(client->problem, sizeof(client->problem),
-				 "the value of %s could not be understood", misunderstood);
+				 "%s cannot be used: the server log says why", misunderstood);
 		tls_free_trust(client->context.trust);
 		client->context.trust = NULL;
 	}

@@ -14,6 +14,7 @@
 #include "postgres.h"
 
 #include "access/xact.h"
+#include "catalog/pg_subscription.h"
 #include "fmgr.h"
 #include "funcapi.h"
 #include "mb/pg_wchar.h"
@@ -28,7 +29,9 @@
 #include "utils/tuplestore.h"
 
 #include "base/compat.h"
+#include "base/settings.h"
 #include "process/apply_status.h"
+#include "process/wakeup.h"
 
 /* Subscriptions of the cluster that are watched; those beyond show no figures. */
 #define MAX_SUBSCRIPTIONS 128
@@ -40,8 +43,10 @@ typedef struct ApplyStatus
 	Oid			database; /* InvalidOid: the entry is free */
 	Oid			subscription;
 	TimestampTz applied_at; /* the last change, here */
-	int64		lag;		/* microseconds between its commits there and here */
-	TimestampTz error_at;
+	bool		captures;	/* under what it was applied with */
+	int64		lag; /* microseconds between its commits there and here, by two clocks */
+	TimestampTz failed_at; /* the last error of one that applies, and ends with it */
+	TimestampTz error_at;  /* the last of those or of one that copies a table */
 	char		error[MAX_MESSAGE_LENGTH];
 	TimestampTz lack_at; /* the last error that says which columns are missing here */
 	char		lack[MAX_MESSAGE_LENGTH];
@@ -93,6 +98,17 @@ my_status(void)
  * In the workers of subscriptions
  * ------------------------------------------------------------------------ */
 
+/*
+ * Whether this transaction commits one that was prepared (two_phase), of which it knows nothing:
+ * it writes nothing itself.
+ */
+static bool
+commits_prepared(void)
+{
+	return MySubscription->twophasestate != LOGICALREP_TWOPHASE_STATE_DISABLED &&
+		   !TransactionIdIsValid(GetTopTransactionIdIfAny());
+}
+
 /* Transaction callback: notes how old a change of the publisher was. */
 static void
 at_commit(XactEvent event, void *argument)
@@ -111,9 +127,12 @@ at_commit(XactEvent event, void *argument)
 	if (status)
 	{
 		status->applied_at = now;
-		status->lag = Max(now - compat_origin_timestamp(), 0);
+		status->captures = setting_capture;
+		status->lag = now - compat_origin_timestamp();
 	}
 	SpinLockRelease(&apply_shared->mutex);
+	if (commits_prepared())
+		wakeup_workers_now();
 }
 
 /* True for the error that a column of the publisher's is not there (relation.c). */
@@ -156,6 +175,8 @@ emit_log(ErrorData *error)
 	if (status)
 	{
 		status->error_at = now;
+		if (!am_tablesync_worker())
+			status->failed_at = now;
 		memcpy(status->error, error->message, length);
 		status->error[length] = '\0';
 		if (says_columns_are_missing(error))
@@ -220,18 +241,21 @@ put_status(ReturnSetInfo *result, const ApplyStatus *status)
 {
 	/* what has been applied since was no more in the way */
 	bool  lacks = status->lack_at > status->applied_at;
-	Datum values[6];
-	bool  nulls[6] = { false };
+	Datum values[8];
+	bool  nulls[8] = { false };
 
 	values[0] = ObjectIdGetDatum(status->subscription);
 	values[1] = TimestampTzGetDatum(status->applied_at);
 	values[2] = Float8GetDatum(status->lag / (double) USECS_PER_SEC);
-	nulls[1] = nulls[2] = status->applied_at == 0;
+	nulls[1] = nulls[2] = nulls[7] = status->applied_at == 0;
 	values[3] = CStringGetTextDatum(status->error);
 	values[4] = TimestampTzGetDatum(status->error_at);
 	nulls[3] = nulls[4] = status->error_at == 0;
 	values[5] = CStringGetTextDatum(status->lack);
 	nulls[5] = !lacks;
+	values[6] = TimestampTzGetDatum(status->failed_at);
+	nulls[6] = status->failed_at <= status->applied_at;
+	values[7] = BoolGetDatum(status->captures);
 	tuplestore_putvalues(result->setResult, result->setDesc, values, nulls);
 }
 

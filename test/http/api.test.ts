@@ -84,6 +84,8 @@ describe('the documented calls', () => {
     assert.equal((await integration.rotateSecret.$post({ json })).status satisfies number, 404)
     assert.ok((await (await integration.events.$get()).json()).events[0]!.label satisfies string)
     assert.equal((await (await integration.activity.$get({ query })).json()).complete satisfies boolean, true)
+    // @ts-expect-error: a number for an id, which only a query carries as text
+    assert.equal((await client.integration.redeliver.$post({ ...json, deliveryId: 1 })).status, 400)
     // @ts-expect-error: no such type
     assert.equal((await integration.test.$post({ json: { ...json, type: 'pigeon' } })).status, 400)
     await hono.integration.disconnect.$post({ json: { workspaceSlug, type: 'discord' } })
@@ -316,6 +318,8 @@ describe('bad input', () => {
     assert.equal((await raw('/integration/deliveries?workspaceSlug=acme&workspaceSlug=globex')).status, 400)
     assert.equal((await json('/integration/redeliver', { workspaceSlug, deliveryId: '1; DROP TABLE post' })).status, 400)
     assert.equal((await json('/integration/recover', { workspaceSlug, type: 'slack', since: 'yesterday' })).status, 400)
+    for (const since of ['0000-01-01T00:00:00Z', '2026-01-01T00:00:00+23:59', `2026-01-01T00:00:00.${'1'.repeat(1000)}Z`])
+      assert.equal((await json('/integration/recover', { workspaceSlug, type: 'slack', since })).status, 400, since)
     assert.equal((await raw('/integration/nothing')).status, 404)
     assert.equal((await raw('/integration/connect')).status, 404)
   })

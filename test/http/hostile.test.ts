@@ -2,7 +2,7 @@
 
 import assert from 'node:assert/strict'
 import { createRequire } from 'node:module'
-import { connect } from 'node:net'
+import { connect, type Socket } from 'node:net'
 import { after, before, describe, test } from 'node:test'
 
 import { exportJWK, generateKeyPair, SignJWT } from 'jose'
@@ -20,12 +20,12 @@ after(() => service.stop())
 const LIST = '/integration/list?workspaceSlug=acme'
 const CHANGES = '/integration/changes?workspaceSlug=acme'
 
-type Answer = { status: number; retryAfter: string | null; text: string }
+type Answer = { status: number; retryAfter: string | null; connection: string | null; text: string }
 
 async function call(path: string, { by = 'olivia', bearer, body, at = service, ...init }: RequestInit & { by?: string; bearer?: string; body?: string; at?: Service } = {}): Promise<Answer> {
   const headers = { Authorization: `Bearer ${bearer ?? (await token(by))}`, ...(body !== undefined && { 'Content-Type': 'application/json' }) }
   const response = await fetch(at.api + path, { headers, ...(body !== undefined && { method: 'POST', body }), ...init })
-  return { status: response.status, retryAfter: response.headers.get('Retry-After'), text: await response.text() }
+  return { status: response.status, retryAfter: response.headers.get('Retry-After'), connection: response.headers.get('Connection'), text: await response.text() }
 }
 
 const connection = (type: 'slack' | 'webhook', at = service) =>
@@ -34,14 +34,14 @@ const testing = (type: 'slack' | 'webhook', more: { by?: string; at?: Service } 
   call('/integration/test', { body: JSON.stringify({ workspaceSlug: 'acme', type }), ...more })
 
 /** What the service answers to these very bytes, up to the end of the connection. */
-function raw(text: string, { then }: { then?: (write: (more: string) => void) => void } = {}): Promise<string> {
+function raw(text: string, { then }: { then?: (write: (more: string) => void, socket: Socket) => void } = {}): Promise<string> {
   return new Promise((resolve) => {
     const socket = connect(Number(new URL(service.url).port), '127.0.0.1')
     let answer = ''
     socket.setEncoding('utf8').on('data', (part) => (answer += part))
     socket.on('close', () => resolve(answer)).on('error', () => {})
     socket.write(text)
-    then?.((more) => socket.writable && socket.write(more))
+    then?.((more) => socket.writable && socket.write(more), socket)
   })
 }
 
@@ -84,6 +84,7 @@ describe('tokens', () => {
       'a text for an nbf': await signed({}, { ...good, nbf: 'now' }),
       'an array for a sub': await signed({}, { ...good, sub: ['olivia'] }),
       'an object for a sub': await signed({}, { ...good, sub: { toString: 'olivia' } }),
+      'half a character in a sub': await signed({}, { ...good, sub: 'olivia\ud800' }),
       'no sub': await signed({}, { exp: good.exp, user_id: 'olivia', id: 'olivia' }),
       'a critical header that nobody knows': `${part({ alg: 'HS256', crit: ['x'], x: 1 })}.${part(good)}.${signature}`,
       'an unencoded payload': await signed({ b64: false, crit: ['b64'] }).catch(() => 'no.such.token'),
@@ -145,6 +146,17 @@ describe('requests', { concurrency: true }, () => {
         { then: dripping }).then((answer) => assert.match(answer, /^(HTTP\/1\.1 (408|400) |$)/)),
     ])
     assert.ok(performance.now() - began < 28_000, 'without waiting for the next half minute')
+  })
+
+  test('that break off in the middle are no fault of the service', async () => {
+    const bearer = await token('olivia')
+    const before = service.log.length
+    for (const length of ['Transfer-Encoding: chunked', 'Content-Length: 500'])
+      await raw(`POST /api/integration/test HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer ${bearer}\r\nContent-Type: application/json\r\n${length}\r\nExpect: 100-continue\r\n\r\n`,
+        { then: (_, socket) => void socket.once('data', () => socket.write('5\r\n{"wor\r\n', () => socket.destroy())) })
+    const answered = () => service.log.slice(before).filter(({ path, status }) => path === '/api/integration/test' && status === 400)
+    await eventually('both to be answered', () => answered().length >= 2)
+    assert.equal(service.log.some(({ message }) => /fault of this service/.test(message)), false)
   })
 
   test('with names that JavaScript knows', async () => {
@@ -231,6 +243,24 @@ describe('streams', () => {
     await small.stop()
   })
 
+  test('are asked for by few at a time: a change that all of them hear of keeps no call waiting', async () => {
+    const small = await Service.start({ POOL_SIZE: '4' })
+    const streams = await Promise.all(['olivia', 'adam'].flatMap((user) => Array.from({ length: 8 }, () => stream(user, small))))
+    await eventually('all of them to be told', () => streams.every(({ changes }) => changes > 0))
+    const blocker = new pg.Client()
+    await blocker.connect()
+    await blocker.query('BEGIN; LOCK TABLE workspace IN ACCESS EXCLUSIVE MODE')
+    await eventually('some to be asked for', async () => {
+      await sql(`NOTIFY featul_integrations_deliveries, 'w-acme'`)
+      return (await sql(`SELECT FROM pg_stat_activity WHERE usename = 'integrations_http' AND query ~ 'integration_preview' AND wait_event_type = 'Lock'`)).length >= 2
+    })
+    for (let n = 0; n < 5; n++) assert.equal((await call('/integration/events', { by: 'sam', at: small })).status, 200)
+    await blocker.query('ROLLBACK')
+    await blocker.end()
+    for (const { close } of streams) close()
+    await small.stop()
+  })
+
   test('end for those who may no longer look, and tell them nothing more', async () => {
     await connection('webhook')
     const adam = await stream('adam'), olivia = await stream('olivia')
@@ -286,12 +316,32 @@ describe('tests of notifications', () => {
 })
 
 describe('more calls than can be served', () => {
+  test('of one user: others are served, and that one is told', async () => {
+    await connection('webhook')
+    const small = await Service.start({ POOL_SIZE: '4' })
+    const blocker = new pg.Client()
+    await blocker.connect()
+    await blocker.query('BEGIN; SELECT FROM featul_integrations.integration FOR UPDATE')
+    const calls = Array.from({ length: 60 }, () => connection('webhook', small))
+    const refused = await Promise.race(calls)
+    assert.equal(refused.status, 429)
+    assert.ok(Number(refused.retryAfter) > 0)
+    for (let n = 0; n < 5; n++) assert.equal((await call('/integration/list?workspaceSlug=globex', { by: 'sam', at: small })).status, 200)
+    await blocker.query('ROLLBACK')
+    await blocker.end()
+    assert.ok((await Promise.all(calls)).every(({ status }) => status === 200 || status === 429))
+    await small.stop()
+  })
+
   test('503 and Retry-After; the log does not say that the database is away', async () => {
     const small = await Service.start({ POOL_SIZE: '2' })
     const blocker = new pg.Client()
     await blocker.connect()
     await blocker.query('BEGIN; LOCK TABLE featul_integrations.integration IN ACCESS EXCLUSIVE MODE')
-    const calls = Array.from({ length: 130 }, () => call(LIST, { at: small }))
+    const admins = ['olivia', 'adam', 'amy', 'abel']
+    await sql(`INSERT INTO "user" (id, name, email, email_verified) SELECT u, u, u || '@example.com', true FROM unnest('{amy,abel}'::text[]) u;
+      INSERT INTO workspace_member (id, workspace_id, user_id, role) SELECT 'm-' || u, 'w-acme', u, 'admin' FROM unnest('{amy,abel}'::text[]) u`)
+    const calls = Array.from({ length: 130 }, (_, n) => call(LIST, { by: admins[n % 4]!, at: small }))
     const refused = await Promise.race(calls)
     assert.equal(refused.status, 503)
     assert.ok(Number(refused.retryAfter) > 0)
@@ -307,6 +357,34 @@ describe('more calls than can be served', () => {
     assert.equal(small.log.some(({ message }) => /cannot be reached/.test(message)), false)
     assert.equal(small.log.filter(({ message }) => /More calls/.test(message)).length, 1, 'once, not for each call')
     await small.stop()
+  })
+})
+
+describe('answers', () => {
+  test('that nobody reads are given up before they fill the memory', async () => {
+    await sql(`SELECT set_config('featul_integrations.user_id', 'sam', false); SELECT integration_connect('globex', 'webhook', '${URLS.webhook}')`)
+    await sql(`INSERT INTO post (id, board_id, title, content, slug, author_id) SELECT 'large-' || n, 'g-ideas', 'Large', repeat('x', 60000), 'large-' || n, 'sam'
+      FROM generate_series(1, 200) n`)
+    const path = '/integration/deliveries?workspaceSlug=globex&maxRows=200'
+    const whole = 10_000_000
+    assert.ok((await call(path, { by: 'sam' })).text.length > whole)
+    const bearer = await token('sam')
+    const given = () => service.log.some(({ message }) => message === 'Answers that their readers do not take are given up')
+    const sockets: Socket[] = []
+    await eventually('one to be given up', async () => {
+      const socket = connect(Number(new URL(service.url).port), '127.0.0.1').pause().on('error', () => {})
+      sockets.push(socket)
+      const before = service.log.length
+      socket.write(`GET /api${path} HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer ${bearer}\r\n\r\n`)
+      await eventually('it to be answered', () => service.log.slice(before).some(({ message }) => message === 'request'))
+      return given()
+    })
+    assert.ok(sockets.length > 4, String(sockets.length))
+    let first = 0
+    await new Promise((resolve) => sockets[0]!.on('data', (part) => (first += part.length)).on('close', resolve).resume())
+    assert.ok(first < whole, 'the one that waited longest')
+    assert.ok((await call(path, { by: 'sam' })).text.length > whole, 'whoever reads gets all of it')
+    for (const socket of sockets) socket.destroy()
   })
 })
 
@@ -372,7 +450,9 @@ test('stops in order while a test, a stream and idle connections are open', asyn
   await eventually('the stream to end', () => watching.ended)
   await assert.rejects(new Promise((resolve, reject) => connect(Number(new URL(leaving.url).port), '127.0.0.1', resolve as () => void).on('error', reject)),
     /ECONNREFUSED/, 'nothing new begins')
-  assert.equal((await hanging).status, 500, 'what runs is finished')
+  const { status, connection: kept } = await hanging
+  assert.equal(status, 500, 'what runs is finished')
+  assert.equal(kept, 'close', 'and its connection brings no other')
   assert.equal(await leaving.exited, 0)
   assert.equal(leaving.log.at(-1)?.message, 'stopped')
   script({})

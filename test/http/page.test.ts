@@ -54,6 +54,16 @@ async function open(user: string, options: BrowserContextOptions & { workspace?:
 const card = (page: Page, name: string) => page.getByRole('article', { name })
 const log = (page: Page) => page.locator('#deliveries > li')
 
+/** Connects it as its card says; the card. */
+async function connect(page: Page, name: 'Discord' | 'Teams' | 'Webhook') {
+  const found = card(page, name)
+  await found.getByText(`Connect ${name}`).click()
+  await found.getByLabel('Webhook URL').fill(URLS[name.toLowerCase() as keyof typeof URLS])
+  await found.getByRole('button', { name: 'Connect' }).click()
+  await found.getByText(`${name} integration connected`).waitFor()
+  return found
+}
+
 async function accessible(page: Page, what: string): Promise<void> {
   await page.evaluate(axe)
   const violations = await page.evaluate(async () => {
@@ -121,6 +131,12 @@ test('a post made in SQL appears by itself, as it was sent; it is sent again', {
   const row = log(page).filter({ hasText: 'Dark <b>mode</b>' })
   await row.getByText('✓ delivered').waitFor()
   assert.match(await row.innerText(), /New post[\s\S]*Slack[\s\S]*HTTP 200[\s\S]*1 attempt/)
+  assert.equal(await row.locator('time').evaluate((time) => {
+    time.textContent = 'Nov 29, 2026, 10:52:52 PM'
+    const text = document.createRange()
+    text.selectNodeContents(time)
+    return text.getClientRects().length
+  }), 1, 'a time is one line')
 
   await row.locator('summary').first().click()
   const message = row.locator('.message')
@@ -142,6 +158,30 @@ test('a post made in SQL appears by itself, as it was sent; it is sent again', {
 })
 
 const slug = async (title: string) => (await sql<{ slug: string }>('SELECT slug FROM post WHERE title = $1', [title]))[0]!.slug
+
+test('a title that turns the writing around turns no words but its own', { skip }, async () => {
+  const page = await open('olivia')
+  await page.getByText('Live', { exact: true }).waitFor()
+  for (const title of ['turned \u202e around', 'closed \u2069\u2069\u202e around']) {
+    await post(title)
+    const newest = page.locator('#newest')
+    await newest.getByText(title).waitFor()
+    const [first, last] = await newest.evaluate((element) => {
+      const words = element.ownerDocument.createTreeWalker(element, NodeFilter.SHOW_TEXT)
+      let found = words.nextNode()!
+      while (!found.textContent!.startsWith(', ')) found = words.nextNode()!
+      const left = (at: number) => {
+        const range = element.ownerDocument.createRange()
+        range.setStart(found, at)
+        range.setEnd(found, at + 1)
+        return range.getBoundingClientRect().left
+      }
+      return [left(2), left(6)] // of "delivered" or "waiting"
+    })
+    assert.ok(first! < last!, JSON.stringify(title))
+  }
+  await page.context().close()
+})
 
 // In another workspace, whose endpoint of its own has no pace to keep, as Slack has.
 test('the log page by page, and filtered', { skip }, async () => {
@@ -234,11 +274,7 @@ test('by keyboard alone', { skip }, async () => {
 test('disconnect: only if one means it; what still waits is not sent', { skip }, async () => {
   script({ 'discord.com/': [{ status: 429, headers: { 'Retry-After': '3600' } }] })
   const page = await open('olivia')
-  const discord = card(page, 'Discord')
-  await discord.getByText('Connect Discord').click()
-  await discord.getByLabel('Webhook URL').fill(URLS.discord)
-  await discord.getByRole('button', { name: 'Connect' }).click()
-  await discord.getByText('Discord integration connected').waitFor()
+  const discord = await connect(page, 'Discord')
   const title = await post('Never to be sent')
   const row = log(page).filter({ hasText: title }).filter({ hasText: 'Discord' })
   await row.getByText('… waiting').waitFor()
@@ -258,11 +294,7 @@ test('disconnect: only if one means it; what still waits is not sent', { skip },
 test('Microsoft Teams: connected, tested, its message as a card', { skip }, async () => {
   script({ 'prod-1.westeurope.logic.azure.com/': [{ status: 202 }] })
   const page = await open('olivia')
-  const teams = card(page, 'Teams')
-  await teams.getByText('Connect Teams').click()
-  await teams.getByLabel('Webhook URL').fill(URLS.teams)
-  await teams.getByRole('button', { name: 'Connect' }).click()
-  await teams.getByText('Teams integration connected').waitFor()
+  const teams = await connect(page, 'Teams')
   assert.doesNotMatch(await page.content(), /teamssecret/)
   await teams.getByRole('button', { name: 'Send a test' }).click()
   await teams.getByText('Test notification sent successfully').waitFor()
@@ -310,11 +342,7 @@ test('removed while the page is open: it says so, and shows nothing more', { ski
 
 test('the signing secret: shown when asked for, made anew', { skip }, async () => {
   const page = await open('olivia')
-  const webhook = card(page, 'Webhook')
-  await webhook.getByText('Connect Webhook').click()
-  await webhook.getByLabel('Webhook URL').fill(URLS.webhook)
-  await webhook.getByRole('button', { name: 'Connect' }).click()
-  await webhook.getByText('Webhook integration connected').waitFor()
+  const webhook = await connect(page, 'Webhook')
   await webhook.getByText('Signing secret').click()
   assert.doesNotMatch(await page.content(), /whsec_/)
   await accessible(page, 'the secret')
@@ -419,11 +447,7 @@ test('pictures', { skip: skip || (pictures ? false : 'not asked for') }, async (
 test('what is amiss, in words: failing, gone for good, the plan', { skip }, async () => {
   script({ 'hooks.slack.com/': [{ status: 500, body: 'out of order' }], 'discord.com/': [{ status: 404, body: '{"code": 10015}' }] })
   const page = await open('olivia')
-  const discord = card(page, 'Discord')
-  await discord.getByText('Connect Discord').click()
-  await discord.getByLabel('Webhook URL').fill(URLS.discord)
-  await discord.getByRole('button', { name: 'Connect' }).click()
-  await discord.getByText('Discord integration connected').waitFor()
+  const discord = await connect(page, 'Discord')
   for (let n = 0; n < 4; n++) await post(`Amiss ${n}`)
   await discord.getByText(/^Switched off: ./).waitFor()
   await card(page, 'Slack').getByText(/^Connected, but the last message did not arrive: .*HTTP 500/).waitFor()

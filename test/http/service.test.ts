@@ -1,7 +1,7 @@
 // The service as a process: what it does when something of its surroundings is amiss.
 
 import assert from 'node:assert/strict'
-import { createServer } from 'node:http'
+import { createServer, type ServerResponse } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { before, test } from 'node:test'
 
@@ -70,6 +70,44 @@ test('keys from a JWKS', async () => {
   assert.equal((await list(service, '', forged)).status, 401)
   await service.stop()
   jwks.close()
+})
+
+test('keys that are too many, broken or away: no more is read than keys can be, and those of before are used', async () => {
+  const { KeySource } = (await import(new URL('../../../examples/http/dist/keys.js', import.meta.url).href)) as {
+    KeySource: new () => { away: boolean; fetch: (url: string, init: RequestInit) => Promise<Response> }
+  }
+  const answers: Record<string, (response: ServerResponse) => void> = {
+    good: (response) => response.end('{"keys":[{"kid":"k1"}]}'),
+    'without end': (response) => {
+      const more = () => {
+        while (response.write('x'.repeat(65_536)));
+      }
+      response.write('{"keys":["')
+      response.on('drain', more)
+      more()
+    },
+    'of an error': (response) => response.writeHead(500).end('{"keys":[]}'),
+    'elsewhere': (response) => response.writeHead(302, { Location: '/good' }).end(),
+    'no JSON': (response) => response.end('<html>'),
+    'no keys': (response) => response.end('{"keys":{"length":1}}'),
+    'null': (response) => response.end('null'),
+    cut: (response) => response.writeHead(200, { 'Content-Length': '1000' }).write('{"keys":', () => response.destroy()),
+  }
+  const server = createServer((request, response) => answers[decodeURIComponent(request.url!.slice(1))]!(response)).listen(0, '127.0.0.1')
+  await new Promise((resolve) => server.once('listening', resolve))
+  const ask = (source: InstanceType<typeof KeySource>, what: string) =>
+    source.fetch(`http://127.0.0.1:${String((server.address() as AddressInfo).port)}/${encodeURIComponent(what)}`, { redirect: 'manual' })
+  for (const what of Object.keys(answers).slice(1)) {
+    const source = new KeySource()
+    await assert.rejects(ask(source, what), Error, what)
+    assert.equal(source.away, true)
+    await ask(source, 'good')
+    assert.equal(source.away, false)
+    assert.deepEqual(await (await ask(source, what)).json(), { keys: [{ kid: 'k1' }] }, what)
+    assert.equal(source.away, true)
+  }
+  server.closeAllConnections()
+  server.close()
 })
 
 test('the database away, and back', async () => {

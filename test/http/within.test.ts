@@ -6,7 +6,9 @@ import { mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { dirname, join } from 'node:path'
 import { after, before, test } from 'node:test'
 
-import { eventually, setUp, sql, URLS } from './harness.ts'
+import { jwtVerify } from 'jose'
+
+import { eventually, SECRET, setUp, sql, URLS } from './harness.ts'
 
 const here = join(import.meta.dirname, '..')
 const place = join(here, 'dist/within')
@@ -21,7 +23,7 @@ export const auth = { api: { getSession: async ({ headers }: { headers: Headers 
 // The client's side: the calls have their types through the application's own.
 const CLIENT = `
 import { hc } from 'hono/client'
-import type { App } from './app.js'
+import type { App } from './app'
 export const client = hc<App>('http://localhost')
 export async function look() {
   const answer = await client.api.integration.list.$get({ query: { workspaceSlug: 'acme' } })
@@ -45,7 +47,7 @@ before(async () => {
   for (const [path, code] of Object.entries(files)) {
     assert.ok(code.split('\n').length <= 30, `${path}: 30 lines`)
     mkdirSync(dirname(join(place, path)), { recursive: true })
-    writeFileSync(join(place, path), code)
+    writeFileSync(join(place, path), code.replace(/ from '(\.[^']*?)(\.js)?'/g, " from '$1.js'")) // as Node resolves them
   }
   writeFileSync(join(place, 'tsconfig.json'), JSON.stringify({
     extends: '../../tsconfig.json', compilerOptions: { rootDir: '.', outDir: 'out', noUnusedLocals: false }, include: ['**/*.ts'] }))
@@ -94,4 +96,12 @@ test('its streams end with the session', async () => {
     await sql(`NOTIFY featul_integrations_deliveries, 'w-acme'`)
     return ended
   })
+})
+
+test('a token to try it with', async () => {
+  const [, code] = /node --input-type=module -e "([^"]*)"/.exec(readFileSync(join(here, '../../docs/http.md'), 'utf8'))!
+  const token = execFileSync(process.execPath, ['--input-type=module', '-e', code!], {
+    cwd: join(here, '../../examples/http'), env: { ...process.env, JWT_SECRET: SECRET }, encoding: 'utf8' })
+  const { payload } = await jwtVerify(token.trim(), new TextEncoder().encode(SECRET))
+  assert.equal(payload.sub, 'olivia')
 })

@@ -79,6 +79,7 @@ foreach my $bad (@bad)
 
 	start_with("featul_integrations.$name = $value");
 	waits_ok("$name = $value", $why);
+	like($featul->sql('SELECT worst_error FROM featul_integrations.report() WHERE type IS NULL'), qr/^$name /, "$name: report() names it");
 	correct();
 	delivers_ok("$name = $value", 1);
 }
@@ -119,7 +120,7 @@ correct();
 start_with("featul_integrations.proxy = 'not://a:proxy'");
 my ($status, $out, $err) = $node->psql('postgres',
 	q(SET featul_integrations.user_id = 'olivia'; SELECT integration_test('acme', 'webhook')));
-like($err, qr/DETAIL:  the value of featul_integrations.proxy could not be understood/, 'but goes round no proxy');
+like($err, qr/DETAIL:  featul_integrations.proxy cannot be used: the server log says why/, 'but goes round no proxy');
 correct();
 
 # A CA bundle that has become unreadable at a reload: nothing is trusted, instead of something else.

@@ -14,7 +14,8 @@ use Test::More;
 
 my $pair = DeliveryNode->new(
 	connect => ['webhook'],
-	publisher_conf => 'logical_decoding_work_mem = 64kB');
+	publisher_conf => "logical_decoding_work_mem = 64kB\nmax_prepared_transactions = 5",
+	node_conf => 'max_prepared_transactions = 5');
 my $node = $pair->node;
 my $major = $node->sql('SHOW server_version_num') =~ s/\d{4}$//r;
 my $since = 0;
@@ -193,6 +194,41 @@ foreach my $way (sort keys %streaming)
 	$node->sql("SET session_replication_role = replica; DELETE FROM post WHERE id = '$id'");
 	$pair->catch_up;
 }
+
+# ---------------------------------------------------------------------------
+# Prepared transactions
+# ---------------------------------------------------------------------------
+
+# The subscription is made anew: until 18 this cannot be altered
+sub two_phase
+{
+	my ($value) = @_;
+
+	$node->sql('DROP SUBSCRIPTION featul');
+	$node->sql('CREATE SUBSCRIPTION featul CONNECTION $$' . $pair->publisher_conninfo . '$$ PUBLICATION featul_integrations
+		WITH (synchronous_commit = on, copy_data = off, streaming = on, two_phase = ' . $value . ')');
+	$pair->wait_until_streaming;
+	return;
+}
+two_phase('on');
+$node->wait_until_settled;
+forget();
+$pair->app('BEGIN;' . post('not yet') . q(PREPARE TRANSACTION 'a'; BEGIN;) . post('never') . q(PREPARE TRANSACTION 'b'));
+$pair->app(streamed(q(PREPARE TRANSACTION 'c')));
+$node->wait_for_sql('SELECT count(*) = 3 FROM pg_prepared_xacts');
+is(told(), '', 'two_phase: what is prepared has not happened');
+$pair->app(q(ROLLBACK PREPARED 'b'));
+$pair->app(q(COMMIT PREPARED 'a'));
+$pair->catch_up;
+is(told(), 'not yet post.created', 'what is committed then has');
+$node->wait_until_settled;
+pass('and is sent, with nothing else to wake the worker');
+$pair->app(q(COMMIT PREPARED 'c'));
+$pair->catch_up;
+is($node->sql("SELECT count(*), count(*) FILTER (WHERE EXISTS (SELECT FROM post p WHERE p.id = e.post_id)) FROM featul_integrations.event e WHERE id > $since"),
+	'151|146', 'a large one, with savepoints');
+$node->wait_until_settled;
+two_phase('off');
 
 # ---------------------------------------------------------------------------
 # An error that disables the subscription

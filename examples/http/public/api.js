@@ -10,7 +10,8 @@ export class Refusal extends Error {
 
   /** All that helps: what, why, what to do. */
   get words() {
-    return [this.message, this.detail, this.hint].filter(Boolean).map((part) => part.replace(/[.:]$/, '')).join('. ') + '.'
+    return [this.message, this.detail, this.hint].filter(Boolean)
+      .map((part) => part[0].toUpperCase() + part.slice(1).replace(/[.:]$/, '')).join('. ') + '.'
   }
 }
 

@@ -47,9 +47,11 @@ export class Deliveries {
     for (const delivery of deliveries.toReversed()) this.#put(delivery, true)
     if (this.#rows.size <= maxRows) this.#older.hidden = !full
     const [newest] = deliveries
-    const words = newest ? `Newest: ${this.#label(newest)}, ${STATES[newest.state][0].slice(2)}, ${time(newest.createdAt)}`
-      : this.#filter.type.value || this.#filter.state.value ? 'There is nothing of this kind.' : 'Nothing was sent yet.'
-    if (this.#newest.textContent !== words) say(this.#newest, words)
+    const words = element('span', {}, ...(newest ? ['Newest: ', element('bdi', {}, this.#label(newest)), `, ${STATES[newest.state][0].slice(2)}, ${time(newest.createdAt)}`]
+      : [this.#filter.type.value || this.#filter.state.value ? 'There is nothing of this kind.' : 'Nothing was sent yet.']))
+    if (this.#newest.textContent === words.textContent) return
+    say(this.#newest, '')
+    this.#newest.append(words)
   }
 
   async #restart() {

@@ -9,7 +9,7 @@ import { element, find } from './dom.js'
 const at = (id) => document.getElementById(id)
 
 const RETRY = 5_000
-const TROUBLE = [503, 504] // that passes
+const TROUBLE = [429, 503, 504] // that passes
 
 /** What was refused, in words, in place of everything. */
 function refuse(error) {

@@ -12,10 +12,13 @@ import type { Identify, Identity } from './identity.ts'
 import * as input from './input.ts'
 import { type Live, streamChanges } from './live.ts'
 import type { Limits } from './limits.ts'
+import { Queue } from './queue.ts'
 
 const LARGEST_BODY = 64 * 1024
 const DEFAULT_ROWS = 50
 const DAY = 24 * 3_600_000
+const CHECKS = 2 // at once, of those who read streams
+const LONGEST_CHECK = 30_000
 const ACTIVITY_ROWS = 10_000 // the most that integration_deliveries() gives
 
 type Done = { success: boolean; message: string }
@@ -122,6 +125,13 @@ export function createApi({ database, identify, limits, live }: ApiOptions) {
     return (JSON.parse(body) as { workspace: { id: string } }).workspace.id
   }
 
+  // What fails in here is the reading: what comes after it has its errors answered further in.
+  const small = bodyLimit({ maxSize: LARGEST_BODY, onError: () => { throw new ApiError(413, 'The request is too large') } })
+
+  // Whether those who read streams may still look is asked by few at a time: a thousand of them, all told
+  // of the same change, leave the connections to calls.
+  const checks = new Queue(CHECKS, { waiting: Infinity, ofOne: Infinity, wait: LONGEST_CHECK })
+
   const app = new Hono<{ Variables: { identity: Identity } }>()
     .use(async (c, next) => {
       c.header('Cache-Control', 'no-store')
@@ -129,7 +139,9 @@ export function createApi({ database, identify, limits, live }: ApiOptions) {
       c.set('identity', await identify(c))
       await next()
     })
-    .use(bodyLimit({ maxSize: LARGEST_BODY, onError: () => { throw new ApiError(413, 'The request is too large') } }))
+    .use((c, next) => small(c, next).catch((error: unknown) => {
+      throw error instanceof ApiError ? error : new ApiError(400, 'The request broke off')
+    }))
 
     .get('/integration/list', input.query(input.workspace), async (c) => {
       const { workspaceSlug } = c.req.valid('query')
@@ -195,7 +207,7 @@ export function createApi({ database, identify, limits, live }: ApiOptions) {
     })
 
     .get('/integration/events', async (c) => {
-      return c.json({ events: await database.asNobody<EventRow>('SELECT event, label, description FROM @extschema@.integration_events()') })
+      return c.json({ events: await database.asNobody<EventRow>('SELECT event, label, description FROM @extschema@.integration_events()', c.var.identity.user) })
     })
 
     // Deliveries by hour, type and state over the last 24 hours; not complete where there are more
@@ -220,7 +232,7 @@ export function createApi({ database, identify, limits, live }: ApiOptions) {
       const place = limits.stream(user)
       const allowed = async () => {
         try {
-          return (await identify(c)).user === user && (await watched(user, workspaceSlug)) === workspaceId
+          return (await identify(c)).user === user && (await checks.in(user, () => watched(user, workspaceSlug))) === workspaceId
         } catch (error) {
           return refused(error)
         }

@@ -10,8 +10,8 @@ type Calls = ReturnType<typeof hc<Api>>
 /** The same tree of calls, `query` and `json` left out of the arguments. */
 type Direct<T> = {
   [K in keyof T]: T[K] extends (arguments_: infer A, ...rest: never[]) => infer R
-    ? A extends { query: infer Input } | { json: infer Input }
-      ? (input: Loose<Input>, options?: ClientRequestOptions) => R
+    ? A extends { query: infer Input } ? (input: Loose<Input>, options?: ClientRequestOptions) => R
+      : A extends { json: infer Input } ? (input: Input, options?: ClientRequestOptions) => R
       : (input?: Record<never, never>, options?: ClientRequestOptions) => R
     : T[K] extends object ? Direct<T[K]> : never
 }

@@ -1,17 +1,16 @@
-// The database: a bounded pool with a bounded queue before it, and calls that act for a user.
+// The database: a bounded pool with a queue before it, and calls that act for a user.
 
 import pg from 'pg'
 
-import { busy, connectionEnds, databaseAway, reasonOf } from './errors.ts'
+import { connectionEnds, databaseAway, reasonOf } from './errors.ts'
 import { logSparingly } from './log.ts'
+import { Queue } from './queue.ts'
 
 // A test call takes 10 s at most (featul_integrations.request_timeout); then the server gives up,
 // then this client, then whoever waits for a connection has long been told.
 const STATEMENT_TIMEOUT = 15_000
 const QUERY_TIMEOUT = 20_000
 const CONNECTION_TIMEOUT = 3_000
-const MOST_WAITING = 100
-const LONGEST_WAIT = 3_000
 
 export type Row = Record<string, unknown>
 
@@ -56,17 +55,17 @@ export class Database {
    * slug, and the further parameters, from $3 on, are all else that users give.
    */
   async as<T extends Row>(user: string, kind: 'read' | 'write', statement: string, workspaceSlug: string, more: unknown[] = []): Promise<T[]> {
-    return this.#run<T>(statement.replace('@workspace@', () => WORKSPACE[kind]), [user, workspaceSlug, ...more])
+    return this.#run<T>(user, statement.replace('@workspace@', () => WORKSPACE[kind]), [user, workspaceSlug, ...more])
   }
 
-  /** The rows of a statement that acts for nobody. */
-  async asNobody<T extends Row>(statement: string): Promise<T[]> {
-    return this.#run<T>(statement, [])
+  /** The rows of a statement that acts for nobody; `caller` is who waits for it, if any user does. */
+  async asNobody<T extends Row>(statement: string, caller = ''): Promise<T[]> {
+    return this.#run<T>(caller, statement, [])
   }
 
-  async #run<T extends Row>(statement: string, parameters: unknown[]): Promise<T[]> {
+  async #run<T extends Row>(caller: string, statement: string, parameters: unknown[]): Promise<T[]> {
     const text = statement.replaceAll('@extschema@', () => this.#schema)
-    return this.#queue.in(async () => {
+    return this.#queue.in(caller, async () => {
       const client = await this.#pool.connect().catch((error: unknown) => {
         throw databaseAway(error)
       })
@@ -90,48 +89,5 @@ export class Database {
   /** Waits for what runs. */
   end(): Promise<void> {
     return this.#pool.end()
-  }
-}
-
-/**
- * So many at once, first come first served; so many may wait, and not for long. The pool could do
- * this, but says the same when it is busy and when the database does not answer.
- */
-class Queue {
-  readonly #size: number
-  readonly #waiting = new Set<() => void>() // in the order in which they came
-  #running = 0
-
-  constructor(size: number) {
-    this.#size = size
-  }
-
-  /** Does the work when its turn comes; throws a 503 where that takes too long. */
-  async in<T>(work: () => Promise<T>): Promise<T> {
-    if (this.#running >= this.#size) await this.#turn()
-    else this.#running++
-    try {
-      return await work()
-    } finally {
-      const [next] = this.#waiting
-      if (next) next() // its place is this one
-      else this.#running--
-    }
-  }
-
-  #turn(): Promise<void> {
-    if (this.#waiting.size >= MOST_WAITING) return Promise.reject(busy())
-    return new Promise((resolve, reject) => {
-      const come = () => {
-        clearTimeout(timer)
-        this.#waiting.delete(come)
-        resolve()
-      }
-      const timer = setTimeout(() => {
-        this.#waiting.delete(come)
-        reject(busy())
-      }, LONGEST_WAIT)
-      this.#waiting.add(come)
-    })
   }
 }

@@ -61,6 +61,10 @@ export function answerTo(error: unknown): ApiError {
   }
   const code = error.code ?? ''
   if (/^(08|57P)/.test(code)) return databaseAway(error)
+  if (code.startsWith('22')) {
+    logSparingly('warning', 'The database cannot take an argument, or finds a value that it cannot use', { sqlstate: code })
+    return new ApiError(400, 'An argument cannot be used')
+  }
   const status = code.startsWith('PT') ? STATUSES.find((known) => code === `PT${known}`) : undefined
   if (status) return new ApiError(status, error.message, { hint: error.hint, detail: error.detail })
   if (code === '57014') {
@@ -69,7 +73,7 @@ export function answerTo(error: unknown): ApiError {
   }
   logSparingly('error', INSTALLATION[code] ?? 'The database reports an error', {
     sqlstate: code,
-    reason: /^2[23]/.test(code) ? undefined : error.message,
+    reason: code.startsWith('23') ? undefined : error.message,
   })
   return code in INSTALLATION || TROUBLE.test(code) ? unavailable() : new ApiError(500, 'Something went wrong here')
 }
@@ -79,6 +83,9 @@ export function busy(): ApiError {
   logSparingly('warning', 'More calls than the database connections can serve: some are refused')
   return unavailable(1)
 }
+
+/** What to answer to a user who makes more calls at once than are one user's share. */
+export const tooManyCalls = () => new ApiError(429, 'Too many calls at once', { hint: 'Try again in a moment.', retryAfter: 1 })
 
 /** What to answer where the database did not: says so in the log. */
 export function databaseAway(error: unknown): ApiError {

@@ -1,10 +1,11 @@
 // Who is calling: the `sub` of a bearer token. Nothing else of a request says so.
 
-import { createRemoteJWKSet, errors, jwtVerify, type JWTPayload, type JWTVerifyOptions } from 'jose'
+import { createRemoteJWKSet, customFetch, errors, jwtVerify, type JWTPayload, type JWTVerifyOptions } from 'jose'
 import type { Context } from 'hono'
 
+import { reasonOf, unauthenticated, unavailable } from './errors.ts'
+import { KeySource } from './keys.ts'
 import { logSparingly } from './log.ts'
-import { unauthenticated, unavailable } from './errors.ts'
 
 /** A user, and when what proves it ends (in milliseconds since the epoch). */
 export type Identity = { user: string; until: number }
@@ -37,8 +38,9 @@ export function bearer(settings: TokenSettings): Identify {
     const [, token] = /^Bearer ([\w-]+\.[\w-]+\.[\w-]+)$/i.exec(c.req.header('Authorization') ?? '') ?? []
     if (!token) throw unauthenticated('Send a token: Authorization: Bearer ...')
     const { sub, exp } = await verify(token)
-    // Control characters are in nobody's id; PostgreSQL does not even take a NUL.
-    if (typeof sub !== 'string' || sub === '' || sub.length > 255 || /\p{Cc}/u.test(sub)) throw unauthenticated('The token names no user.')
+    // Control characters are in nobody's id, and PostgreSQL does not even take a NUL; halves of a character
+    // would all become the same one.
+    if (typeof sub !== 'string' || sub === '' || sub.length > 255 || /[\p{Cc}\p{Cs}]/u.test(sub)) throw unauthenticated('The token names no user.')
     return { user: sub, until: (exp ?? 0) * 1000 }
   }
 }
@@ -47,7 +49,8 @@ function verifier(settings: TokenSettings, options: JWTVerifyOptions): (token: s
   // made a key once, not for each call
   const secret = settings.JWT_SECRET && crypto.subtle.importKey(
     'raw', new TextEncoder().encode(settings.JWT_SECRET), { name: 'HMAC', hash: 'SHA-256' }, false, ['verify'])
-  const keys = settings.JWKS_URL && createRemoteJWKSet(new URL(settings.JWKS_URL), { timeoutDuration: 3000 })
+  const source = new KeySource()
+  const keys = settings.JWKS_URL && createRemoteJWKSet(new URL(settings.JWKS_URL), { timeoutDuration: 3000, [customFetch]: source.fetch })
 
   return async (token) => {
     try {
@@ -56,7 +59,7 @@ function verifier(settings: TokenSettings, options: JWTVerifyOptions): (token: s
         : await jwtVerify(token, keys as Exclude<typeof keys, '' | undefined>, { ...options, algorithms: ASYMMETRIC })
       return payload
     } catch (error) {
-      throw secret ? badToken(error) : refusal(error)
+      throw secret ? badToken(error) : refusal(error, source)
     }
   }
 }
@@ -66,9 +69,10 @@ function badToken(error: unknown) {
 }
 
 /** With keys from elsewhere: a bad token is the caller's fault, keys that cannot be had are ours. */
-function refusal(error: unknown) {
+function refusal(error: unknown, source: KeySource) {
   const code = error instanceof errors.JOSEError ? error.code : ''
+  if (code === 'ERR_JWKS_NO_MATCHING_KEY' && source.away) return unavailable() // it may be a new one
   if (/^ERR_(JWT|JWS|JOSE|JWKS_(NO|MULTIPLE)_MATCHING)_/.test(code) && code !== 'ERR_JOSE_GENERIC') return badToken(error)
-  logSparingly('error', 'The keys at JWKS_URL cannot be had', { reason: code || (error instanceof Error ? error.name : 'unknown') })
+  logSparingly('error', 'The keys at JWKS_URL cannot be had', { reason: code || reasonOf(error) })
   return unavailable()
 }

@@ -2,10 +2,12 @@
 
 import { randomUUID } from 'node:crypto'
 
+import type { HttpBindings } from '@hono/node-server'
 import { Hono, type Context } from 'hono'
 import { routePath } from 'hono/route'
 import { secureHeaders } from 'hono/secure-headers'
 
+import { Answers } from './answers.ts'
 import { answer, type createApi } from './api.ts'
 import type { Database } from './database.ts'
 import { ApiError, answerTo, unavailable } from './errors.ts'
@@ -22,13 +24,17 @@ export type ServiceOptions = {
 
 export function createService({ api, database, stopping }: ServiceOptions) {
   const ready = readiness(database)
-  const app = new Hono()
+  const answers = new Answers()
+  const app = new Hono<{ Bindings: HttpBindings }>()
 
   app.use(async (c, next) => {
     const start = performance.now()
     const request = randomUUID()
+    answers.add(c.env.outgoing)
     await next()
+    answers.bound()
     c.header('X-Request-Id', request)
+    if (stopping.aborted) c.header('Connection', 'close') // whoever keeps calling calls elsewhere from now on
     log('info', 'request', {
       request,
       method: c.req.method,
