@@ -13,6 +13,7 @@
 #include "utils/memutils.h"
 
 #include "base/compat.h"
+#include "base/errors.h"
 #include "delivery/recovery.h"
 #include "delivery/table_health.h"
 #include "process/stats.h"
@@ -81,6 +82,9 @@ recovery_after_error(Recovery *recovery)
 	recovery_check_extension(recovery);
 
 	stats_report_error(error->message);
+	recovery->about_data =
+		error_is_fault_of_data(error) ||
+		ERRCODE_TO_CATEGORY(error->sqlerrcode) == ERRCODE_INTERNAL_ERROR;
 	if (error->sqlerrcode != recovery->logged_code ||
 		now > clock_after_ms(recovery->logged_at, LOG_PERIOD))
 	{

@@ -17,8 +17,10 @@ typedef struct Recovery
 	MemoryContext context;	  /* current between steps, and reset now and then */
 	int			  pause_ms;	  /* the latest pause; 0: the latest turn went well */
 	Moment		  not_before; /* nothing that needs the database is tried until then */
-	int			  logged_code;
-	Moment		  logged_at;
+	bool
+		about_data; /* the latest error may be about one row, and does not pass as a lock does */
+	int	   logged_code;
+	Moment logged_at;
 } Recovery;
 
 /* Ends this process; the launcher knows what to make of the outcome. */

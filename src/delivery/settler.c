@@ -27,11 +27,18 @@
 #define SETTLE_BATCH 512
 #define SETTLE_MS 40
 
-/* Results of one transaction: many messages for 500 deliveries each may end at once. */
+/*
+ * Results of one transaction, and of one turn: many messages for 500 deliveries each may end
+ * at once, and nobody else is to wait for all of them.
+ */
 #define RECORD_BATCH 1024
 
-/* Results not recorded yet beyond which nothing new is started. */
+/*
+ * Requests whose results are not recorded yet beyond which nothing new is started; likewise
+ * results that are in memory, recorded or not: it is freed when none is left to be recorded.
+ */
 #define MAX_UNSETTLED 2048
+#define MAX_IN_MEMORY 65536
 
 /* Failures in a row after which results are recorded one by one. */
 #define PATIENCE 2
@@ -49,6 +56,8 @@ typedef struct Settler
 {
 	MemoryContext context;		/* of what is unsettled and what it points to */
 	List		 *unsettled;	/* of Settlement *, to be recorded, oldest first */
+	int			  requests;		/* that they came of */
+	int			  in_memory;	/* results, the recorded ones too */
 	Moment		  since;		/* when the oldest came in */
 	int			  failures;		/* of recording, in a row */
 	bool		  health_fails; /* to be recorded, which comes before results */
@@ -70,6 +79,7 @@ void
 settler_reset(Worker *worker)
 {
 	worker->settler->unsettled = NIL;
+	worker->settler->requests = worker->settler->in_memory = 0;
 	worker->settler->failures = 0;
 	worker->settler->health_fails = false;
 	MemoryContextReset(worker->settler->context);
@@ -93,6 +103,18 @@ new_settlements(Settler *settler, int count)
 	return settlements;
 }
 
+/* Those of one request, filled in, are to be recorded. */
+static void
+keep_settlements(Settler *settler, Settlement **settlements, int count)
+{
+	for (int i = 0; i < count; i++)
+		settler->unsettled = lappend(settler->unsettled, settlements[i]);
+	settlements[count - 1]->last = true;
+	settler->requests++;
+	settler->in_memory += count;
+	pfree(settlements);
+}
+
 /* Draws the consequences of an attempt, which is in the settler's context. */
 static void
 take_attempt(Settler *settler, Delivery *delivery, const Attempt *attempt)
@@ -101,9 +123,7 @@ take_attempt(Settler *settler, Delivery *delivery, const Attempt *attempt)
 	Settlement **settlements = new_settlements(settler, count);
 
 	outcome_of_attempt(delivery, attempt, settlements);
-	for (int i = 0; i < count; i++)
-		settler->unsettled = lappend(settler->unsettled, settlements[i]);
-	pfree(settlements);
+	keep_settlements(settler, settlements, count);
 }
 
 /*
@@ -210,8 +230,7 @@ settler_fail(Worker *worker, Delivery *delivery, const char *error)
 	Settlement	**settlements = new_settlements(settler, 1);
 
 	outcome_unsendable(delivery, pstrdup(error), settlements[0]);
-	settler->unsettled = lappend(settler->unsettled, settlements[0]);
-	pfree(settlements);
+	keep_settlements(settler, settlements, 1);
 	MemoryContextSwitchTo(old_context);
 }
 
@@ -227,7 +246,16 @@ settler_stuck(const Worker *worker)
 
 	return settler->failures > 0 ||
 		   (settler->health_fails && settler_health_due(worker) != 0) ||
-		   list_length(settler->unsettled) >= MAX_UNSETTLED;
+		   settler->requests >= MAX_UNSETTLED || settler->in_memory >= MAX_IN_MEMORY;
+}
+
+/* True if integrations end whose pending rows are to be cancelled. */
+static bool
+lanes_close(const Worker *worker)
+{
+	ClosingLane closing;
+
+	return roster_next_closing(worker->dispatch, &closing);
 }
 
 /* See settler.h. */
@@ -240,7 +268,7 @@ settler_results_due(const Worker *worker)
 		return 0;
 	/* what could be sent has been: with nothing in flight there is nothing to wait for */
 	if (list_length(settler->unsettled) >= SETTLE_BATCH ||
-		dispatch_in_flight(worker->dispatch) == 0 || settler_closing_due(worker) != 0)
+		dispatch_in_flight(worker->dispatch) == 0 || lanes_close(worker))
 		return MOMENT_PAST;
 	return clock_after_ms(settler->since, SETTLE_MS);
 }
@@ -282,28 +310,32 @@ drop_results(Settler *settler, int count)
 {
 	Assert(0 < count && count <= list_length(settler->unsettled));
 	for (int i = 0; i < count; i++)
-		outcome_settled(list_nth(settler->unsettled, i));
+	{
+		Settlement *settlement = list_nth(settler->unsettled, i);
+
+		settler->requests -= settlement->last;
+		outcome_settled(settlement);
+	}
 	settler->unsettled = list_delete_first_n(settler->unsettled, count);
-	settler->since = clock_now();
-	if (settler->unsettled == NIL)
-		MemoryContextReset(settler->context);
+	if (settler->unsettled != NIL)
+		return;
+	Assert(settler->requests == 0);
+	settler->in_memory = 0;
+	MemoryContextReset(settler->context);
 }
 
-/* Records results batch by batch, until one fails. */
-static void
-record_batches(Worker *worker)
+/* Records the oldest results; false after an error. */
+static bool
+record_batch(Worker *worker)
 {
 	Settler *settler = worker->settler;
+	List	*batch = list_truncate(list_copy(settler->unsettled), RECORD_BATCH);
 
-	while (settler->unsettled != NIL)
-	{
-		List *batch = list_truncate(list_copy(settler->unsettled), RECORD_BATCH);
-
-		if (!record_and_tell(worker, batch))
-			break;
-		drop_results(settler, list_length(batch));
-		list_free(batch);
-	}
+	if (!record_and_tell(worker, batch))
+		return false;
+	drop_results(settler, list_length(batch));
+	list_free(batch);
+	return true;
 }
 
 /* Records one result, if need be without its response. */
@@ -314,18 +346,18 @@ record_one(Worker *worker, Settlement *settlement)
 
 	if (record_and_tell(worker, one))
 		return true;
-	if (settlement->response == NULL)
+	if (settlement->response == NULL || !worker->recovery.about_data)
 		return false;
 	settlement->response = NULL;
 	return record_and_tell(worker, one);
 }
 
 /*
- * Records results one by one, after they could not be recorded together.  One
- * that fails where another one has succeeded is set aside: it stays in the queue,
- * and this process does not touch it again.
+ * Records results one by one, after they could not be recorded together; false after an
+ * error.  One that fails for its own sake, where another one has succeeded, is set aside: it
+ * stays in the queue, and this process does not touch it again.
  */
-static void
+static bool
 record_one_by_one(Worker *worker)
 {
 	Settler *settler = worker->settler;
@@ -337,7 +369,7 @@ record_one_by_one(Worker *worker)
 
 		if (record_one(worker, settlement))
 			succeeded = true;
-		else if (succeeded)
+		else if (succeeded && worker->recovery.about_data)
 			ereport(
 				WARNING,
 				(errmsg("featul_integrations worker: the result of delivery " INT64_FORMAT
@@ -348,10 +380,11 @@ record_one_by_one(Worker *worker)
 			/* try another first next time */
 			settler->unsettled = lappend(settler->unsettled, settlement);
 			settler->unsettled = list_delete_first(settler->unsettled);
-			return;
+			return false;
 		}
 		drop_results(settler, 1);
 	}
+	return true;
 }
 
 /* See settler.h. */
@@ -360,12 +393,11 @@ settler_record(Worker *worker)
 {
 	Settler *settler = worker->settler;
 
-	if (settler->failures >= PATIENCE)
-		record_one_by_one(worker);
-	else
-		record_batches(worker);
-	settler->failures = settler->unsettled == NIL ? 0 : settler->failures + 1;
-	return settler->unsettled == NIL;
+	bool succeeds =
+		settler->failures >= PATIENCE ? record_one_by_one(worker) : record_batch(worker);
+
+	settler->failures = succeeds ? 0 : settler->failures + 1;
+	return succeeds;
 }
 
 /* ------------------------------------------------------------------------
@@ -534,13 +566,11 @@ cancel_batch(void *argument)
 	roster_cancelled(closing->lane, count, CANCEL_BATCH);
 }
 
-/* See settler.h. */
+/* See settler.h.  Not before all results are recorded, or they would be taken for pending. */
 Moment
 settler_closing_due(const Worker *worker)
 {
-	ClosingLane closing;
-
-	return roster_next_closing(worker->dispatch, &closing) ? MOMENT_PAST : 0;
+	return worker->settler->unsettled == NIL && lanes_close(worker) ? MOMENT_PAST : 0;
 }
 
 /* See settler.h. */

@@ -29,7 +29,7 @@ extern void settler_fail(Worker *worker, Delivery *delivery, const char *error);
  */
 extern bool settler_stuck(const Worker *worker);
 
-/* Records the results. */
+/* Records results, the oldest first: some, if there are many. */
 extern Moment settler_results_due(const Worker *worker);
 extern bool	  settler_record(Worker *worker);
 

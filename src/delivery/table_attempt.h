@@ -20,6 +20,7 @@ typedef struct Settlement
 	const char		*type;
 	const char		*state; /* as in attempt.state */
 	bool			 ends;	/* the row leaves the queue */
+	bool			 last;	/* of those that went out with one request */
 	int				 attempts;
 	int				 http_status; /* 0: none */
 	const char		*error;		  /* or NULL */

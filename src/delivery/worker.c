@@ -154,8 +154,7 @@ typedef struct Task
 
 /*
  * In the order of a turn.  Health comes before results: who sees a delivery settled
- * sees what it did to the status.  Results come before the rest of an integration's
- * deliveries is cancelled, or they would be taken for pending.
+ * sees what it did to the status.
  */
 static const Task tasks[] = {
 	{ reader_integrations_due, reader_read_integrations },
@@ -304,8 +303,8 @@ take_signals(Worker *worker)
 	{
 		/* what is known now need not be sent again */
 		settler_take_results(worker);
-		if (settler_results_due(worker) != 0)
-			(void) settler_record(worker);
+		while (settler_results_due(worker) != 0 && settler_record(worker))
+			;
 		recovery_leave(OUTCOME_STOPPED);
 	}
 	reader_note(worker, signals);
