@@ -14,7 +14,8 @@ await setUp()
 await sql(`SELECT set_config('featul_integrations.user_id', 'olivia', false);
   SELECT integration_connect('acme', 'slack', '${URLS.slack}'); SELECT integration_connect('acme', 'webhook', '${URLS.webhook}')`)
 const service = await Service.start()
-const headers = { Authorization: `Bearer ${await token('olivia')}` }
+const users = await Promise.all(['olivia', 'adam'].map(async (user) => ({ Authorization: `Bearer ${await token(user)}` }))) // each has a share of the pool
+let calls = 0
 const agent = new Agent({ keepAlive: true, maxSockets: 256 })
 const statuses: Record<string, number> = {}
 
@@ -27,7 +28,7 @@ function call(due: number): Promise<number> {
       statuses[status] = (statuses[status] ?? 0) + 1
       resolve(performance.now() - due)
     }
-    request(`${service.api}/integration/list?workspaceSlug=acme`, { agent, headers }, (response) => {
+    request(`${service.api}/integration/list?workspaceSlug=acme`, { agent, headers: users[calls++ % users.length]! }, (response) => {
       response.resume().on('end', () => done(response.statusCode ?? 0))
     }).on('error', (error) => done(error.message)).end()
   })
