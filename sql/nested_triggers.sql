@@ -202,6 +202,26 @@ INSERT INTO post (id, board_id, title, content, slug, author_id, status) VALUES 
 SELECT * FROM pg_temp.news();
 UPDATE post SET status = 'published' WHERE id = 'n-hidden';
 SELECT * FROM pg_temp.news();
+-- hidden and shown again inside of the statement: what is first visible is told once, and first
+CREATE FUNCTION show_post(post_id text) RETURNS void LANGUAGE sql AS $$ UPDATE post SET status = 'published' WHERE id = post_id $$;
+CREATE FUNCTION hide_and_show(post_id text) RETURNS void LANGUAGE sql AS $$
+UPDATE post SET status = 'spam' WHERE id = post_id;
+UPDATE post SET status = 'published' WHERE id = post_id
+$$;
+WITH v AS (
+	INSERT INTO vote (id, post_id, user_id, type) VALUES (gen_random_uuid(), 'n-shown', 'maya', 'upvote')
+) INSERT INTO post (id, board_id, title, content, slug, author_id, status) VALUES ('n-shown', 'b', 'x', 'c', 'sh', 'olivia', 'draft') RETURNING show_post(id);
+INSERT INTO post (id, board_id, title, content, slug, author_id, status) VALUES ('n-both', 'b', 'x', 'c', 'bo', 'olivia', 'draft');
+UPDATE post SET status = 'published' WHERE id = 'n-both' RETURNING hide_and_show(id);
+SELECT * FROM pg_temp.news();
+UPDATE post SET status = 'spam' WHERE id IN ('n-shown', 'n-both') RETURNING show_post(id);
+SELECT * FROM pg_temp.news();
+CREATE TRIGGER z_hide_late AFTER INSERT ON post EXECUTE FUNCTION hide_late();
+INSERT INTO post (id, board_id, title, content, slug, author_id, status) VALUES ('n-late-2', 'b', 'late', 'c', 'l2', 'olivia', 'published') RETURNING hide_and_show(id);
+SELECT * FROM pg_temp.news();
+UPDATE post SET status = 'published' WHERE id = 'n-late-2';
+SELECT * FROM pg_temp.news();
+DROP TRIGGER z_hide_late ON post;
 -- a statement that was interrupted is around no later one
 DO $$
 BEGIN

@@ -152,7 +152,7 @@ compute_events(void *argument)
 	Batch		 *batch = argument;
 	MemoryContext caller = MemoryContextSwitchTo(batch->memory);
 	List *events = new_events(batch->source, batch->changes + batch->first, batch->count,
-							  batch->touched);
+							  batch->nesting, batch->touched);
 
 	batch->found = list_concat(batch->found, events);
 	MemoryContextSwitchTo(caller);
@@ -239,12 +239,18 @@ process_row_by_row(Batch *batch)
 static void
 mark_rows(Batch *batch)
 {
-	int count = mark_hidden(batch->source, batch->hidden, batch->n_hidden);
+	int n_new = mark_hidden(batch->source, batch->hidden, batch->n_hidden);
+	int count = 0;
 
-	if (batch->nesting.depth <= 1 || count == 0)
+	retract_first(batch->nesting, batch->source, batch->hidden, n_new);
+	if (batch->nesting.depth <= 1)
 		return;
-	for (int i = 0; i < count; i++)
+	for (int i = 0; i < n_new; i++)
 		nesting_note_hidden(batch->nesting, batch->source, batch->hidden[i]);
+	/* one that was marked before the outermost statement began had been seen by then */
+	for (int i = 0; i < batch->n_hidden; i++)
+		if (nesting_hidden(batch->source, batch->hidden[i]))
+			batch->hidden[count++] = batch->hidden[i];
 	count = retract_announced(batch->source, batch->hidden, count);
 	if (count > 0)
 		mark_unseen(batch->source, batch->hidden, count);

@@ -281,7 +281,10 @@ join_workspaces(Candidates *candidates)
 	keep(candidates, in_paying_workspace);
 }
 
-/* Drops what became visible, but was visible before. */
+/*
+ * Drops what became visible, but was visible before; of that, what was hidden inside of this
+ * statement tells nothing: it was this one that had made it visible.
+ */
 static void
 drop_marked(Candidates *candidates, Source source)
 {
@@ -298,7 +301,12 @@ drop_marked(Candidates *candidates, Source source)
 	count = 0;
 	for (int i = 0; i < candidates->count; i++)
 		if (candidates->list[i].once)
-			candidates->list[i].dropped = marked[count++];
+		{
+			candidates->list[i].dropped =
+				marked[count] &&
+				!nesting_hidden_inside(candidates->nesting, source, ids[count]);
+			count++;
+		}
 	keep(candidates, not_dropped);
 }
 

@@ -11,6 +11,7 @@
 
 #include "application/lookup.h"
 #include "capture/event.h"
+#include "capture/nesting.h"
 #include "capture/subscription.h"
 
 /* An event that may have happened. */
@@ -44,9 +45,10 @@ typedef struct StatusList
 	Jsonb	  *json; /* NULL: it is no JSON */
 } StatusList;
 
-/* Initialized by zeros and the look-ups. */
+/* Initialized by zeros, the look-ups and where the statement stands. */
 typedef struct Candidates
 {
+	Nesting	   nesting;
 	int		   count;
 	int		   room;
 	Candidate *list;

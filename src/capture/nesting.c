@@ -270,13 +270,31 @@ ids_for(Nesting nesting, Text post_id)
 	return about ? about->first : NULL;
 }
 
+/* Uses up what was left for the statements around this one. */
+static void
+use_up_ids(Nesting nesting, Text post_id)
+{
+	NoteKey key = { .id = post_id };
+
+	for (key.depth = 1; notes && key.depth < nesting.depth; key.depth++)
+	{
+		Notes *about = notes_lookup(notes, key);
+
+		for (Note *note = about ? about->first : NULL; note; note = note->next)
+			note->left = 0;
+	}
+}
+
 /* See nesting.h. */
 int64
-nesting_event_id(Nesting nesting, Oid sequence, Text post_id)
+nesting_event_id(Nesting nesting, Oid sequence, Text post_id, bool first)
 {
 	Note *note;
 
-	leave_ids(nesting, sequence, post_id);
+	if (first)
+		use_up_ids(nesting, post_id);
+	else
+		leave_ids(nesting, sequence, post_id);
 	note = ids_for(nesting, post_id);
 	if (note == NULL)
 		return nextval_internal(sequence, false);
@@ -293,6 +311,20 @@ nesting_note_hidden(Nesting nesting, Source source, Text id)
 	(void) add_note(nesting, (NoteKey){ HIDDEN, source, id });
 }
 
+/* Whether a note was made by a statement inside of this one, which is captured now. */
+static bool
+is_inside(const Note *note, Nesting nesting)
+{
+	return note->depth > nesting.depth && note->command > nesting.command;
+}
+
+/* See nesting.h. */
+bool
+nesting_hidden(Source source, Text id)
+{
+	return notes && notes_lookup(notes, (NoteKey){ HIDDEN, source, id }) != NULL;
+}
+
 /* See nesting.h. */
 bool
 nesting_hidden_inside(Nesting nesting, Source source, Text id)
@@ -301,7 +333,7 @@ nesting_hidden_inside(Nesting nesting, Source source, Text id)
 	Notes  *about = notes ? notes_lookup(notes, key) : NULL;
 	Note   *note = about ? about->first : NULL;
 
-	while (note && (note->depth <= nesting.depth || note->command <= nesting.command))
+	while (note && !is_inside(note, nesting))
 		note = note->next;
 	return note != NULL;
 }
@@ -344,5 +376,22 @@ nesting_told(Source source, Text id, bool *first)
 		told = lappend(told, &note->told);
 		*first = *first || note->is_first;
 	}
+	return told;
+}
+
+/* See nesting.h. */
+List *
+nesting_told_first_inside(Nesting nesting, Source source, Text id)
+{
+	NoteKey key = { TOLD, source, id };
+	Notes  *about = notes ? notes_lookup(notes, key) : NULL;
+	List   *told = NIL;
+
+	for (Note *note = about ? about->first : NULL; note; note = note->next)
+		if (note->is_first && is_inside(note, nesting))
+		{
+			note->is_first = false;
+			told = lappend(told, &note->told);
+		}
 	return told;
 }

@@ -32,14 +32,16 @@ extern Nesting nesting_now(void);
 /*
  * Gives the next id (of the sequence) to an event about a post: one that a statement inside
  * of this one has left free for it, if there is any.  Leaves free ids that
- * come before it for the statements around this one.
+ * come before it for the statements around this one; but for the first that is told of the post,
+ * which nothing comes before.
  */
-extern int64 nesting_event_id(Nesting nesting, Oid sequence, Text post_id);
+extern int64 nesting_event_id(Nesting nesting, Oid sequence, Text post_id, bool first);
 
 /* Notes that a row was marked as hidden, and had not been before. */
 extern void nesting_note_hidden(Nesting nesting, Source source, Text id);
 
-/* Whether a statement inside of this one has noted that. */
+/* Whether any statement has noted that, since the outermost one began; and whether one inside of this. */
+extern bool nesting_hidden(Source source, Text id);
 extern bool nesting_hidden_inside(Nesting nesting, Source source, Text id);
 
 /* Whether any statement inside of this one may have changed rows, whosever. */
@@ -70,5 +72,8 @@ extern void nesting_note_told(Nesting nesting, Source source, Text id, bool firs
  * whether its first visibility is among them.
  */
 extern List *nesting_told(Source source, Text id, bool *first);
+
+/* Those of them that are of its first visibility, by statements inside of this one; no more from then on. */
+extern List *nesting_told_first_inside(Nesting nesting, Source source, Text id);
 
 #endif /* FEATUL_NESTING_H */

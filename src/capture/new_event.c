@@ -141,9 +141,9 @@ read_again(Lookups *lookups, Source source, Change *changes, int count)
 
 /* See new_event.h. */
 List *
-new_events(Source source, Change *changes, int count, bool touched)
+new_events(Source source, Change *changes, int count, Nesting nesting, bool touched)
 {
-	Candidates candidates = { .lookups = lookups_create() };
+	Candidates candidates = { .lookups = lookups_create(), .nesting = nesting };
 	List	  *events = NIL;
 
 	/* what this statement, and the triggers so far, have written is visible */

@@ -9,6 +9,7 @@
 #include "utils/uuid.h"
 
 #include "capture/event.h"
+#include "capture/nesting.h"
 
 /* An integration that an event goes to. */
 typedef struct Recipient
@@ -34,10 +35,11 @@ typedef struct NewEvent
 
 /*
  * The events of these changes that somebody wants: a list of NewEvent *, in the
- * order in which they happened.  touched: triggers may have changed the rows since; what
+ * order in which they happened.  nesting: where their statement stands; touched: triggers may have changed the rows since; what
  * became visible counts as it is now.  Needs the extension's rights; raises what the
  * look-ups raise.
  */
-extern List *new_events(Source source, Change *changes, int count, bool touched);
+extern List *new_events(Source source, Change *changes, int count, Nesting nesting,
+						bool touched);
 
 #endif /* FEATUL_NEW_EVENT_H */

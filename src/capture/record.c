@@ -244,15 +244,17 @@ note_entry(Recorder *recorder, const NewEvent *event, int64 id,
 void
 recorder_write(Recorder *recorder, const NewEvent *event)
 {
+	bool  first = event->kind == EVENT_POST_CREATED;
 	int64 event_id =
-		nesting_event_id(recorder->nesting, recorder->sequence, event->post_id);
+		nesting_event_id(recorder->nesting, recorder->sequence, event->post_id, first);
 	int64 id = event_id;
 
 	fill_event(recorder, event, event_id);
 	for (int i = 0; i < event->n_recipients; i++)
 	{
 		if (i > 0)
-			id = nesting_event_id(recorder->nesting, recorder->sequence, event->post_id);
+			id = nesting_event_id(recorder->nesting, recorder->sequence, event->post_id,
+								  first);
 		fill_queue(recorder, event, id, event_id, &event->recipients[i]);
 		if (recorder->notes)
 			note_entry(recorder, event, id, &event->recipients[i]);

@@ -13,7 +13,6 @@
 #include "utils/array.h"
 
 #include "base/own_query.h"
-#include "capture/nesting.h"
 #include "capture/retract.h"
 
 /* Takes entries (a list of Told *) out of the queue. */
@@ -84,4 +83,15 @@ retract_announced(Source source, Text *ids, int count)
 	}
 	delete_entries(told);
 	return n_taken;
+}
+
+/* See retract.h. */
+void
+retract_first(Nesting nesting, Source source, const Text *ids, int count)
+{
+	List *told = NIL;
+
+	for (int i = 0; i < count; i++)
+		told = list_concat(told, nesting_told_first_inside(nesting, source, ids[i]));
+	delete_entries(told);
 }

@@ -8,6 +8,7 @@
 
 #include "application/source.h"
 #include "base/text.h"
+#include "capture/nesting.h"
 
 /*
  * Takes back what was told inside of the outermost statement about posts, or comments, with
@@ -20,5 +21,11 @@ extern void retract_all(Source source, const Text *ids, int count);
  * the front; how many they are.
  */
 extern int retract_announced(Source source, Text *ids, int count);
+
+/*
+ * Takes back the first visibility of rows that this statement has hidden, and that were visible
+ * before: something inside of it showed them again, and could not know.
+ */
+extern void retract_first(Nesting nesting, Source source, const Text *ids, int count);
 
 #endif /* FEATUL_RETRACT_H */

@@ -128,6 +128,7 @@ at_commit(XactEvent event, void *argument)
 	{
 		status->applied_at = now;
 		status->captures = setting_capture;
+		status->failed_at = 0; /* whatever the clock says meanwhile */
 		status->lag = now - compat_origin_timestamp();
 	}
 	SpinLockRelease(&apply_shared->mutex);
@@ -254,7 +255,7 @@ put_status(ReturnSetInfo *result, const ApplyStatus *status)
 	values[5] = CStringGetTextDatum(status->lack);
 	nulls[5] = !lacks;
 	values[6] = TimestampTzGetDatum(status->failed_at);
-	nulls[6] = status->failed_at <= status->applied_at;
+	nulls[6] = status->failed_at == 0;
 	values[7] = BoolGetDatum(status->captures);
 	tuplestore_putvalues(result->setResult, result->setDesc, values, nulls);
 }

@@ -94,6 +94,31 @@ sub kill_postmaster
 	return;
 }
 
+=head2 lose_machine($cluster)
+
+Ends all its processes at once, as a machine that is lost does: none sees another end, and
+does anything about it.
+
+=cut
+
+sub lose_machine
+{
+	my ($cluster) = @_;
+	my ($postmaster) = slurp_file($cluster->data_dir . '/postmaster.pid') =~ /^(\d+)/;
+	my @children;
+
+	kill 'STOP', $postmaster;
+	foreach my $stat (glob '/proc/[0-9]*/stat')
+	{
+		open(my $file, '<', $stat) or next;    # it has ended
+		push @children, $1 if (readline($file) // '') =~ /^(\d+) .*\) \S $postmaster /;
+	}
+	kill 'STOP', @children;
+	kill 'KILL', @children;
+	$cluster->kill9;
+	return;
+}
+
 =head2 $crash->rounds($rounds, \@crashes, $before)
 
 Puts the load on, makes the crashes (a name and what to do) in turn, each after some dozens

@@ -389,32 +389,50 @@ payload's), or takes a sub as "where".
 sub requests
 {
 	my ($self, %filter) = @_;
-	my @requests;
+	my @requests = grep { matches($_, %filter) } $self->record;
+
+	return @requests;
+}
+
+sub matches
+{
+	my ($request, %filter) = @_;
+
+	foreach my $key (keys %filter)
+	{
+		my $wanted = $filter{$key};
+		my $is =
+			$key eq 'where' ? $wanted->($request)
+		  : $key eq 'event' ? (($request->{json} // {})->{event} // '') eq $wanted
+		  :                   ($request->{$key} // '') eq $wanted;
+		return 0 unless $is;
+	}
+	return 1;
+}
+
+# All requests.  Each line is read once, and only what has been written by now: under load lines
+# come faster than they are read.
+sub record
+{
+	my ($self) = @_;
 
 	open(my $file, '<', "$self->{dir}/record.jsonl") or return;
-	seek($file, $self->{forgotten} // 0, 0);
-	while (my $line = <$file>)
+	my $end = -s $file;
+	seek($file, $self->{read} // 0, 0);
+	while (tell($file) < $end)
 	{
+		my $line = <$file>;
 		last unless $line =~ /\n$/;
 		my $request = $json->decode($line);
 		$request->{line} = $line;
 		my $body = $request->{body};
 		utf8::encode($body);
 		$request->{json} = eval { $json->decode($body) };
-		my $matches = 1;
-		foreach my $key (keys %filter)
-		{
-			my $wanted = $filter{$key};
-			my $is =
-				$key eq 'where' ? $wanted->($request)
-			  : $key eq 'event' ? (($request->{json} // {})->{event} // '') eq $wanted
-			  :                   ($request->{$key} // '') eq $wanted;
-			$matches &&= $is;
-		}
-		push @requests, $request if $matches;
+		push @{ $self->{record} }, $request;
+		$self->{read} = tell($file);
 	}
 	close($file);
-	return @requests;
+	return @{ $self->{record} // [] };
 }
 
 =head2 $featul->forget
@@ -427,7 +445,8 @@ sub forget
 {
 	my ($self) = @_;
 
-	$self->{forgotten} = -s "$self->{dir}/record.jsonl" // 0;
+	$self->{read} = -s "$self->{dir}/record.jsonl" // 0;
+	$self->{record} = [];
 	return;
 }
 

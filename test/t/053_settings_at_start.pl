@@ -41,7 +41,6 @@ sub correct
 sub waits_ok
 {
 	my ($name, $why) = @_;
-	my $offset = $featul->{forgotten} // 0;
 
 	$featul->wait_for_sql("SELECT last_error LIKE '%$why%' FROM featul_integrations.stat_worker");
 	$featul->post(title => $name);

@@ -7,6 +7,7 @@ use warnings;
 
 use FindBin;
 use lib "$FindBin::RealBin/../lib";
+use Crash;
 use DeliveryNode;
 use Featul;
 use Load;
@@ -39,7 +40,7 @@ my $load = Load->new($featul, $pair->publisher);
 $load->start(rate => 100);
 $featul->wait_for_requests(200);
 isnt($standby->safe_psql('postgres', $ready), 't', 'a standby is not ready');
-$primary->kill9;
+Crash::lose_machine($primary);
 $standby->promote;
 $featul->{node} = $standby;
 my $before = $featul->requests;
