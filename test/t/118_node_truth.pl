@@ -64,10 +64,10 @@ is(looks(1), 'streaming t', 'replication goes on');
 my $silent = IO::Socket::INET->new(LocalAddr => '127.0.0.1', Listen => 10) or die;
 $node->sql("ALTER SUBSCRIPTION featul CONNECTION 'host=127.0.0.1 port=@{[ $silent->sockport ]} dbname=postgres user=featul_node'");
 $node->wait_for_sql(q(SELECT count(*) > 0 FROM pg_stat_activity
-	WHERE wait_event = 'LibPQWalReceiverConnect' AND backend_start < clock_timestamp() - interval '11 seconds'));
+	WHERE wait_event ILIKE 'LibPQWalReceiverConnect' AND backend_start < clock_timestamp() - interval '11 seconds'));
 is(looks(1), 'stopped f', 'a worker that is still connecting is none');
 $node->sql('ALTER SUBSCRIPTION featul CONNECTION $$' . $pair->publisher_conninfo . '$$');
-$node->sql(q(SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE wait_event = 'LibPQWalReceiverConnect'));
+$node->sql(q(SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE wait_event ILIKE 'LibPQWalReceiverConnect'));
 $silent->close;
 $pair->wait_until_streaming;
 is(looks(1), 'streaming t', 'it is reached again');
