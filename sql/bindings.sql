@@ -5,7 +5,7 @@ SET client_min_messages = warning;
 CREATE EXTENSION IF NOT EXISTS featul_integrations;
 CREATE SCHEMA bindings_test;
 SET search_path = bindings_test, public;
-CREATE TABLE workspace (id text PRIMARY KEY, name text, slug text, plan text, owner_id text);
+CREATE TABLE workspace (id text PRIMARY KEY DEFERRABLE, name text, slug text, plan text, owner_id text);
 CREATE TABLE workspace_member (workspace_id text, user_id text, role text);
 CREATE TABLE "user" (id text PRIMARY KEY, name text, email text);
 INSERT INTO "user" VALUES ('maya', 'Maya', 'maya@example.com');
@@ -85,6 +85,14 @@ UPDATE board SET workspace_id = 'bi3' WHERE workspace_id = 'bi1';
 SELECT type FROM integration_list('bindings');
 INSERT INTO forum VALUES ('w1', NULL, 'b', 'in the same workspace', 'olivia');
 SELECT * FROM pg_temp.news();
+
+-- two that change places do so with their integrations
+SELECT message FROM integration_connect('two', 'webhook', 'https://two.example.com/');
+BEGIN ISOLATION LEVEL REPEATABLE READ;
+UPDATE workspace SET id = CASE id WHEN 'bi2' THEN 'bi3' ELSE 'bi2' END;
+SELECT w.id, w.slug, i.webhook_url FROM workspace w JOIN featul_integrations.integration i ON i.workspace_id = w.id ORDER BY w.id;
+ROLLBACK;
+SELECT message FROM integration_disconnect('two', 'webhook');
 DELETE FROM workspace WHERE id = 'bi3';
 SELECT count(*) FROM featul_integrations.integration WHERE workspace_id LIKE 'bi_';
 

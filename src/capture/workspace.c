@@ -108,6 +108,9 @@ capture_workspace_delete(Capture *capture)
  * Ids that change
  * ------------------------------------------------------------------------ */
 
+/* The id of a workspace's integrations while ids change. */
+#define ON_THE_WAY(id) "pg_catalog.chr(1) OPERATOR(pg_catalog.||) " id
+
 /* Going through updated workspaces. */
 typedef struct Renaming
 {
@@ -154,28 +157,37 @@ read_renamed(void *argument)
 }
 
 /*
- * Step: takes the integrations along.  Where the new id has some already (of a workspace
- * that is gone, on a node that did not see it go), they cannot.
+ * Step: takes the integrations along, by way of ids that no workspace has: two may change
+ * places.  Where the new id has some already (of a workspace that is gone, on a node that
+ * did not see it go), they cannot.
  */
 static void
 rename_integrations(void *argument)
 {
 	const Renaming	 *renaming = argument;
-	static SPIPlanPtr plan = NULL;
+	static SPIPlanPtr leave = NULL;
+	static SPIPlanPtr arrive = NULL;
 	Oid				  types[] = { TEXTARRAYOID, TEXTARRAYOID };
 	Datum			  arguments[2];
 	OwnQuery		  query;
 
 	own_query_begin(&query);
-	own_query_prepare(&plan,
+	own_query_prepare(&leave,
+					  "UPDATE featul_integrations.integration"
+					  " SET workspace_id = " ON_THE_WAY(
+						  "workspace_id") " WHERE workspace_id = ANY ($1)",
+					  1, types);
+	own_query_prepare(&arrive,
 					  "UPDATE featul_integrations.integration AS i"
 					  " SET workspace_id = u.renamed"
 					  " FROM ROWS FROM (pg_catalog.unnest($1), pg_catalog.unnest($2))"
-					  " AS u (id, renamed) WHERE i.workspace_id = u.id",
+					  " AS u (id, renamed) WHERE i.workspace_id = " ON_THE_WAY("u.id"),
 					  2, types);
 	arguments[0] = lookups_text_array(renaming->from, renaming->count);
 	arguments[1] = lookups_text_array(renaming->to, renaming->count);
-	own_query_change(plan, arguments, SPI_OK_UPDATE);
+	own_query_change(leave, arguments, SPI_OK_UPDATE);
+	if (SPI_processed > 0)
+		own_query_change(arrive, arguments, SPI_OK_UPDATE);
 	own_query_end(&query);
 }
 

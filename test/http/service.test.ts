@@ -6,6 +6,7 @@ import type { AddressInfo } from 'node:net'
 import { before, test } from 'node:test'
 
 import { exportJWK, generateKeyPair, SignJWT } from 'jose'
+import pg from 'pg'
 
 import { cluster, eventually, post, script, SECRET, Service, setUp, sql, token, URLS } from './harness.ts'
 
@@ -143,6 +144,37 @@ test('the extension not attached, not there, not granted: the operator reads why
     assert.equal(message, 'Integrations are not available right now')
     assert.match(String(service.log.findLast(({ level }) => level === 'error')?.message), says)
   }
+  await service.stop()
+  await setUp()
+})
+
+test("the role's own settings change no answer", async () => {
+  await sql(`ALTER ROLE integrations_http SET datestyle = 'SQL, DMY'; ALTER ROLE integrations_http SET timezone = 'Asia/Kathmandu';
+    ALTER ROLE integrations_http SET default_transaction_isolation = 'serializable'; ALTER ROLE integrations_http SET lock_timeout = '1s'`)
+  const service = await Service.start()
+  const headers = { Authorization: `Bearer ${await token('olivia')}`, 'Content-Type': 'application/json' }
+  const connect = () => fetch(`${service.api}/integration/connect`, {
+    method: 'POST', headers, body: JSON.stringify({ workspaceSlug: 'acme', type: 'webhook', webhookUrl: URLS.webhook }) })
+  const get = async (call: string) => {
+    const response = await fetch(`${service.api}/integration/${call}?workspaceSlug=acme`, { headers })
+    return { status: response.status, ...((await response.json()) as { integrations?: { createdAt: string }[] }) }
+  }
+  assert.equal((await connect()).status, 200)
+  const [{ at }] = (await sql<{ at: Date }>('SELECT created_at AS at FROM featul_integrations.integration')) as [{ at: Date }]
+  assert.equal((await get('list')).integrations![0]!.createdAt, at.toISOString())
+  await post('Of some hour')
+  await eventually('it to be sent', async () => (await sql(`SELECT FROM featul_integrations.deliveries WHERE state = 'delivered'`)).length === 1)
+  assert.equal((await get('activity')).status, 200)
+  assert.deepEqual([...new Set((await Promise.all(Array.from({ length: 10 }, connect))).map(({ status }) => status))], [200])
+
+  const blocker = new pg.Client()
+  await blocker.connect()
+  await blocker.query('BEGIN; SELECT FROM featul_integrations.integration FOR UPDATE')
+  const late = await connect()
+  assert.equal(late.status, 503)
+  assert.ok(Number(late.headers.get('Retry-After')) > 0)
+  await blocker.query('ROLLBACK')
+  await blocker.end()
   await service.stop()
   await setUp()
 })

@@ -12,6 +12,10 @@ const STATEMENT_TIMEOUT = 15_000
 const QUERY_TIMEOUT = 20_000
 const CONNECTION_TIMEOUT = 3_000
 
+// Whatever the database, its role or the connection string say: pg reads times in this form alone, and
+// what one call does and another one changes meanwhile is no error.
+const SESSION = `SET datestyle = ISO; SET default_transaction_isolation = 'read committed'`
+
 export type Row = Record<string, unknown>
 
 // The acting user is set within the very statement that acts: one round trip, and a transaction of
@@ -42,6 +46,7 @@ export class Database {
       statement_timeout: STATEMENT_TIMEOUT,
       query_timeout: QUERY_TIMEOUT,
       keepAlive: true,
+      onConnect: (client) => client.query(SESSION),
     })
     // An idle connection that breaks: the pool has dropped it already.
     this.#pool.on('error', (error) => logSparingly('warning', 'A database connection broke', { reason: reasonOf(error) }))

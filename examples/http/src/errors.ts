@@ -41,6 +41,9 @@ const INSTALLATION: Record<string, string> = {
 // The classes of SQLSTATE that speak of the server's state rather than of the call (PostgreSQL, appendix A).
 const TROUBLE = /^(08|53|57P|58|XX)/
 
+// Those of another call that was in the way: a deadlock, a lock that lasts longer than lock_timeout.
+const PASSING = /^(40|55P03)/
+
 /**
  * True if this error leaves no connection that is good for another call. Judged by its code: how
  * severe it is, FATAL or ERROR, the server says in the language of its messages.
@@ -75,7 +78,7 @@ export function answerTo(error: unknown): ApiError {
     sqlstate: code,
     reason: code.startsWith('23') ? undefined : error.message,
   })
-  return code in INSTALLATION || TROUBLE.test(code) ? unavailable() : new ApiError(500, 'Something went wrong here')
+  return code in INSTALLATION || TROUBLE.test(code) || PASSING.test(code) ? unavailable() : new ApiError(500, 'Something went wrong here')
 }
 
 /** What to answer where more calls come than the pool can serve: says so in the log. */
