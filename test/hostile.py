@@ -19,6 +19,8 @@ Needs the Python standard library and the openssl program.  It ends with its par
 
 import argparse
 import ctypes
+import functools
+import gzip
 import json
 import os
 import signal
@@ -29,6 +31,7 @@ import subprocess
 import sys
 import threading
 import time
+import zlib
 
 PR_SET_PDEATHSIG = 1            # prctl(2)
 
@@ -122,6 +125,31 @@ def gzip_nothing(c):
     c.flood(blocks)
 
 
+@functools.cache
+def gzip_in_gzip():
+    """64 MiB that decompress to nothing, compressed twice: some hundred bytes; it could be terabytes."""
+    head, blocks = empty_gzip()
+    packers = [zlib.compressobj(9, zlib.DEFLATED, 31) for _ in range(2)]
+    packed = packers[1].compress(packers[0].compress(head))
+    for _ in range(64):
+        packed += packers[1].compress(packers[0].compress(blocks * 210))
+    return packed + packers[1].compress(packers[0].flush()) + packers[1].flush()
+
+
+def encoded(body, *headers):
+    """An answer whose body is encoded as these headers say."""
+    def behave(c):
+        c.request()
+        data = body()
+        c.send(b"HTTP/1.1 200 OK\r\n%s\r\nContent-Length: %d\r\n\r\n%s" % (b"\r\n".join(headers), len(data), data))
+        c.silence()
+    return behave
+
+
+def twice(text):
+    return lambda: gzip.compress(gzip.compress(text))
+
+
 def after_headers(start, more):
     """Answers with a start, then with more of the same for ever."""
     def behave(c):
@@ -140,6 +168,13 @@ def closes_kept_alive(c):
 
 def closes_at_once(c):
     c.request()
+
+
+def closes_in_headers(c):
+    """Says goodbye, as TLS wants it, before the headers are complete."""
+    c.request()
+    c.send(b"HTTP/1.1 200 OK\r\nX: y\r\n")
+    c.socket.unwrap()
 
 
 def closes_each(c):
@@ -205,8 +240,14 @@ HTTP1 = {
     "h1_header_line": after_headers(b"HTTP/1.1 200 OK\r\nX: ", b"x" * 16384),
     "h1_blank_lines": after_headers(b"", b"\r\n" * 8192),
     "h1_gzip_nothing": gzip_nothing,
+    "h1_gzip_thrice": encoded(gzip_in_gzip, b"Content-Encoding: gzip, gzip, gzip"),
+    "h1_encoded_once": encoded(lambda: gzip.compress(b"some text"), b"Content-Encoding: identity, gzip"),
+    "h1_encoded_twice": encoded(twice(b"some text"), b"Content-Encoding: gzip,gzip"),
+    "h1_encoded_by_two": encoded(twice(b"some text"), b"Content-Encoding: gzip", b"content-encoding:gzip"),
+    "h1_encoded_on_the_way": encoded(twice(b"some text"), b"Transfer-Encoding: gzip", b"Content-Encoding: gzip"),
     "h1_closes_kept_alive": closes_kept_alive,
     "h1_closes_at_once": closes_at_once,
+    "h1_closes_in_headers": closes_in_headers,
     "h1_closes_each": closes_each,
     "h1_goes_silent": goes_silent,
     "h1_first_goes_silent": first_goes_silent,

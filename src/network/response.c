@@ -135,6 +135,39 @@ take_structure(Response *response, const char *line, size_t length)
 	}
 }
 
+/*
+ * How often a body is encoded by what a header says, as far as libcurl would undo it: five
+ * times at most, each of which can make a thousand times as much of it, without our seeing
+ * a byte.
+ */
+static int
+count_encodings(const char *line, size_t length)
+{
+	static const char *const names[] = { "Content-Encoding:", "Transfer-Encoding:" };
+	static const char *const none[] = { "identity", "chunked" };
+	const char				*end = line + length;
+	const char				*value = NULL;
+	int						 count = 0;
+
+	for (int i = 0; i < lengthof(names); i++)
+		if (length > strlen(names[i]) &&
+			pg_strncasecmp(line, names[i], strlen(names[i])) == 0)
+			value = line + strlen(names[i]);
+	while (value && value < end)
+	{
+		const char *start = value;
+
+		while (value < end && strchr(" \t,\r\n", *value) == NULL)
+			value++;
+		count += value > start;
+		for (int i = 0; i < lengthof(none); i++)
+			count -= value - start == (int) strlen(none[i]) &&
+					 pg_strncasecmp(start, none[i], strlen(none[i])) == 0;
+		value++;
+	}
+	return count;
+}
+
 /* CURLOPT_HEADERFUNCTION: a line of the headers or trailers. */
 static size_t
 on_header(char *line, size_t size, size_t count, void *response_pointer)
@@ -151,6 +184,13 @@ on_header(char *line, size_t size, size_t count, void *response_pointer)
 	}
 	if (length > 0)
 		take_structure(response, line, length);
+	response->encodings += count_encodings(line, length);
+	if (response->answered && response->encodings > 1)
+	{
+		/* no service does that: its status will do */
+		response->stop = RESPONSE_BODY_FULL;
+		return 0;
+	}
 	for (int i = 0; i < HTTP_MAX_HEADERS && result->wanted_headers[i]; i++)
 		take_header(line, length, result->wanted_headers[i], &result->headers[i]);
 	return length;

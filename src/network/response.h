@@ -27,6 +27,7 @@ typedef struct Response
 	HttpResult	 result; /* first: http_release() is given its address */
 	size_t		 body_room;
 	size_t		 header_bytes; /* of all headers and trailers */
+	int			 encodings;	   /* of the body, one upon another */
 	int			 status;	   /* of the last header block that has begun */
 	bool		 answered;	   /* the headers of a final answer are complete */
 	ResponseStop stop;		   /* why a callback ended the transfer */

@@ -478,6 +478,9 @@ transfer_done(Transfer *transfer, CURLcode code)
 	Connection *connection = transfer->connection;
 	long		status = 0;
 
+	/* for libcurl a response may end in its headers */
+	if (code == CURLE_OK && !transfer->response.answered)
+		code = CURLE_GOT_NOTHING;
 	if (code == CURLE_OK || status_decides(transfer))
 	{
 		curl_easy_getinfo(transfer->easy, CURLINFO_RESPONSE_CODE, &status);

@@ -33,7 +33,7 @@
 #include "process/apply_status.h"
 #include "process/wakeup.h"
 
-/* Subscriptions of the cluster that are watched; those beyond show no figures. */
+/* Subscriptions of the cluster that are watched: those heard of last. */
 #define MAX_SUBSCRIPTIONS 128
 
 #define MAX_MESSAGE_LENGTH 512
@@ -67,13 +67,13 @@ static emit_log_hook_type	   previous_emit_log = NULL;
 FEATUL_FUNCTION(featul_apply_status);
 
 /*
- * The entry of this worker's subscription, made if need be; NULL if there are too
- * many.  The caller holds the spinlock.
+ * The entry of this worker's subscription, made if need be in place of the one that nothing was
+ * heard of for longest: its subscription may be gone.  The caller holds the spinlock.
  */
 static ApplyStatus *
 my_status(void)
 {
-	ApplyStatus *unused = NULL;
+	ApplyStatus *oldest = &apply_shared->status[0];
 
 	for (int i = 0; i < MAX_SUBSCRIPTIONS; i++)
 	{
@@ -82,16 +82,14 @@ my_status(void)
 		if (status->database == MyLogicalRepWorker->dbid &&
 			status->subscription == MyLogicalRepWorker->subid)
 			return status;
-		if (unused == NULL && !OidIsValid(status->database))
-			unused = status;
+		if (Max(status->applied_at, status->error_at) <
+			Max(oldest->applied_at, oldest->error_at))
+			oldest = status;
 	}
-	if (unused)
-	{
-		memset(unused, 0, sizeof(ApplyStatus));
-		unused->database = MyLogicalRepWorker->dbid;
-		unused->subscription = MyLogicalRepWorker->subid;
-	}
-	return unused;
+	memset(oldest, 0, sizeof(ApplyStatus));
+	oldest->database = MyLogicalRepWorker->dbid;
+	oldest->subscription = MyLogicalRepWorker->subid;
+	return oldest;
 }
 
 /* ------------------------------------------------------------------------
@@ -124,13 +122,10 @@ at_commit(XactEvent event, void *argument)
 	now = GetCurrentTimestamp();
 	SpinLockAcquire(&apply_shared->mutex);
 	status = my_status();
-	if (status)
-	{
-		status->applied_at = now;
-		status->captures = setting_capture;
-		status->failed_at = 0; /* whatever the clock says meanwhile */
-		status->lag = now - compat_origin_timestamp();
-	}
+	status->applied_at = now;
+	status->captures = setting_capture;
+	status->failed_at = 0; /* whatever the clock says meanwhile */
+	status->lag = now - compat_origin_timestamp();
 	SpinLockRelease(&apply_shared->mutex);
 	if (commits_prepared())
 		wakeup_workers_now();
@@ -173,18 +168,15 @@ emit_log(ErrorData *error)
 	length = pg_mbcliplen(error->message, strlen(error->message), MAX_MESSAGE_LENGTH - 1);
 	SpinLockAcquire(&apply_shared->mutex);
 	status = my_status();
-	if (status)
+	status->error_at = now;
+	if (!am_tablesync_worker())
+		status->failed_at = now;
+	memcpy(status->error, error->message, length);
+	status->error[length] = '\0';
+	if (says_columns_are_missing(error))
 	{
-		status->error_at = now;
-		if (!am_tablesync_worker())
-			status->failed_at = now;
-		memcpy(status->error, error->message, length);
-		status->error[length] = '\0';
-		if (says_columns_are_missing(error))
-		{
-			status->lack_at = now;
-			strcpy(status->lack, status->error);
-		}
+		status->lack_at = now;
+		strcpy(status->lack, status->error);
 	}
 	SpinLockRelease(&apply_shared->mutex);
 }

@@ -181,11 +181,14 @@ my %flood = (
 	tls_tickets => qr/the response is too large/,
 	h1_small_records => qr/the response is too large/,
 	h1_header_line => qr/the response's headers are too large/,
+	h1_closes_in_headers => qr/the connection was closed without an answer/,
 	h1_interim => qr/the response's headers are too large/,
 	h1_trailers => qr/^(?:delivered|.*the response's headers are too large)$/,
 	h1_chunk_extension => qr/^delivered$/,
 	h1_tiny_chunks => qr/^delivered$/,
 	h1_gzip_nothing => qr/^delivered$/,
+	h1_gzip_thrice => qr/^delivered$/,
+	(map { ("h1_encoded_$_" => qr/^delivered$/) } qw(once twice by_two on_the_way)),
 	h1_answers_ahead => qr/^delivered$/);
 %to = ();
 foreach my $behaviour (sort keys %flood)
@@ -211,6 +214,9 @@ foreach my $behaviour (sort keys %flood)
 post_in(sort keys %flood);
 $featul->wait_for_sql("SELECT count(DISTINCT workspace_id) = @{[scalar keys %flood]} FROM featul_integrations.attempt WHERE workspace_id IN ('@{[join q(', '), keys %flood]}')");
 like(latest($_), $flood{$_} eq qr/^delivered$/ ? $flood{$_} : qr/^delivered|$flood{$_}/, "$_ ends in the worker too") foreach sort keys %flood;
+is( $featul->sql(q(SELECT string_agg(concat_ws(' ', workspace_id, response), ', ' ORDER BY workspace_id) FROM featul_integrations.attempt WHERE workspace_id LIKE 'h1_encoded%')),
+	'h1_encoded_by_two, h1_encoded_on_the_way, h1_encoded_once some text, h1_encoded_twice',
+	'a body that is encoded more than once is not looked at');
 
 # ---------------------------------------------------------------------------
 # Connections grow old, busy or not

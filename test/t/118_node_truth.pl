@@ -38,7 +38,13 @@ gettimeofday(struct timeval *now, void *zone)
 END
 my $has_shim = system("cc -shared -fPIC -o '$shim/clock.so' '$shim/clock.c' -ldl 2>'$shim/log'") == 0;
 
-my $pair = DeliveryNode->new(connect => ['webhook']);
+my $pair = DeliveryNode->new(
+	connect => ['webhook'],
+	node_conf => <<'END');
+max_logical_replication_workers = 200
+max_worker_processes = 220
+max_replication_slots = 220
+END
 my $node = $pair->node;
 my $ready = slurp_file("$DeliveryNode::deploy_dir/ready.sql");
 
@@ -91,6 +97,23 @@ $pair->app('ALTER PUBLICATION featul_integrations ADD TABLE vote');
 $node->sql('ALTER SUBSCRIPTION featul REFRESH PUBLICATION');
 $pair->wait_until_streaming;
 is(looks(1), 'streaming t', 'it is again');
+
+# more subscriptions have come and gone than are remembered
+my $count = 150;
+$node->sql(join ';', map {
+	("CREATE SUBSCRIPTION past$_ CONNECTION 'host=/nowhere' PUBLICATION p WITH (connect = false, slot_name = 'past')",
+		"ALTER SUBSCRIPTION past$_ ENABLE")
+  } 1 .. $count);
+my $failed = q(SELECT count(*) FROM featul_integrations.stat_subscription WHERE subscription <> 'featul' AND last_error IS NOT NULL);
+$node->wait_for_sql("SELECT ($failed) > 126");
+$node->sql(join ';', map {
+	("ALTER SUBSCRIPTION past$_ DISABLE", "ALTER SUBSCRIPTION past$_ SET (slot_name = NONE)", "DROP SUBSCRIPTION past$_")
+  } 1 .. $count);
+$node->sql(q(CREATE SUBSCRIPTION present CONNECTION 'host=/nowhere' PUBLICATION p WITH (connect = false, slot_name = 'present');
+	ALTER SUBSCRIPTION present ENABLE));
+$node->wait_for_sql("SELECT ($failed) = 1");
+pass('what fails now is told, whatever came before');
+$node->sql('ALTER SUBSCRIPTION present DISABLE; ALTER SUBSCRIPTION present SET (slot_name = NONE); DROP SUBSCRIPTION present');
 
 # capture is off for whom the changes are applied as, and for nobody else
 my $owner = $node->sql('SELECT current_user');
