@@ -106,6 +106,9 @@ rule_verdict(Lane *lane, Flight *flight, const Verdict *verdict)
 			lane_refused(lane, flight);
 			return (Ruling){ .kind = RULING_FAILED, .counts = true };
 		case VERDICT_GONE:
+			/* older than what the endpoint has said, or done, since: it is asked again */
+			if (flight->started_at < lane->turned_at)
+				break;
 			lane_failed(lane, flight);
 			lane_leave(lane, verdict->reason ? verdict->reason : "the endpoint is gone");
 			return (Ruling){ .kind = RULING_REFUSED };

@@ -413,6 +413,27 @@ what_is_put_back_is_no_answer(void)
 	world_destroy(world);
 }
 
+/* An endpoint that is gone says so for itself, and not for what has succeeded since. */
+static void
+gone_speaks_for_its_time(void)
+{
+	World	 *world = make_world(1, "webhook", 3);
+	Delivery *delivery = world_take(world);
+	Lane	 *lane = delivery->key.lane;
+
+	world_pass(world, 10 * MS);
+	lane_recover(lane); /* a test that succeeded */
+	world_answer(world, delivery, VERDICT_GONE, -1);
+	CHECK(lane->state == LANE_ACTIVE, "an older request makes the integration inactive");
+	world_pass(world, MINUTE);
+	delivery = world_take(world);
+	CHECK(delivery != NULL, "nothing is sent any more");
+	world_pass(world, MS);
+	world_answer(world, delivery, VERDICT_GONE, -1);
+	CHECK(lane->state != LANE_ACTIVE, "what is gone is not believed");
+	world_destroy(world);
+}
+
 /* Connecting and disconnecting leaves nothing. */
 static void
 lanes_leave_nothing(void)
@@ -465,6 +486,7 @@ static const struct
 	SCENARIO(failures_end_a_series_of_holds),
 	SCENARIO(newcomers_find_a_place),
 	SCENARIO(what_is_put_back_is_no_answer),
+	SCENARIO(gone_speaks_for_its_time),
 	SCENARIO(lanes_leave_nothing),
 };
 
