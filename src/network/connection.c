@@ -76,22 +76,30 @@ connection_drop(Connections *connections, Connection *connection)
 	connection_free_if_over(connection);
 }
 
-/*
- * A descriptor is new: whoever had its number has been closed.  libcurl 7.88 does not say so
- * of sockets that were still connecting.
- */
-static void
-drop_older(Connections *connections, int fd)
+/* The connection with this descriptor, of which there is one at most; or NULL. */
+static Connection *
+connection_of(Connections *connections, int fd)
 {
-	dlist_mutable_iter iter;
+	dlist_iter iter;
 
-	dlist_foreach_modify (iter, &connections->list)
+	dlist_foreach (iter, &connections->list)
 	{
 		Connection *connection = dlist_container(Connection, node, iter.cur);
 
 		if (connection->fd == fd)
-			connection_drop(connections, connection);
+			return connection;
 	}
+	return NULL;
+}
+
+/* No connection has this descriptor any more. */
+static void
+drop_descriptor(Connections *connections, int fd)
+{
+	Connection *connection = connection_of(connections, fd);
+
+	if (connection)
+		connection_drop(connections, connection);
 }
 
 /* See connection.h. */
@@ -115,7 +123,8 @@ connection_open(Connections *connections, const struct curl_sockaddr *address,
 		free(connection);
 		return NULL;
 	}
-	drop_older(connections, connection->fd);
+	/* whoever had that number is closed: libcurl 7.88 does not say so of those still connecting */
+	drop_descriptor(connections, connection->fd);
 	(void) setsockopt(connection->fd, SOL_SOCKET, SO_RCVBUF, &buffer, sizeof(buffer));
 	connection->tls.on_record = on_record;
 	connection->opener = opener;
@@ -153,19 +162,8 @@ connection_opened_by(Connections *connections, void *opener)
 int
 connection_on_close(void *connections_pointer, curl_socket_t fd)
 {
-	Connections		  *connections = connections_pointer;
-	dlist_mutable_iter iter;
-
 	guard_forget(fd);
-	dlist_foreach_modify (iter, &connections->list)
-	{
-		Connection *connection = dlist_container(Connection, node, iter.cur);
-
-		if (connection->fd != fd)
-			continue;
-		connection_drop(connections, connection);
-		break;
-	}
+	drop_descriptor(connections_pointer, fd);
 	return close(fd);
 }
 
