@@ -49,7 +49,15 @@ $featul->wait_until_settled;
 is(scalar($featul->requests), $LANES, 'one message for each comment and its mentions');
 cmp_ok(peak() - $before, '<', 32, 'and few megabytes for all of them');
 
-# As many posts as one message stands for, whose results come all at once
+# As many posts as one message stands for, whose results come all at once: those that are known
+# to be quick, however slow this machine was above, may all be in flight together
+$featul->sql(<<END);
+BEGIN;
+LOCK TABLE featul_integrations.health;
+SELECT pg_terminate_backend(pid, 60000) FROM featul_integrations.stat_worker;
+UPDATE featul_integrations.health SET response_ms = 10;
+COMMIT;
+END
 $featul->script({ 'hooks.slack.com/' => [ { status => 200, body => 'x' x 1000, until => 'all' } ] });
 $featul->set('delivery', 'off');
 $featul->wait_for_sql('SELECT config_loaded_at > pg_conf_load_time() FROM featul_integrations.stat_worker');
