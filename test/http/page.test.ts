@@ -472,6 +472,9 @@ test('what is amiss, in words: failing, gone for good, the plan', { skip }, asyn
 })
 
 test('the last 24 hours, in bars and in words', { skip }, async () => {
+  await eventually('all to be delivered or to wait for long', async () =>
+    (await sql(`SELECT FROM featul_integrations.deliveries WHERE workspace_id = 'w-acme'
+      AND state = 'pending' AND coalesce(next_attempt_at, now()) < now() + interval '1 minute'`)).length === 0)
   const page = await open('olivia')
   const figure = page.locator('#activity')
   await figure.locator('rect').first().waitFor()
