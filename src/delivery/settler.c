@@ -392,8 +392,7 @@ bool
 settler_record(Worker *worker)
 {
 	Settler *settler = worker->settler;
-
-	bool succeeds =
+	bool	 succeeds =
 		settler->failures >= PATIENCE ? record_one_by_one(worker) : record_batch(worker);
 
 	settler->failures = succeeds ? 0 : settler->failures + 1;
@@ -488,11 +487,12 @@ save_health(void *argument)
 Moment
 settler_health_due(const Worker *worker)
 {
-	Moment results = settler_results_due(worker);
+	Moment results;
 
 	if (!lane_health_is_due(worker->dispatch))
 		return 0;
 	/* with the results that it comes of, if there are any: many at a time */
+	results = settler_results_due(worker);
 	return results != 0 ? results : MOMENT_PAST;
 }
 
